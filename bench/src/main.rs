@@ -1,0 +1,3 @@
+//! Load and measurement.
+
+fn main() {}

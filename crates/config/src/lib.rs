@@ -1,0 +1,1 @@
+//! One definition per configuration key, and the server.properties reader that stands on them.

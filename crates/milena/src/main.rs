@@ -1,0 +1,3 @@
+//! The milena program.
+
+fn main() {}

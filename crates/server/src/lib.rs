@@ -1,0 +1,1 @@
+//! Wiring: handlers, publishers, broker lifecycle.
