@@ -1,3 +1,43 @@
-//! Every task of the project.
+//! Every task of the project: `cargo xtask help`.
 
-fn main() {}
+mod apache;
+mod project;
+mod schema;
+mod vectors;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask ci                    what CI runs: tests, formatting, clippy, tidy, the interop smoke
+cargo xtask tidy                  file lengths, layers, links, words: what no compiler checks
+cargo xtask interop [OPTION] [CASE...]
+                                  other people's software against ours; `cargo xtask interop help` lists the cases
+cargo xtask bench [--quick] [--apache]
+                                  builds milena and the load generator and runs the suite
+cargo xtask vectors               remakes the golden bytes with Apache Kafka's own classes
+cargo xtask schema                remakes crates/protocol/schema from Apache Kafka's published jars
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (task, rest) = match arguments.split_first() {
+        Some((task, rest)) => (task.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    let result = match task {
+        "schema" => vectors::schema(),
+        "vectors" => vectors::vectors(),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!("there is no task {other:?}\n\n{HELP}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

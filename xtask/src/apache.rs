@@ -1,0 +1,104 @@
+//! Apache Kafka from its published jars: fetched by Maven, run by `java`. The oracle of `interop/`, of the golden
+//! vectors and of the schema.
+
+use crate::project;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A set of jars, by its folder below `interop/apache`.
+#[derive(Clone, Copy)]
+pub enum Jars {
+    /// The broker, the controller and the Java client, 4.4.0.
+    Broker,
+    /// The command-line tools, 4.3.1.
+    Tools,
+}
+
+impl Jars {
+    fn folder(self) -> &'static str {
+        match self {
+            Jars::Broker => "broker",
+            Jars::Tools => "tools",
+        }
+    }
+
+    /// The directory with the jars; fetches them the first time.
+    pub fn dir(self) -> Result<PathBuf, String> {
+        let dir = project::target().join("apache-kafka").join(self.folder());
+        let complete = dir.join(".complete");
+        if !complete.exists() {
+            project::make_dir(&dir)?;
+            println!("fetching the jars of Apache Kafka ({}) to {}", self.folder(), dir.display());
+            let pom = project::root().join("interop/apache").join(self.folder()).join("pom.xml");
+            let mut maven = Command::new("mvn");
+            maven.args(["-q", "-B", "-f"]).arg(pom).arg("dependency:copy-dependencies");
+            maven.arg(format!("-DoutputDirectory={}", dir.display()));
+            project::finish(&mut maven)?;
+            project::write(&complete, "")?;
+        }
+        Ok(dir)
+    }
+
+    /// `java` with these jars on its class path and nothing else said.
+    pub fn java(self) -> Result<Command, String> {
+        let mut java = Command::new("java");
+        java.arg("-cp").arg(self.dir()?.join("*"));
+        Ok(java)
+    }
+}
+
+/// The jars that carry message definitions, each with the name of its file in `crates/protocol/schema`.
+pub const DEFINITIONS: [&str; 7] =
+    ["clients", "metadata", "group-coordinator", "transaction-coordinator", "share-coordinator", "storage", "raft"];
+
+/// The text of every message definition inside the jar of one component, in the order of their paths.
+pub fn message_definitions(component: &str) -> Result<Vec<String>, String> {
+    let jars = Jars::Broker.dir()?;
+    let prefix = format!("kafka-{component}-");
+    let jar = std::fs::read_dir(&jars)
+        .map_err(|error| error.to_string())?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            // kafka-storage-4.4.0.jar, and not kafka-storage-api-4.4.0.jar
+            name.strip_prefix(&prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        })
+        .ok_or_else(|| format!("no jar of {component} in {}", jars.display()))?;
+    let unpacked = project::target().join("apache-kafka/definitions").join(component);
+    if unpacked.exists() {
+        std::fs::remove_dir_all(&unpacked).map_err(|error| error.to_string())?;
+    }
+    project::make_dir(&unpacked)?;
+    project::finish(Command::new("jar").arg("xf").arg(&jar).current_dir(&unpacked))?;
+    let mut texts = Vec::new();
+    for file in project::files_below(&unpacked)? {
+        let folder = file.parent().and_then(Path::file_name).unwrap_or_default();
+        if file.extension().is_some_and(|end| end == "json") && (folder == "message" || folder == "metadata") {
+            texts.push(project::read(&file)?);
+        }
+    }
+    Ok(texts)
+}
+
+/// A command-line tool of Apache Kafka by its usual name, with or without `.sh`.
+pub fn tool(name: &str) -> Result<Command, String> {
+    let class = match name.strip_suffix(".sh").unwrap_or(name) {
+        "kafka-topics" => "org.apache.kafka.tools.TopicCommand",
+        "kafka-console-producer" => "org.apache.kafka.tools.ConsoleProducer",
+        "kafka-console-consumer" => "org.apache.kafka.tools.consumer.ConsoleConsumer",
+        "kafka-consumer-groups" => "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+        "kafka-configs" => "kafka.admin.ConfigCommand",
+        "kafka-producer-perf-test" => "org.apache.kafka.tools.ProducerPerformance",
+        "kafka-consumer-perf-test" => "org.apache.kafka.tools.ConsumerPerformance",
+        "kafka-get-offsets" => "org.apache.kafka.tools.GetOffsetShell",
+        "kafka-delete-records" => "org.apache.kafka.tools.DeleteRecordsCommand",
+        "kafka-broker-api-versions" => "org.apache.kafka.tools.BrokerApiVersionsCommand",
+        "kafka-cluster" => "org.apache.kafka.tools.ClusterTool",
+        "kafka-dump-log" => "org.apache.kafka.tools.DumpLogSegments",
+        "kafka-storage" => "kafka.tools.StorageTool",
+        other => return Err(format!("no tool of Apache Kafka is called {other}")),
+    };
+    let mut java = Jars::Tools.java()?;
+    java.args(["-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", class]);
+    Ok(java)
+}
