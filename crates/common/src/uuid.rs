@@ -17,14 +17,10 @@ pub struct ParseUuidError(String);
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 impl Uuid {
-    /// No id; also the directory id of a replica whose directory is not assigned.
+    /// No id.
     pub const ZERO: Uuid = Uuid([0; 16]);
     /// The reserved id 1: the topic id of `__cluster_metadata`.
     pub const METADATA_TOPIC: Uuid = Uuid::from_u128(1);
-    /// The directory id 1 means "lost": the replica's directory is offline.
-    pub const LOST_DIRECTORY: Uuid = Uuid::from_u128(1);
-    /// The directory id 2 is what partitions made before KIP-858 have.
-    pub const MIGRATING_DIRECTORY: Uuid = Uuid::from_u128(2);
 
     /// The id with these 128 bits, most significant first.
     pub const fn from_u128(bits: u128) -> Uuid {
