@@ -1,1 +1,16 @@
-//! Listeners, connections and framing.
+//! Listeners, connections and framing: bytes in, frames to a [`Service`], bytes and spans of files out.
+//!
+//! A connection is one task. It reads into a buffer that it holds only while a request is in it, hands each frame to the
+//! service on the thread that read it, and writes the answers in the order of the requests. It knows nothing of what a
+//! frame means. Kafka's classes for this are `SocketServer`, `Acceptor`, `Processor` and `ConnectionQuotas`.
+
+mod buffer;
+mod connection;
+mod listener;
+mod outbox;
+mod quota;
+
+pub use connection::{ConnectionInfo, Handled, Later, Service, ServiceConnection};
+pub use listener::{Listener, ListenerConfig, RunningListener};
+pub use outbox::Outbox;
+pub use quota::{ConnectionLimits, ConnectionQuota};

@@ -1,0 +1,188 @@
+//! One connection: frames in, answers out, in order.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::BufMut;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+use crate::Outbox;
+use crate::buffer;
+
+/// Answers to pipelined requests leave together until they are this large.
+const SEND_AT: usize = 256 * 1024;
+/// A frame larger than this is read alone, so that nothing behind it has to be moved to the buffer's front later.
+const READ_ALONE: usize = 32 * 1024;
+/// A buffer grows at most so much ahead of the bytes that have arrived: a size on the wire is only a claim.
+const GROWTH: usize = 1024 * 1024;
+
+/// What is known of a connection when it is made.
+#[derive(Debug, Clone)]
+pub struct ConnectionInfo {
+    /// The name of the listener that accepted it.
+    pub listener: Arc<str>,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// The address that the client connected to.
+    pub local: SocketAddr,
+}
+
+/// Serves the connections of a listener.
+pub trait Service: Send + Sync + 'static {
+    /// The state of one connection.
+    type Connection: ServiceConnection;
+
+    /// A client has connected.
+    fn connect(&self, info: ConnectionInfo) -> Self::Connection;
+}
+
+/// Serves the requests of one connection.
+pub trait ServiceConnection: Send + 'static {
+    /// Serves the request in `frame` (without its length): its answer is put behind what `out` holds.
+    fn handle(&mut self, frame: &[u8], out: &mut Outbox) -> Handled;
+}
+
+/// An answer that comes later. Until then no further request of the connection is looked at, because answers leave in
+/// the order of the requests.
+pub type Later = Pin<Box<dyn Future<Output = Outbox> + Send>>;
+
+/// What became of a request.
+pub enum Handled {
+    /// It is answered, or has no answer.
+    Done,
+    /// Its answer is still to come; those before it are sent meanwhile.
+    Later(Later),
+    /// The connection ends, after what is in the outbox was sent. The reason was logged.
+    Close,
+}
+
+/// When a connection was last used, in milliseconds of a monotonic clock of the listener's own.
+#[derive(Debug, Default)]
+pub(crate) struct Activity(AtomicU64);
+
+impl Activity {
+    pub(crate) fn touch(&self, now: u64) {
+        self.0.store(now, Ordering::Relaxed);
+    }
+
+    pub(crate) fn last(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Why a connection ended, where that deserves a line in the log.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectionError {
+    #[error("a request of {0} bytes, where socket.request.max.bytes allows {1}")]
+    TooLarge(i64, usize),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Serves a connection until either side ends it.
+pub(crate) async fn run<C: ServiceConnection>(
+    stream: &mut TcpStream,
+    mut service: C,
+    max_request: usize,
+    activity: &Activity,
+    clock: impl Fn() -> u64,
+) -> Result<(), ConnectionError> {
+    let mut out = Outbox::new();
+    loop {
+        // No buffer while idle.
+        stream.readable().await?;
+        let mut buffer = buffer::acquire();
+        let result = serve_burst(stream, &mut service, &mut buffer, &mut out, max_request).await;
+        buffer::release(buffer);
+        activity.touch(clock());
+        if !result? {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads and serves until the buffer is empty again. False: the connection is over.
+async fn serve_burst<C: ServiceConnection>(
+    stream: &mut TcpStream,
+    service: &mut C,
+    buffer: &mut Vec<u8>,
+    out: &mut Outbox,
+    max_request: usize,
+) -> Result<bool, ConnectionError> {
+    loop {
+        if read_some(stream, buffer, max_request).await? == 0 {
+            return Ok(false);
+        }
+        let mut start = 0;
+        loop {
+            let size = match frame_size(&buffer[start..], max_request) {
+                Ok(Some(size)) => size,
+                Ok(None) => break,
+                Err(error) => {
+                    // Requests before the impossible one are owed their answers.
+                    out.send(stream).await?;
+                    return Err(error);
+                }
+            };
+            let Some(frame) = buffer.get(start + 4..start + 4 + size) else { break };
+            let handled = service.handle(frame, out);
+            start += 4 + size;
+            match handled {
+                Handled::Done if out.len() < SEND_AT => {}
+                Handled::Done => out.send(stream).await?,
+                Handled::Later(answer) => {
+                    if !out.is_empty() {
+                        out.send(stream).await?;
+                    }
+                    out.append(answer.await);
+                }
+                Handled::Close => {
+                    out.send(stream).await?;
+                    return Ok(false);
+                }
+            }
+        }
+        if !out.is_empty() {
+            out.send(stream).await?;
+        }
+        if start == buffer.len() {
+            buffer.clear();
+            return Ok(true);
+        }
+        buffer.drain(..start);
+    }
+}
+
+/// The size of the frame that begins here, once its four bytes are there.
+fn frame_size(bytes: &[u8], max_request: usize) -> Result<Option<usize>, ConnectionError> {
+    let Some(size) = bytes.first_chunk::<4>() else { return Ok(None) };
+    let size = i32::from_be_bytes(*size);
+    match usize::try_from(size) {
+        Ok(size) if size <= max_request => Ok(Some(size)),
+        _ => Err(ConnectionError::TooLarge(i64::from(size), max_request)),
+    }
+}
+
+async fn read_some(
+    stream: &mut TcpStream,
+    buffer: &mut Vec<u8>,
+    max_request: usize,
+) -> Result<usize, ConnectionError> {
+    let missing = match frame_size(buffer, max_request)? {
+        Some(size) => (size + 4).saturating_sub(buffer.len()),
+        None => 0,
+    };
+    if missing > READ_ALONE {
+        buffer.reserve(missing.min(GROWTH));
+        return Ok(stream.read_buf(&mut buffer.limit(missing)).await?);
+    }
+    if buffer.capacity() - buffer.len() < missing.max(4096) {
+        buffer.reserve(missing.max(4096));
+    }
+    Ok(stream.read_buf(buffer).await?)
+}
