@@ -1,0 +1,28 @@
+//! Loads: each runs against one server and returns its figures.
+
+pub mod command;
+pub mod connections;
+pub mod end_to_end;
+pub mod fetch;
+pub mod produce;
+
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use crate::{Failure, Result};
+
+/// The server under load.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    pub address: SocketAddr,
+    /// The process whose CPU time and memory count.
+    pub pid: Option<u32>,
+}
+
+/// The first address behind `HOST:PORT`.
+pub fn resolve(server: &str) -> Result<SocketAddr> {
+    server
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut addresses| addresses.next())
+        .ok_or_else(|| Failure::new(format!("{server} is not HOST:PORT")))
+}

@@ -1,0 +1,140 @@
+//! What a process and the machine have used: CPU time, resident memory.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use crate::{Failure, Result};
+
+/// CPU time (user and system) of a process since its start, threads that ended included.
+///
+/// The kernel's CPU clock of the process counts nanoseconds; `/proc/<pid>/stat`, in ticks of 10 ms, is read where that
+/// clock is refused.
+pub fn cpu_time(pid: u32) -> Result<Duration> {
+    let mut clock = 0;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: both calls write only to the local variables that they are given.
+    let read = unsafe {
+        libc::clock_getcpuclockid(pid as libc::pid_t, &raw mut clock) == 0
+            && libc::clock_gettime(clock, &raw mut time) == 0
+    };
+    if read {
+        return Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32));
+    }
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))
+        .map_err(|error| Failure::new(format!("process {pid}: {error}")))?;
+    parse_stat(&stat).ok_or_else(|| Failure::new(format!("process {pid}: its stat cannot be read")))
+}
+
+fn parse_stat(stat: &str) -> Option<Duration> {
+    // The name, in brackets, may hold anything.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let user: u64 = fields.nth(11)?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(Duration::from_millis((user + system) * 10))
+}
+
+/// Resident memory of a process in bytes.
+pub fn resident_bytes(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))
+        .map_err(|error| Failure::new(format!("process {pid}: {error}")))?;
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|number| number.parse::<u64>().ok())
+        .ok_or_else(|| Failure::new(format!("process {pid} has no resident memory")))?;
+    Ok(kib * 1024)
+}
+
+/// Time that all CPUs of the machine were busy since it started, in seconds.
+fn machine_busy_s() -> f64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let ticks: Vec<u64> = stat
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(1)
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    // user nice system idle iowait irq softirq
+    let busy: u64 = ticks.iter().take(7).sum::<u64>() - ticks.iter().skip(3).take(2).sum::<u64>();
+    busy as f64 / 100.0
+}
+
+/// What was used between the start and the end of a measurement.
+#[derive(Debug, Clone, Copy)]
+pub struct Usage {
+    pub wall_s: f64,
+    /// Not a number if no server process was named.
+    pub server_cpu_s: f64,
+    /// CPUs that neither the server nor this process kept busy: the disturbance.
+    pub others_cores: f64,
+}
+
+/// Begins a measurement; `stop` ends it.
+pub struct Meter {
+    server_pid: Option<u32>,
+    begun: Instant,
+    server: Option<Duration>,
+    own: Duration,
+    machine_s: f64,
+}
+
+impl Meter {
+    pub fn start(server_pid: Option<u32>) -> Result<Self> {
+        Ok(Self {
+            server_pid,
+            own: cpu_time(std::process::id())?,
+            machine_s: machine_busy_s(),
+            server: server_pid.map(cpu_time).transpose()?,
+            begun: Instant::now(),
+        })
+    }
+
+    pub fn stop(&self) -> Result<Usage> {
+        let wall_s = self.begun.elapsed().as_secs_f64();
+        let server_cpu_s = match (self.server_pid, self.server) {
+            (Some(pid), Some(before)) => (cpu_time(pid)? - before).as_secs_f64(),
+            _ => f64::NAN,
+        };
+        let own_s = (cpu_time(std::process::id())? - self.own).as_secs_f64();
+        let server_s = if server_cpu_s.is_nan() { 0.0 } else { server_cpu_s };
+        let others_s = machine_busy_s() - self.machine_s - own_s - server_s;
+        Ok(Usage { wall_s, server_cpu_s, others_cores: (others_s / wall_s).max(0.0) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_time_of_this_process_moves_forward() {
+        let pid = std::process::id();
+        let before = cpu_time(pid).unwrap();
+        let mut noise = crate::wire::batch::Noise::new(1);
+        let sum = (0..1_000_000).fold(0u64, |sum, _| sum.wrapping_add(noise.next()));
+        assert_ne!(sum, 0);
+        assert!(cpu_time(pid).unwrap() > before);
+    }
+
+    #[test]
+    fn stat_is_read_behind_any_name() {
+        let stat = "42 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 150 25 0 0 20 0 1 0";
+        assert_eq!(parse_stat(stat), Some(Duration::from_millis(1750)));
+        assert_eq!(parse_stat("42 (a"), None);
+    }
+
+    #[test]
+    fn resident_memory_of_this_process_is_there() {
+        assert!(resident_bytes(std::process::id()).unwrap() > 0);
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_is_an_error() {
+        assert!(resident_bytes(u32::MAX / 2).is_err());
+    }
+}

@@ -1,0 +1,2 @@
+//! Systems in turns.
+pub mod command;
