@@ -48,8 +48,15 @@ impl Jars {
 }
 
 /// The jars that carry message definitions, each with the name of its file in `crates/protocol/schema`.
-pub const DEFINITIONS: [&str; 7] =
-    ["clients", "metadata", "group-coordinator", "transaction-coordinator", "share-coordinator", "storage", "raft"];
+pub const DEFINITIONS: [&str; 7] = [
+    "clients",
+    "metadata",
+    "group-coordinator",
+    "transaction-coordinator",
+    "share-coordinator",
+    "storage",
+    "raft",
+];
 
 /// The text of every message definition inside the jar of one component, in the order of their paths.
 pub fn message_definitions(component: &str) -> Result<Vec<String>, String> {
@@ -73,7 +80,8 @@ pub fn message_definitions(component: &str) -> Result<Vec<String>, String> {
     let mut texts = Vec::new();
     for file in project::files_below(&unpacked)? {
         let folder = file.parent().and_then(Path::file_name).unwrap_or_default();
-        if file.extension().is_some_and(|end| end == "json") && (folder == "message" || folder == "metadata") {
+        if file.extension().is_some_and(|end| end == "json") && (folder == "message" || folder == "metadata")
+        {
             texts.push(project::read(&file)?);
         }
     }

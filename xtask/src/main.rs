@@ -1,6 +1,7 @@
 //! Every task of the project: `cargo xtask help`.
 
 mod apache;
+mod interop;
 mod project;
 mod schema;
 mod vectors;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         None => ("help", &[][..]),
     };
     let result = match task {
+        "interop" => interop::run(rest),
         "schema" => vectors::schema(),
         "vectors" => vectors::vectors(),
         "help" | "--help" | "-h" => {

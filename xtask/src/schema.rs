@@ -39,8 +39,13 @@ pub fn convert(definitions: &[String]) -> Result<String, String> {
         }
         if let Some(Value::Array(structs)) = json.get("commonStructs") {
             for definition in structs {
-                let fields = definition.get("fields").and_then(Value::as_array).ok_or("a struct without fields")?;
-                out.push_str(&format!("  struct {} {} {{\n", text_of(definition, "name")?, text_of(definition, "versions")?));
+                let fields =
+                    definition.get("fields").and_then(Value::as_array).ok_or("a struct without fields")?;
+                out.push_str(&format!(
+                    "  struct {} {} {{\n",
+                    text_of(definition, "name")?,
+                    text_of(definition, "versions")?
+                ));
                 write_fields(&mut out, fields, 2)?;
                 out.push_str("  }\n");
             }
@@ -55,7 +60,9 @@ pub fn convert(definitions: &[String]) -> Result<String, String> {
         };
         messages.insert((rank, name), out);
     }
-    let mut out = String::from("# Made by `cargo xtask schema`; the notation is described in README.md beside this file.\n");
+    let mut out = String::from(
+        "# Made by `cargo xtask schema`; the notation is described in README.md beside this file.\n",
+    );
     for message in messages.into_values() {
         out.push('\n');
         out.push_str(&message);
@@ -69,7 +76,9 @@ fn write_fields(out: &mut String, fields: &[Value], depth: usize) -> Result<(), 
         // A tagged field may leave its versions out: then they are those of the tag.
         let versions = text_of(field, "versions").or_else(|_| text_of(field, "taggedVersions"))?;
         line.push_str(&format!("{} {} {versions}", text_of(field, "name")?, text_of(field, "type")?));
-        if let Some(nullable) = field.get("nullableVersions").and_then(Value::as_str).filter(|text| *text != "none") {
+        if let Some(nullable) =
+            field.get("nullableVersions").and_then(Value::as_str).filter(|text| *text != "none")
+        {
             line.push_str(&format!(" nullable {nullable}"));
         }
         // A default of JSON's null means that there is none; the default null is the text "null".

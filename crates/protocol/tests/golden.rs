@@ -62,7 +62,12 @@ fn what_apache_kafka_wrote_comes_back_as_it_was() {
         };
         failures.push(format!("{name} version {version}, instance {instance}: {problem}"));
     }
-    assert!(failures.is_empty(), "{} vectors:\n{}", failures.len(), failures[..failures.len().min(40)].join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} vectors:\n{}",
+        failures.len(),
+        failures[..failures.len().min(40)].join("\n")
+    );
 }
 
 #[test]

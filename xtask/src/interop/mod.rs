@@ -1,0 +1,159 @@
+//! `cargo xtask interop`: other people's clients and tools, and hostile ones, against a broker.
+//!
+//! Each case is a function of its own file. It starts brokers on free loopback ports with data below
+//! `target/interop/<case>`, stops them by their process id, and reports each thing it looked at as PASS or FAIL. The
+//! broker is a choice: the same case against Apache Kafka is its baseline, and a case that is red there is no judge.
+
+mod apache_tools;
+mod broker;
+mod clients;
+mod console;
+mod java_client;
+mod kcat;
+mod lines;
+mod program;
+mod report;
+mod toolbox;
+mod wire;
+
+use crate::project;
+use broker::Kind;
+use report::Report;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+const HELP: &str = "\
+cargo xtask interop [smoke] [OPTION...] [CASE...]
+
+  smoke             small sizes, as CI runs them; without it, a million records
+  --broker KIND     milena (default) or apache: the baseline
+  --milena PATH     the program to test; otherwise `cargo build --release` makes it
+  --lines FILE      the text to send; otherwise the logs and sources of this machine
+  --seed NUMBER     for what is left to chance; otherwise the time, and it is printed
+
+Cases:
+";
+
+/// What every case gets to know.
+pub struct World {
+    /// The broker under test.
+    pub kind: Kind,
+    /// Small sizes.
+    pub smoke: bool,
+    /// milena's binary, if it is needed and there.
+    pub milena: Option<PathBuf>,
+    /// Text to send instead of this machine's own.
+    pub lines: Option<PathBuf>,
+    /// Seeds what is left to chance.
+    pub seed: u64,
+}
+
+impl World {
+    /// Records to send where the full run sends a million.
+    pub fn million(&self) -> usize {
+        if self.smoke { 20_000 } else { 1_000_000 }
+    }
+
+    /// Below which everything is kept: `target/interop`.
+    pub fn dir(&self) -> PathBuf {
+        project::target().join("interop")
+    }
+
+    /// milena's binary; an error where only Apache Kafka is at hand.
+    pub fn milena(&self) -> Result<PathBuf, String> {
+        self.milena.clone().ok_or_else(|| "milena is not built: name it with --milena".to_owned())
+    }
+}
+
+struct Case {
+    name: &'static str,
+    what: &'static str,
+    run: fn(&World, &mut Report) -> Result<(), String>,
+}
+
+const CASES: &[Case] = &[
+    Case { name: "kcat", what: "kcat: codecs, keys, headers, nulls, queries, groups", run: kcat::run },
+    Case { name: "apache-tools", what: "Apache Kafka's own command-line tools", run: apache_tools::run },
+    Case {
+        name: "console",
+        what: "a file of lines through console tools and kcat: the same bytes",
+        run: console::run,
+    },
+    Case {
+        name: "confluent-kafka-python",
+        what: "confluent-kafka: codecs, acks, groups, admin",
+        run: clients::confluent_kafka_python,
+    },
+    Case {
+        name: "sarama",
+        what: "Sarama: sync and async producers, codecs, groups, admin",
+        run: clients::sarama,
+    },
+    Case {
+        name: "java-client",
+        what: "four codecs, from Java to librdkafka and back",
+        run: java_client::run,
+    },
+];
+
+/// Runs the cases that are named, or all of them.
+pub fn run(arguments: &[String]) -> Result<(), String> {
+    let mut world = World { kind: Kind::Milena, smoke: false, milena: None, lines: None, seed: clock_seed() };
+    let mut names = Vec::new();
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().cloned().ok_or_else(|| format!("{argument} needs a value"));
+        match argument.as_str() {
+            "help" | "--help" | "-h" => {
+                print!("{HELP}");
+                for case in CASES {
+                    println!("  {:<24}{}", case.name, case.what);
+                }
+                return Ok(());
+            }
+            "smoke" | "--smoke" => world.smoke = true,
+            "--broker" => world.kind = Kind::parse(&value()?)?,
+            "--milena" => {
+                world.milena = Some(std::path::absolute(value()?).map_err(|error| error.to_string())?)
+            }
+            "--lines" => {
+                world.lines = Some(std::path::absolute(value()?).map_err(|error| error.to_string())?)
+            }
+            "--seed" => world.seed = value()?.parse().map_err(|error| format!("--seed: {error}"))?,
+            name if CASES.iter().any(|case| case.name == name) => names.push(name.to_owned()),
+            other => return Err(format!("there is no case {other:?}: see `cargo xtask interop help`")),
+        }
+    }
+    if world.milena.is_none() && world.kind == Kind::Milena {
+        world.milena = Some(build_milena()?);
+    }
+    println!("seed {}", world.seed);
+    let mut failed = Vec::new();
+    let started = Instant::now();
+    for case in CASES.iter().filter(|case| names.is_empty() || names.iter().any(|name| name == case.name)) {
+        println!("\n== {} against {}: {}", case.name, world.kind.name(), case.what);
+        let mut report = Report::new(case.name);
+        if let Err(error) = (case.run)(&world, &mut report) {
+            report.fail("the case itself", &error);
+        }
+        if !report.summary() {
+            failed.push(case.name);
+        }
+    }
+    println!("\n{} s in all", started.elapsed().as_secs());
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+}
+
+fn build_milena() -> Result<PathBuf, String> {
+    project::finish(
+        Command::new("cargo")
+            .args(["build", "--release", "--package", "milena"])
+            .current_dir(project::root()),
+    )?;
+    Ok(project::target().join("release/milena"))
+}
+
+fn clock_seed() -> u64 {
+    std::time::UNIX_EPOCH.elapsed().map_or(1, |elapsed| elapsed.as_secs())
+}

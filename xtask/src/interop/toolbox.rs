@@ -1,0 +1,84 @@
+//! Other people's programs, each fetched or built the first time a case asks for it.
+
+use super::World;
+use crate::{apache, project};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// kcat (librdkafka's command line). It comes from the system's packages.
+pub fn kcat(bootstrap: &str) -> Command {
+    let mut kcat = Command::new("kcat");
+    kcat.args(["-b", bootstrap, "-X", "broker.address.family=v4"]);
+    kcat
+}
+
+/// kcat reading one partition of a topic from its beginning to its end, formatted.
+pub fn kcat_read(bootstrap: &str, topic: &str, partition: u32, format: &str) -> Command {
+    let mut kcat = kcat(bootstrap);
+    kcat.args(["-C", "-q", "-e", "-o", "beginning", "-t", topic, "-p", &partition.to_string(), "-f", format]);
+    kcat
+}
+
+/// kcat writing the lines of its input to partition 0 of a topic, in order, each once.
+pub fn kcat_write(bootstrap: &str, topic: &str, codec: &str) -> Command {
+    let mut kcat = kcat(bootstrap);
+    kcat.args(["-P", "-t", topic, "-p", "0", "-z", codec, "-X", "enable.idempotence=true"]);
+    kcat.args(["-X", "queue.buffering.max.messages=500000", "-X", "linger.ms=20"]);
+    kcat
+}
+
+/// A Python program of `interop/`, in an environment with confluent-kafka.
+pub fn python(world: &World, program: &str) -> Result<Command, String> {
+    let venv = world.dir().join("venv");
+    let complete = venv.join(".complete");
+    if !complete.exists() {
+        println!("making {} with confluent-kafka", venv.display());
+        project::make_dir(&world.dir())?;
+        project::finish(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+        let requirements = project::root().join("interop/confluent-kafka-python/requirements.txt");
+        project::finish(
+            Command::new(venv.join("bin/pip"))
+                .args(["install", "--quiet", "--disable-pip-version-check", "-r"])
+                .arg(requirements),
+        )?;
+        project::write(&complete, "")?;
+    }
+    let mut python = Command::new(venv.join("bin/python"));
+    python.arg("-u").arg(project::root().join("interop").join(program));
+    Ok(python)
+}
+
+/// The Go program in `interop/sarama`.
+pub fn sarama(world: &World) -> Result<Command, String> {
+    let binary = world.dir().join("bin/sarama");
+    project::finish(
+        Command::new("go")
+            .args(["build", "-o"])
+            .arg(&binary)
+            .arg(".")
+            .current_dir(project::root().join("interop/sarama")),
+    )?;
+    Ok(Command::new(binary))
+}
+
+/// A Java program of `interop/`, with Apache Kafka's own client on its class path.
+pub fn java(program: &str) -> Result<Command, String> {
+    let mut java = apache::Jars::Broker.java()?;
+    java.args(["-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]);
+    java.arg(project::root().join("interop").join(program));
+    Ok(java)
+}
+
+/// A command-line tool of Apache Kafka that is told where the broker is.
+pub fn tool(name: &str, bootstrap: &str, arguments: &[&str]) -> Result<Command, String> {
+    let mut tool = apache::tool(name)?;
+    tool.args(["--bootstrap-server", bootstrap]).args(arguments);
+    Ok(tool)
+}
+
+/// Makes milena's tools under Kafka's names in a directory, and returns the directory.
+pub fn milena_tools(world: &World, case: &str) -> Result<PathBuf, String> {
+    let dir = world.dir().join(case).join("tools");
+    project::finish(Command::new(world.milena()?).arg("install-tools").arg(&dir))?;
+    Ok(dir)
+}
