@@ -4,7 +4,9 @@
 //! written by hand. Never does I/O, never panics on input, and never sizes an allocation by a length from the wire that
 //! was not checked.
 
+pub mod compression;
 pub mod messages;
+pub mod records;
 pub mod wire;
 
 pub use messages::{ApiKey, Message, MetadataRecord, Record, Request};
