@@ -55,7 +55,8 @@ impl ElectionState {
     /// directory of the node.
     pub fn is_voted_candidate(&self, replica: &ReplicaKey) -> bool {
         self.voted_key.is_some_and(|voted| {
-            voted.id == replica.id && (voted.directory_id.is_none() || voted.directory_id == replica.directory_id)
+            voted.id == replica.id
+                && (voted.directory_id.is_none() || voted.directory_id == replica.directory_id)
         })
     }
 }

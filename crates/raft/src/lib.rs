@@ -7,17 +7,24 @@
 //!
 //! This version runs quorums of one voter.
 
+mod batch;
 mod config;
+mod control_record;
+mod control_state;
 pub mod core;
 mod election_state;
 mod error;
 mod ids;
 mod quorum_state;
+pub mod snapshot;
 mod voter_set;
 
+pub use batch::CommittedBatch;
 pub use config::{MAX_BATCH_SIZE_BYTES, MetadataLogConfig, QuorumConfig, RaftConfig};
+pub use control_record::ControlRecord;
 pub use election_state::ElectionState;
 pub use error::{RaftError, Result};
 pub use ids::{LeaderAndEpoch, OffsetAndEpoch, ReplicaKey};
 pub use quorum_state::QuorumStateStore;
+pub use snapshot::{FrozenSnapshot, SnapshotReader, SnapshotWriter};
 pub use voter_set::{Endpoint, SupportedVersionRange, VoterNode, VoterSet};

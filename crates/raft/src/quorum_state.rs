@@ -116,7 +116,11 @@ fn parse(line: &str) -> std::result::Result<ElectionState, String> {
     let mut directory = Uuid::ZERO;
     if version == 0 {
         let list = field("currentVoters")?;
-        let list = if list.is_null() { &[] } else { list.as_array().ok_or("currentVoters is not a list")?.as_slice() };
+        let list = if list.is_null() {
+            &[]
+        } else {
+            list.as_array().ok_or("currentVoters is not a list")?.as_slice()
+        };
         for voter in list {
             let id = voter.get("voterId").and_then(Value::as_i64).and_then(|id| i32::try_from(id).ok());
             voters.insert(id.ok_or("a voter of currentVoters has no voterId")?);

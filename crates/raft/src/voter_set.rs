@@ -53,7 +53,8 @@ pub struct VoterNode {
 impl VoterNode {
     /// Whether `replica` is this voter. Without a directory id in the voter set, the node id decides.
     pub fn is_voter(&self, replica: &ReplicaKey) -> bool {
-        self.key.id == replica.id && (self.key.directory_id.is_none() || self.key.directory_id == replica.directory_id)
+        self.key.id == replica.id
+            && (self.key.directory_id.is_none() || self.key.directory_id == replica.directory_id)
     }
 }
 

@@ -39,9 +39,12 @@ impl ReplicaState {
     fn fetched(&mut self, fetch_offset: i64, leader_end_offset: i64, now_ms: i64) {
         if fetch_offset >= leader_end_offset {
             self.last_caught_up_timestamp_ms = self.last_caught_up_timestamp_ms.max(now_ms);
-        } else if self.last_fetch_leader_log_end_offset > 0 && fetch_offset >= self.last_fetch_leader_log_end_offset {
+        } else if self.last_fetch_leader_log_end_offset > 0
+            && fetch_offset >= self.last_fetch_leader_log_end_offset
+        {
             // It has now what the leader had at the fetch before.
-            self.last_caught_up_timestamp_ms = self.last_caught_up_timestamp_ms.max(self.last_fetch_timestamp_ms);
+            self.last_caught_up_timestamp_ms =
+                self.last_caught_up_timestamp_ms.max(self.last_fetch_timestamp_ms);
         }
         self.last_fetch_leader_log_end_offset = leader_end_offset;
         self.last_fetch_timestamp_ms = self.last_fetch_timestamp_ms.max(now_ms);
@@ -61,7 +64,12 @@ pub struct LeaderState {
 }
 
 impl LeaderState {
-    pub(super) fn new(epoch: i32, epoch_start_offset: i64, local: ReplicaKey, voters: &VoterSet) -> LeaderState {
+    pub(super) fn new(
+        epoch: i32,
+        epoch_start_offset: i64,
+        local: ReplicaKey,
+        voters: &VoterSet,
+    ) -> LeaderState {
         // Invariant: only a voter leads.
         assert!(voters.is_voter(&local), "{local} is no voter, and was elected");
         let mut leader = LeaderState {
@@ -108,19 +116,29 @@ impl LeaderState {
     pub(super) fn update_local(&mut self, end_offset: i64) {
         if let Some(state) = self.voters.get_mut(&self.local.id) {
             // Invariant: a leader's log only grows.
-            assert!(state.end_offset.is_none_or(|before| before <= end_offset), "the leader's log was truncated");
+            assert!(
+                state.end_offset.is_none_or(|before| before <= end_offset),
+                "the leader's log was truncated"
+            );
             state.end_offset = Some(end_offset);
         }
         self.update_high_watermark();
     }
 
-    pub(super) fn update_replica(&mut self, key: ReplicaKey, fetch_offset: i64, leader_end_offset: i64, now_ms: i64) {
+    pub(super) fn update_replica(
+        &mut self,
+        key: ReplicaKey,
+        fetch_offset: i64,
+        leader_end_offset: i64,
+        now_ms: i64,
+    ) {
         if key.id == self.local.id {
             return;
         }
-        let voter = self.voters.get_mut(&key.id).filter(|state| {
-            state.key.directory_id.is_none() || state.key.directory_id == key.directory_id
-        });
+        let voter = self
+            .voters
+            .get_mut(&key.id)
+            .filter(|state| state.key.directory_id.is_none() || state.key.directory_id == key.directory_id);
         if let Some(state) = voter {
             state.fetched(fetch_offset, leader_end_offset, now_ms);
             self.update_high_watermark();

@@ -301,8 +301,13 @@ impl RaftCore {
     fn become_prospective(&mut self, actions: &mut Vec<Action>) {
         assert!(self.voters.is_voter(&self.local), "{} is no voter, and stood for election", self.local);
         let election = self.election();
-        let prospective =
-            ProspectiveState::new(election.epoch, election.leader_id, election.voted_key, self.local, &self.voters);
+        let prospective = ProspectiveState::new(
+            election.epoch,
+            election.leader_id,
+            election.voted_key,
+            self.local,
+            &self.voters,
+        );
         let granted = prospective.epoch_election().is_vote_granted();
         // In memory only: nothing changes that the disk knows.
         self.state = EpochState::Prospective(prospective);

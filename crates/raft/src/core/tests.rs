@@ -172,7 +172,9 @@ impl World {
                 }
                 Action::BecomeLeader { epoch, .. } => {
                     assert!(self.led_epochs.insert(*epoch), "epoch {epoch} was led twice");
-                    assert!(self.election.as_ref().is_some_and(|e| e.is_leader(LOCAL.id) && e.epoch == *epoch));
+                    assert!(
+                        self.election.as_ref().is_some_and(|e| e.is_leader(LOCAL.id) && e.epoch == *epoch)
+                    );
                     assert!(self.log.last().is_none_or(|last| last < epoch));
                     self.log.push(*epoch);
                 }
