@@ -20,6 +20,7 @@ pub struct Failure(String);
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 impl Failure {
+    /// A failure that says `what`.
     pub fn new(what: impl Into<String>) -> Self {
         Self(what.into())
     }

@@ -176,5 +176,8 @@ fn consume(
         }
         offset = next_offset;
     }
+    if latency.count() != sent.len() as u64 {
+        return Err(Failure::new(format!("{} of {} batches came", latency.count(), sent.len())));
+    }
     Ok(latency)
 }

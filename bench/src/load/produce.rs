@@ -163,8 +163,7 @@ impl Producer {
                 return Ok((sent, latency));
             }
             // Every reply that is here already, then as many sends.
-            loop {
-                let Some((number, at)) = in_flight.pop_front() else { break };
+            while let Some((number, at)) = in_flight.pop_front() {
                 let (error, base_offset) = replies::produce(self.connection.receive()?, number as i32)?;
                 latency.record(at.elapsed());
                 expect_no_error("Produce", error)?;

@@ -35,7 +35,7 @@ fn upper_bound(bucket: usize) -> u64 {
     }
     let shift = (bucket >> SUB_BITS) - 1;
     let mantissa = (bucket & (SUB_COUNT - 1)) + SUB_COUNT;
-    ((mantissa as u128 + 1 << shift) - 1).min(u128::from(u64::MAX)) as u64
+    (((mantissa as u128 + 1) << shift) - 1).min(u128::from(u64::MAX)) as u64
 }
 
 impl Histogram {

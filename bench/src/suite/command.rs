@@ -1,11 +1,263 @@
-//! x
-use crate::{Result, args::Args};
-pub fn startup(_: &mut Args) -> Result<()> {
+//! The suite as commands.
+
+use std::{fs, path::PathBuf, thread, time::Duration};
+
+use super::{
+    goals, report,
+    report::Table,
+    startup,
+    system::{Running, System, free_port},
+    workload::{self, Workload},
+};
+use crate::{
+    Failure, Result,
+    args::Args,
+    measure::{
+        Metric,
+        process::{cpu_time, resident_bytes},
+    },
+};
+
+/// How long idle servers are watched.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// A directory for the systems' files, deleted in the end.
+struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    fn new(parent: Option<String>) -> Result<Self> {
+        let parent = parent.map_or_else(std::env::temp_dir, PathBuf::from);
+        let path = parent.join(format!("milena-bench-{}", std::process::id()));
+        fs::create_dir_all(&path)?;
+        Ok(Self { path: fs::canonicalize(path)? })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            eprintln!("bench: {}: {error}", self.path.display());
+        }
+    }
+}
+
+fn print(metrics: &[Metric]) {
+    for metric in metrics.iter().filter(|metric| metric.value.is_finite()) {
+        println!("{:28} {:12.3} {}", metric.name, metric.value, metric.unit);
+    }
+}
+
+/// `bench startup`: medians of several starts.
+pub fn startup(args: &mut Args) -> Result<()> {
+    let formats = args.switch("--formats");
+    let system = System::new("server", &args.required("--command")?, formats)?;
+    let runs = args.or("--runs", 5)?;
+    let scratch = Scratch::new(args.text("--dir")?)?;
+    args.finish()?;
+    let mut table = Table::default();
+    let mut last = Vec::new();
+    for run in 0..runs {
+        last = startup::once(&system, &scratch.path, run)?;
+        table.add("start", "server", run, &last);
+    }
+    for metric in &mut last {
+        metric.value = table.median("start", metric.name, "server").unwrap_or(f64::NAN);
+    }
+    print(&last);
     Ok(())
 }
-pub fn memory(_: &mut Args) -> Result<()> {
-    Ok(())
+
+/// `bench memory`: resident memory of a server that has just begun, and after the suite's batches and requests.
+pub fn memory(args: &mut Args) -> Result<()> {
+    let system = System::new("server", &args.required("--command")?, false)?;
+    let scratch = Scratch::new(args.text("--dir")?)?;
+    args.finish()?;
+    let mut running = system.start(&scratch.path.join("server"), free_port()?)?;
+    print(&idle(std::slice::from_ref(&running))?.remove(0));
+    for workload in workload::all(true).iter().take(4) {
+        workload::run(workload, running.target(), "bench-memory", &scratch.path)?;
+    }
+    print(&[resident("resident memory after load", &running)?]);
+    running.stop()
 }
-pub fn suite(_: &mut Args) -> Result<()> {
-    Ok(())
+
+fn resident(name: &'static str, running: &Running) -> Result<Metric> {
+    Ok(Metric::new(name, "MB", resident_bytes(running.pid())? as f64 / 1e6))
+}
+
+/// Memory and CPU of servers that nobody asks for anything.
+fn idle(running: &[Running]) -> Result<Vec<Vec<Metric>>> {
+    let cpu = |running: &Running| cpu_time(running.pid());
+    thread::sleep(Duration::from_secs(1));
+    let before = running.iter().map(cpu).collect::<Result<Vec<_>>>()?;
+    thread::sleep(IDLE);
+    running
+        .iter()
+        .zip(before)
+        .map(|(running, before)| {
+            let used = cpu(running)? - before;
+            let percent = used.as_secs_f64() / IDLE.as_secs_f64() * 100.0;
+            Ok(vec![resident("resident memory", running)?, Metric::new("CPU", "%", percent)])
+        })
+        .collect()
+}
+
+/// `bench suite`: every workload over every system, in turns.
+pub fn suite(args: &mut Args) -> Result<()> {
+    let mut systems = vec![System::floor()?];
+    if let Some(binary) = args.text("--milena")? {
+        systems.push(System::milena(&binary)?);
+    }
+    for pair in args.texts("--system")? {
+        let (name, command) =
+            pair.split_once('=').ok_or_else(|| Failure::new(format!("--system {pair}: not NAME=COMMAND")))?;
+        systems.push(System::new(name, command, false)?);
+    }
+    if let Some(command) = args.text("--apache")? {
+        systems.push(System::new("apache", &command, true)?);
+    }
+    let quick = args.switch("--quick");
+    let rounds = args.or("--rounds", if quick { 3 } else { 5 })?;
+    let json = args.text("--json")?;
+    let only = args.text("--only")?;
+    let check = args.switch("--check");
+    let realtime = args.switch("--realtime");
+    let scratch = Scratch::new(args.text("--dir")?)?;
+    args.finish()?;
+    if realtime {
+        take_realtime_priority()?;
+    }
+    let wanted =
+        |name: &str| only.as_ref().is_none_or(|words| words.split(',').any(|word| name.contains(word)));
+    let workloads: Vec<Workload> =
+        workload::all(quick).into_iter().filter(|workload| wanted(workload.name)).collect();
+
+    let mut run = Run { systems, workloads, scratch, rounds, table: Table::default(), failures: Vec::new() };
+    if wanted("start") {
+        run.starts();
+    }
+    run.loads(wanted("idle"))?;
+    run.report(json, check)
+}
+
+struct Run {
+    systems: Vec<System>,
+    workloads: Vec<Workload>,
+    scratch: Scratch,
+    rounds: usize,
+    table: Table,
+    failures: Vec<String>,
+}
+
+impl Run {
+    fn record(&mut self, what: &str, system: &str, round: usize, done: Result<Vec<Metric>>) {
+        match done {
+            // The first round warms up: caches, branch predictors, and a JVM's compiler.
+            Ok(_) if round == 0 && self.rounds > 1 => {}
+            Ok(metrics) => self.table.add(what, system, round, &metrics),
+            Err(failure) => {
+                eprintln!("bench: {what}, {system}: {failure}");
+                self.failures.push(format!("{what}, {system}, round {round}: {failure}"));
+            }
+        }
+    }
+
+    /// The order of the systems alternates, so that none always runs after the same one.
+    fn order(&self, round: usize) -> Vec<usize> {
+        let forward = 0..self.systems.len();
+        if round.is_multiple_of(2) { forward.collect() } else { forward.rev().collect() }
+    }
+
+    fn starts(&mut self) {
+        for round in 0..self.rounds {
+            eprintln!("bench: starts, round {round}");
+            for index in self.order(round) {
+                let system = self.systems[index].clone();
+                let dir = self.scratch.path.join(&system.name);
+                let done = startup::once(&system, &dir, round);
+                self.record("start", &system.name, round, done);
+            }
+        }
+    }
+
+    fn loads(&mut self, with_idle: bool) -> Result<()> {
+        let mut running = Vec::new();
+        for system in &self.systems {
+            let dir = self.scratch.path.join(&system.name).join("load");
+            running.push(system.start(&dir, free_port()?)?);
+        }
+        // Rounds that count begin with 1.
+        let counted = usize::from(self.rounds > 1);
+        if with_idle {
+            for (server, metrics) in running.iter().zip(idle(&running)?) {
+                self.table.add("idle", &server.name, counted, &metrics);
+            }
+        }
+        for round in 0..self.rounds {
+            for number in 0..self.workloads.len() {
+                let workload = self.workloads[number];
+                eprintln!("bench: round {round}, {}", workload.name);
+                for index in self.order(round) {
+                    let server = &running[index];
+                    let topic = format!("bench-{round}-{number}");
+                    let done = workload::run(&workload, server.target(), &topic, &self.scratch.path);
+                    self.record(workload.name, &server.name, round, done);
+                }
+            }
+        }
+        if with_idle {
+            for server in &running {
+                let memory = resident("resident memory", server);
+                self.record("after load", &server.name, counted, memory.map(|metric| vec![metric]));
+            }
+        }
+        for server in &mut running {
+            server.stop()?;
+        }
+        Ok(())
+    }
+
+    fn report(self, json: Option<String>, check: bool) -> Result<()> {
+        let names: Vec<String> = self.systems.iter().map(|system| system.name.clone()).collect();
+        let shown =
+            |workload: &str, figure: &str| match self.workloads.iter().find(|known| known.name == workload) {
+                Some(known) => known.figures.contains(&figure),
+                None => true,
+            };
+        println!("{}", self.table.markdown(&names, shown));
+        let goals = match names.iter().any(|name| name == "milena") {
+            true => goals::verdicts(&self.table, "milena"),
+            false => Vec::new(),
+        };
+        if !goals.is_empty() {
+            println!("{}", report::goals_markdown(&goals));
+        }
+        for failure in &self.failures {
+            println!("failed: {failure}");
+        }
+        if let Some(path) = json {
+            let counted = self.rounds.saturating_sub(1).max(1);
+            let value = self.table.json(&names, counted, &goals, &self.failures);
+            fs::write(path, format!("{value:#}\n"))?;
+        }
+        if !self.failures.is_empty() {
+            return Err(Failure::new(format!("{} pieces of work failed", self.failures.len())));
+        }
+        if check && goals.iter().any(|goal| !goal.met) {
+            return Err(Failure::new("not every goal is met"));
+        }
+        Ok(())
+    }
+}
+
+/// Gives this process, and so the servers that it starts, a priority above everything ordinary on the machine.
+fn take_realtime_priority() -> Result<()> {
+    let parameters = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the call reads only the local variable that it is given.
+    match unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const parameters) } {
+        0 => Ok(()),
+        _ => Err(Failure::new(format!("--realtime: {}", std::io::Error::last_os_error()))),
+    }
 }

@@ -1,2 +1,8 @@
-//! Systems in turns.
+//! Systems side by side: started, loaded in turns, compared as ratios of the same round.
+
 pub mod command;
+mod goals;
+mod report;
+mod startup;
+mod system;
+mod workload;

@@ -257,14 +257,6 @@ impl<'a> Writer<'a> {
         }
     }
 
-    pub fn null_array(&mut self) {
-        if self.flexible {
-            self.uvarint(0);
-        } else {
-            self.i32(-1);
-        }
-    }
-
     /// No tagged fields.
     pub fn tags(&mut self) {
         if self.flexible {

@@ -1,0 +1,96 @@
+//! What milena must reach, beside the floor server in the same run.
+
+use super::{
+    report::Table,
+    workload::{BATCHES_100, BATCHES_1024, END_TO_END_1K, ONE_IN_FLIGHT},
+};
+
+/// How a goal is compared.
+#[derive(Debug, Clone, Copy)]
+enum Bound {
+    /// The ratio to the floor is at most this.
+    RatioAtMost(f64),
+    /// The ratio to the floor is at least this.
+    RatioAtLeast(f64),
+    /// The value itself is below this.
+    Below(f64),
+}
+
+struct Goal {
+    workload: &'static str,
+    figure: &'static str,
+    bound: Bound,
+}
+
+const GOALS: [Goal; 6] = [
+    Goal { workload: ONE_IN_FLIGHT, figure: "CPU per request", bound: Bound::RatioAtMost(2.0) },
+    Goal { workload: END_TO_END_1K, figure: "p50", bound: Bound::RatioAtMost(1.5) },
+    Goal { workload: BATCHES_100, figure: "throughput", bound: Bound::RatioAtLeast(0.5) },
+    Goal { workload: BATCHES_1024, figure: "throughput", bound: Bound::RatioAtLeast(0.5) },
+    Goal { workload: "start", figure: "first answer", bound: Bound::Below(20.0) },
+    Goal { workload: "idle", figure: "resident memory", bound: Bound::Below(20.0) },
+];
+
+/// One goal and what was measured for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    pub what: String,
+    pub limit: String,
+    /// `None` if it was not measured.
+    pub measured: Option<f64>,
+    pub met: bool,
+}
+
+/// Compares a system with the goals.
+pub fn verdicts(table: &Table, system: &str) -> Vec<Verdict> {
+    GOALS
+        .iter()
+        .map(|goal| {
+            let (measured, limit, met): (_, _, fn(f64, f64) -> bool) = match goal.bound {
+                Bound::RatioAtMost(_) | Bound::RatioAtLeast(_) => {
+                    let ratio = table.ratio(goal.workload, goal.figure, system, "floor");
+                    match goal.bound {
+                        Bound::RatioAtLeast(limit) => (ratio, format!(">= {limit} x floor"), |a, b| a >= b),
+                        Bound::RatioAtMost(limit) | Bound::Below(limit) => {
+                            (ratio, format!("<= {limit} x floor"), |a, b| a <= b)
+                        }
+                    }
+                }
+                Bound::Below(limit) => {
+                    let unit = table.unit(goal.workload, goal.figure).unwrap_or_default();
+                    (table.median(goal.workload, goal.figure, system), format!("< {limit} {unit}"), |a, b| {
+                        a < b
+                    })
+                }
+            };
+            let (Bound::RatioAtMost(bound) | Bound::RatioAtLeast(bound) | Bound::Below(bound)) = goal.bound;
+            Verdict {
+                what: format!("{}: {}", goal.workload, goal.figure),
+                limit,
+                measured,
+                met: measured.is_some_and(|value| met(value, bound)),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::Metric;
+
+    #[test]
+    fn goals_compare_within_rounds() {
+        let mut table = Table::default();
+        for (round, (floor, milena)) in [(5.0, 9.0), (10.0, 30.0), (7.0, 10.5)].into_iter().enumerate() {
+            table.add(ONE_IN_FLIGHT, "floor", round, &[Metric::new("CPU per request", "CPU us", floor)]);
+            table.add(ONE_IN_FLIGHT, "milena", round, &[Metric::new("CPU per request", "CPU us", milena)]);
+        }
+        table.add("start", "milena", 0, &[Metric::new("first answer", "ms", 20.0)]);
+        let verdicts = verdicts(&table, "milena");
+        assert_eq!(verdicts[0].measured, Some(1.8));
+        assert!(verdicts[0].met);
+        assert_eq!((verdicts[4].measured, verdicts[4].met), (Some(20.0), false));
+        assert_eq!((verdicts[5].measured, verdicts[5].met), (None, false));
+    }
+}

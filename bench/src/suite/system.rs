@@ -1,0 +1,225 @@
+//! A system under test: how it is started, found and stopped.
+
+use std::{
+    fs::{self, File},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{Failure, Result, load::Target, wire::connection::Connection};
+
+/// How often a starting server is asked whether it answers.
+pub const ASK_EVERY: Duration = Duration::from_micros(500);
+const START_LIMIT: Duration = Duration::from_secs(90);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+
+/// A name and the command that starts it.
+#[derive(Debug, Clone)]
+pub struct System {
+    pub name: String,
+    /// Words, in which `{dir}`, `{port}` and `{properties}` are filled in.
+    command: Vec<String>,
+    /// Whether a new data directory takes a long first start (Apache Kafka formats it with a JVM of its own): then
+    /// only later starts are timed.
+    pub formats: bool,
+}
+
+impl System {
+    pub fn new(name: &str, command: &str, formats: bool) -> Result<Self> {
+        let command: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+        if command.is_empty() {
+            return Err(Failure::new(format!("no command for {name}")));
+        }
+        Ok(Self { name: name.to_owned(), command, formats })
+    }
+
+    /// The floor server: this program itself.
+    pub fn floor() -> Result<Self> {
+        let own = std::env::current_exe()?;
+        let words = [&own.to_string_lossy(), "floor", "--dir", "{dir}/data", "--port", "{port}"];
+        Ok(Self { name: "floor".to_owned(), command: words.map(str::to_owned).to_vec(), formats: false })
+    }
+
+    /// milena's binary.
+    pub fn milena(binary: &str) -> Result<Self> {
+        let binary = fs::canonicalize(binary).map_err(|error| Failure::new(format!("{binary}: {error}")))?;
+        let words = [&binary.to_string_lossy(), "server-start", "{properties}"];
+        Ok(Self { name: "milena".to_owned(), command: words.map(str::to_owned).to_vec(), formats: false })
+    }
+
+    /// Starts the system, with its files below `dir`. It need not answer yet.
+    pub fn spawn(&self, dir: &Path, port: u16) -> Result<Running> {
+        fs::create_dir_all(dir)?;
+        let pid_file = dir.join("pid");
+        if pid_file.exists() {
+            fs::remove_file(&pid_file)?;
+        }
+        let properties = dir.join("server.properties");
+        let mut words = Vec::new();
+        for word in &self.command {
+            if word.contains("{properties}") {
+                fs::write(&properties, server_properties(dir, port))?;
+            }
+            let word = word.replace("{dir}", &dir.to_string_lossy()).replace("{port}", &port.to_string());
+            words.push(word.replace("{properties}", &properties.to_string_lossy()));
+        }
+        let log_file = dir.join("output.log");
+        let log = File::options().append(true).create(true).open(&log_file)?;
+        let (program, arguments) = words.split_first().ok_or_else(|| Failure::new("no command"))?;
+        let child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .map_err(|error| Failure::new(format!("{program}: {error}")))?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Ok(Running { name: self.name.clone(), child, address, pid_file, log_file, stopped: false })
+    }
+
+    /// Starts the system and waits until it answers.
+    pub fn start(&self, dir: &Path, port: u16) -> Result<Running> {
+        let mut running = self.spawn(dir, port)?;
+        running.wait_for_answer()?;
+        Ok(running)
+    }
+}
+
+/// The configuration that a system gets where its command names `{properties}`: one node, both roles, all else default.
+fn server_properties(dir: &Path, port: u16) -> String {
+    let (data, controller) = (dir.join("data"), port + 1);
+    format!(
+        "process.roles=broker,controller\n\
+         node.id=1\n\
+         controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
+         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+         controller.listener.names=CONTROLLER\n\
+         inter.broker.listener.name=PLAINTEXT\n\
+         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+         log.dirs={}\n\
+         offsets.topic.replication.factor=1\n\
+         log.segment.delete.delay.ms=1000\n",
+        data.display()
+    )
+}
+
+/// A port of the loopback address that is free, and the one after it as well.
+pub fn free_port() -> Result<u16> {
+    for _ in 0..100 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let port = listener.local_addr()?.port();
+        if port < u16::MAX && TcpListener::bind((Ipv4Addr::LOCALHOST, port + 1)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(Failure::new("no two free ports side by side"))
+}
+
+/// A started system. Dropping it stops it.
+pub struct Running {
+    pub name: String,
+    child: Child,
+    pub address: SocketAddr,
+    pid_file: PathBuf,
+    log_file: PathBuf,
+    stopped: bool,
+}
+
+impl Running {
+    /// The server's own process: the one named in `pid`, for commands that leave it behind, else the one started.
+    pub fn pid(&self) -> u32 {
+        let named = fs::read_to_string(&self.pid_file).ok().and_then(|text| text.trim().parse().ok());
+        named.unwrap_or_else(|| self.child.id())
+    }
+
+    pub fn target(&self) -> Target {
+        Target { address: self.address, pid: Some(self.pid()) }
+    }
+
+    /// Asks ApiVersions again and again until there is an answer.
+    pub fn wait_for_answer(&mut self) -> Result<()> {
+        let deadline = Instant::now() + START_LIMIT;
+        loop {
+            if Connection::open(self.address).and_then(|mut connection| connection.api_versions()).is_ok() {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()?.filter(|status| !status.success()) {
+                return Err(Failure::new(format!("{} stopped with {status}\n{}", self.name, self.log_end())));
+            }
+            if Instant::now() > deadline {
+                let limit = START_LIMIT.as_secs();
+                return Err(Failure::new(format!(
+                    "{} does not answer after {limit} s\n{}",
+                    self.name,
+                    self.log_end()
+                )));
+            }
+            thread::sleep(ASK_EVERY);
+        }
+    }
+
+    /// The last lines that the system printed.
+    fn log_end(&self) -> String {
+        let text = fs::read_to_string(&self.log_file).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(10)..].join("\n")
+    }
+
+    /// SIGTERM to the server's process, and SIGKILL if that does not end it.
+    pub fn stop(&mut self) -> Result<()> {
+        if self.stopped {
+            return Ok(());
+        }
+        self.stopped = true;
+        let pid =
+            i32::try_from(self.pid()).ok().and_then(Pid::from_raw).ok_or_else(|| Failure::new("no pid"))?;
+        for (signal, limit) in [(Signal::TERM, STOP_LIMIT), (Signal::KILL, Duration::from_secs(10))] {
+            // An error says that the process is gone already.
+            let _ = kill_process(pid, signal);
+            let deadline = Instant::now() + limit;
+            while Instant::now() < deadline {
+                let child_gone = self.child.try_wait()?.is_some();
+                if child_gone && rustix::process::test_kill_process(pid).is_err() {
+                    return Ok(());
+                }
+                thread::sleep(Duration::from_millis(2));
+            }
+        }
+        Err(Failure::new(format!("{} cannot be stopped", self.name)))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Err(failure) = self.stop() {
+            eprintln!("bench: {failure}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_fails_says_so() {
+        let dir = std::env::temp_dir().join(format!("milena-bench-fails-{}", std::process::id()));
+        let system = System::new("broken", "false", false).unwrap();
+        assert!(system.start(&dir, free_port().unwrap()).is_err());
+        fs::remove_dir_all(dir).unwrap();
+        assert!(System::new("empty", " ", false).is_err());
+    }
+
+    #[test]
+    fn properties_name_both_listeners_and_the_data() {
+        let text = server_properties(Path::new("/somewhere"), 9092);
+        assert!(text.contains("listeners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093\n"));
+        assert!(text.contains("log.dirs=/somewhere/data\n"));
+    }
+}

@@ -1,0 +1,175 @@
+//! The workloads of the suite, and which of their figures are shown.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Result,
+    load::{
+        Target, connections, end_to_end, fetch,
+        produce::{self, Until},
+    },
+    measure::Metric,
+    wire::{batch, connection::Connection},
+};
+
+/// What a workload does.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// Big batches, then everything fetched again.
+    Batches {
+        record_size: usize,
+        batch_size: usize,
+        bytes: usize,
+    },
+    /// One record per request.
+    Requests {
+        in_flight: usize,
+        connections: usize,
+        requests: usize,
+        synced: bool,
+    },
+    EndToEnd {
+        rate: usize,
+        records_per_batch: usize,
+        record_size: usize,
+        duration: Duration,
+    },
+    Connections {
+        count: usize,
+    },
+}
+
+/// A workload: its name, and its figures in the order of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Workload {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub figures: &'static [&'static str],
+}
+
+pub const BATCHES_100: &str = "100 B, 1 MB batches";
+pub const BATCHES_1024: &str = "1 KiB, 1 MB batches";
+pub const ONE_IN_FLIGHT: &str = "one record, 1 in flight";
+pub const END_TO_END_1K: &str = "end to end, 1 k/s x 100 B";
+
+const BATCH_FIGURES: &[&str] =
+    &["throughput", "records", "CPU per GB", "fetch throughput", "fetch CPU per GB"];
+const REQUEST_FIGURES: &[&str] = &["CPU per request", "requests", "p50", "p99"];
+const END_TO_END_FIGURES: &[&str] = &["p50", "p99", "p99.9", "CPU per message"];
+
+/// Everything that the suite runs; `quick` takes less of each.
+pub fn all(quick: bool) -> Vec<Workload> {
+    let share = if quick { 4 } else { 1 };
+    let batches = |name, record_size, batch_size| Workload {
+        name,
+        kind: Kind::Batches { record_size, batch_size, bytes: 512_000_000 / share },
+        figures: BATCH_FIGURES,
+    };
+    let requests = |name, in_flight, connections, synced, requests: usize| Workload {
+        name,
+        kind: Kind::Requests { in_flight, connections, requests: requests / share, synced },
+        figures: REQUEST_FIGURES,
+    };
+    let duration = Duration::from_secs(if quick { 2 } else { 5 });
+    let end_to_end = |name, rate, records_per_batch, record_size| Workload {
+        name,
+        kind: Kind::EndToEnd { rate, records_per_batch, record_size, duration },
+        figures: END_TO_END_FIGURES,
+    };
+    vec![
+        batches(BATCHES_100, 100, 1_000_000),
+        batches(BATCHES_1024, 1024, 1_000_000),
+        batches("100 B, 16 KB batches", 100, 16_384),
+        requests(ONE_IN_FLIGHT, 1, 1, false, 20_000),
+        requests("one record, 5 in flight", 5, 1, false, 40_000),
+        end_to_end(END_TO_END_1K, 1_000, 1, 100),
+        end_to_end("end to end, 20 k/s x 1 KiB in 20s", 20_000, 20, 1024),
+        end_to_end("end to end, 100 k/s x 1 KiB in 100s", 100_000, 100, 1024),
+        requests("synced, 1 connection", 1, 1, true, 1_000),
+        requests("synced, 16 connections", 1, 16, true, 200),
+        Workload {
+            name: "idle connections",
+            kind: Kind::Connections { count: if quick { 500 } else { 2_000 } },
+            figures: &["connections", "CPU per connection", "memory per connection"],
+        },
+    ]
+}
+
+/// Runs a workload against one server, on a topic of its own that is deleted afterwards.
+pub fn run(workload: &Workload, target: Target, topic: &str, dir: &Path) -> Result<Vec<Metric>> {
+    if let Kind::Connections { count } = workload.kind {
+        return connections::run(target, count);
+    }
+    let synced = matches!(workload.kind, Kind::Requests { synced: true, .. });
+    let configs: &[(&str, &str)] = if synced { &[("flush.messages", "1")] } else { &[] };
+    let mut connection = Connection::open(target.address)?;
+    connection.create_topic(topic, 1, configs)?;
+    let done = on_topic(workload, target, topic, dir);
+    connection.delete_topic(topic)?;
+    done
+}
+
+fn on_topic(workload: &Workload, target: Target, topic: &str, dir: &Path) -> Result<Vec<Metric>> {
+    let topic = topic.to_owned();
+    let produce = |in_flight, connections, records_per_batch, record_size, requests| {
+        let until = Until::Requests(requests);
+        let options = produce::Options {
+            topic: topic.clone(),
+            partitions: 1,
+            connections,
+            in_flight,
+            acks: 1,
+            records_per_batch,
+            record_size,
+            until,
+        };
+        produce::run(target, &options)
+    };
+    match workload.kind {
+        Kind::Batches { record_size, batch_size, bytes } => {
+            let append = warm_page_cache(dir, bytes)?;
+            let records = batch::records_that_fit(batch_size, record_size);
+            let requests = bytes / (records * record_size);
+            let mut metrics = produce(5, 1, records, record_size, requests)?.metrics();
+            for metric in fetch::run(target, &topic, 0, 1 << 20)?.metrics() {
+                match metric.name {
+                    "throughput" => metrics.push(Metric { name: "fetch throughput", ..metric }),
+                    "CPU per GB" => metrics.push(Metric { name: "fetch CPU per GB", ..metric }),
+                    _ => {}
+                }
+            }
+            metrics.push(append);
+            Ok(metrics)
+        }
+        Kind::Requests { in_flight, connections, requests, .. } => {
+            Ok(produce(in_flight, connections, 1, 100, requests)?.metrics())
+        }
+        Kind::EndToEnd { rate, records_per_batch, record_size, duration } => {
+            let options = end_to_end::Options { topic, rate, records_per_batch, record_size, duration };
+            Ok(end_to_end::run(target, &options)?.metrics())
+        }
+        Kind::Connections { count } => connections::run(target, count),
+    }
+}
+
+/// Writes a file as large as the load and deletes it, so that each system finds memory of the same kind: pages that
+/// a virtual machine's host has taken back cost several times as much at their first touch. How fast that went says
+/// what the page cache gives in this moment.
+fn warm_page_cache(dir: &Path, bytes: usize) -> Result<Metric> {
+    let path = dir.join("warm");
+    let block = vec![1; 1 << 20];
+    let mut file = File::create(&path)?;
+    let begun = Instant::now();
+    for _ in 0..bytes.div_ceil(block.len()) {
+        file.write_all(&block)?;
+    }
+    let wall_s = begun.elapsed().as_secs_f64();
+    drop(file);
+    fs::remove_file(&path)?;
+    Ok(Metric::new("page cache append", "MB/s", bytes as f64 / 1e6 / wall_s))
+}
