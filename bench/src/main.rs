@@ -63,8 +63,8 @@ bench COMMAND [--flag value]...
                [--json FILE] [--dir DIR] [--realtime] [--check]: all of it, the systems in turns
 
 Loads take --server HOST:PORT (127.0.0.1:9092), --topic NAME (made, and deleted afterwards, where none is named) and
---server-pid PID for the server's CPU time. A command with {formats} data, such as Apache Kafka's, may leave its
-process id in {dir}/pid.";
+--server-pid PID for the server's CPU time. A command is words without quotes; {bench} is this program. One that leaves
+its server behind writes the server's process id to {dir}/pid.";
 
 fn main() -> ExitCode {
     let mut args = Args::new(std::env::args().skip(1));

@@ -7,6 +7,8 @@ mod admin;
 mod connection;
 mod handlers;
 mod partition;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::HashMap,

@@ -146,10 +146,9 @@ mod tests {
     use super::*;
     use crate::wire::batch::{self, Noise};
 
-    fn partition(name: &str) -> Partition {
-        let dir = std::env::temp_dir().join(format!("milena-bench-{name}-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        Partition::create(&dir, "t", 0, false).unwrap()
+    fn partition() -> (Partition, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        (Partition::create(dir.path(), "t", 0, false).unwrap(), dir)
     }
 
     fn append(partition: &Partition, count: usize) -> i64 {
@@ -160,7 +159,7 @@ mod tests {
 
     #[test]
     fn offsets_follow_each_other_and_stand_in_the_file() {
-        let partition = partition("offsets");
+        let (partition, _dir) = partition();
         assert_eq!([append(&partition, 3), append(&partition, 2), append(&partition, 1)], [0, 3, 5]);
         assert_eq!(partition.end_offset(), 6);
         let span = partition.span(0, usize::MAX).unwrap();
@@ -173,7 +172,7 @@ mod tests {
 
     #[test]
     fn spans_hold_whole_batches_and_at_least_one() {
-        let partition = partition("spans");
+        let (partition, _dir) = partition();
         for _ in 0..3 {
             append(&partition, 2);
         }
@@ -192,7 +191,7 @@ mod tests {
 
     #[test]
     fn an_append_unparks_who_waits() {
-        let partition = partition("waits");
+        let (partition, _dir) = partition();
         let (ready, is_ready) = std::sync::mpsc::channel();
         let partition = &partition;
         thread::scope(|scope| {

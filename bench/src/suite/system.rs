@@ -22,7 +22,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct System {
     pub name: String,
-    /// Words, in which `{dir}`, `{port}` and `{properties}` are filled in.
+    /// Words, in which `{dir}`, `{port}`, `{properties}` and `{bench}` (this program) are filled in.
     command: Vec<String>,
     /// Whether a new data directory takes a long first start (Apache Kafka formats it with a JVM of its own): then
     /// only later starts are timed.
@@ -40,13 +40,12 @@ impl System {
 
     /// The floor server: this program itself.
     pub fn floor() -> Result<Self> {
-        let own = std::env::current_exe()?;
-        let words = [&own.to_string_lossy(), "floor", "--dir", "{dir}/data", "--port", "{port}"];
-        Ok(Self { name: "floor".to_owned(), command: words.map(str::to_owned).to_vec(), formats: false })
+        Self::new("floor", "{bench} floor --dir {dir}/data --port {port}", false)
     }
 
     /// milena's binary.
     pub fn milena(binary: &str) -> Result<Self> {
+        // Kept as one word, whatever the path holds.
         let binary = fs::canonicalize(binary).map_err(|error| Failure::new(format!("{binary}: {error}")))?;
         let words = [&binary.to_string_lossy(), "server-start", "{properties}"];
         Ok(Self { name: "milena".to_owned(), command: words.map(str::to_owned).to_vec(), formats: false })
@@ -60,13 +59,15 @@ impl System {
             fs::remove_file(&pid_file)?;
         }
         let properties = dir.join("server.properties");
+        let own = std::env::current_exe()?;
         let mut words = Vec::new();
         for word in &self.command {
             if word.contains("{properties}") {
                 fs::write(&properties, server_properties(dir, port))?;
             }
             let word = word.replace("{dir}", &dir.to_string_lossy()).replace("{port}", &port.to_string());
-            words.push(word.replace("{properties}", &properties.to_string_lossy()));
+            let word = word.replace("{properties}", &properties.to_string_lossy());
+            words.push(word.replace("{bench}", &own.to_string_lossy()));
         }
         let log_file = dir.join("output.log");
         let log = File::options().append(true).create(true).open(&log_file)?;
@@ -209,10 +210,9 @@ mod tests {
 
     #[test]
     fn a_command_that_fails_says_so() {
-        let dir = std::env::temp_dir().join(format!("milena-bench-fails-{}", std::process::id()));
+        let dir = tempfile::tempdir().unwrap();
         let system = System::new("broken", "false", false).unwrap();
-        assert!(system.start(&dir, free_port().unwrap()).is_err());
-        fs::remove_dir_all(dir).unwrap();
+        assert!(system.start(dir.path(), free_port().unwrap()).is_err());
         assert!(System::new("empty", " ", false).is_err());
     }
 
