@@ -6,13 +6,17 @@
 
 mod apache_tools;
 mod broker;
+mod chance;
 mod clients;
 mod console;
+mod crash;
+mod dump;
 mod java_client;
 mod kcat;
 mod lines;
 mod program;
 mod report;
+mod swap;
 mod toolbox;
 mod wire;
 
@@ -94,6 +98,12 @@ const CASES: &[Case] = &[
         name: "java-client",
         what: "four codecs, from Java to librdkafka and back",
         run: java_client::run,
+    },
+    Case { name: "swap", what: "two brokers take turns on one data directory, both ways", run: swap::run },
+    Case {
+        name: "crash",
+        what: "kill -9 in the middle of a load; segments cut at random bytes",
+        run: crash::run,
     },
 ];
 

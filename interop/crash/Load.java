@@ -1,0 +1,43 @@
+// An idempotent producer through crashes of its broker: Load.java BOOTSTRAP TOPIC COUNT RATE.
+//
+// Sends the numbers below COUNT, RATE in a second, and prints `NUMBER PARTITION OFFSET` for each that the broker
+// acknowledged. Ends well when every one is.
+
+import java.io.PrintStream;
+import java.io.FileOutputStream;
+import java.io.FileDescriptor;
+import java.util.Properties;
+import java.util.concurrent.atomic.AtomicReference;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.serialization.StringSerializer;
+
+public class Load {
+    public static void main(String[] arguments) throws Exception {
+        String topic = arguments[1];
+        int count = Integer.parseInt(arguments[2]);
+        int rate = Integer.parseInt(arguments[3]);
+        Properties properties = new Properties();
+        properties.put("bootstrap.servers", arguments[0]);
+        properties.put("delivery.timeout.ms", "180000");
+        properties.put("max.block.ms", "180000");
+        properties.put("reconnect.backoff.max.ms", "500");
+        properties.put("linger.ms", "5");
+        properties.put("batch.size", "2000");
+        PrintStream out = new PrintStream(new FileOutputStream(FileDescriptor.out), true);
+        AtomicReference<Exception> failure = new AtomicReference<>();
+        try (KafkaProducer<String, String> producer = new KafkaProducer<>(properties, new StringSerializer(), new StringSerializer())) {
+            long started = System.nanoTime();
+            for (int number = 0; number < count; number++) {
+                String value = Integer.toString(number);
+                producer.send(new ProducerRecord<>(topic, number % 2, null, value), (metadata, error) -> {
+                    if (error != null) failure.compareAndSet(null, error);
+                    else out.println(value + " " + metadata.partition() + " " + metadata.offset());
+                });
+                long ahead = number * 1_000_000_000L / rate - (System.nanoTime() - started);
+                if (ahead > 2_000_000) Thread.sleep(ahead / 1_000_000);
+            }
+        }
+        if (failure.get() != null) throw failure.get();
+    }
+}

@@ -1,0 +1,43 @@
+"""An idempotent producer through crashes of its broker: python load.py BOOTSTRAP TOPIC COUNT RATE.
+
+Sends the numbers below COUNT, RATE in a second, and prints `NUMBER PARTITION OFFSET` for each that the broker
+acknowledged. Ends well when every one is."""
+
+import sys
+import time
+
+from confluent_kafka import Producer
+
+BOOTSTRAP, TOPIC, COUNT, RATE = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+PATIENCE_S = 180
+errors = []
+
+
+def delivered(error, message):
+    if error:
+        errors.append(f"{message.value().decode()}: {error}")
+    else:
+        sys.stdout.write(f"{message.value().decode()} {message.partition()} {message.offset()}\n")
+
+
+producer = Producer({
+    "bootstrap.servers": BOOTSTRAP,
+    "broker.address.family": "v4",
+    "enable.idempotence": True,
+    "message.timeout.ms": PATIENCE_S * 1000,
+    "batch.num.messages": 100,
+    "linger.ms": 5,
+    "reconnect.backoff.max.ms": 500,
+    "queue.buffering.max.messages": COUNT + 1,
+})
+started = time.monotonic()
+for number in range(COUNT):
+    producer.produce(TOPIC, b"%d" % number, partition=number % 2, on_delivery=delivered)
+    if number % 100 == 0:
+        producer.poll(0)
+        sys.stdout.flush()
+        time.sleep(max(0.0, number / RATE - (time.monotonic() - started)))
+left = producer.flush(PATIENCE_S)
+sys.stdout.flush()
+if left or errors:
+    sys.exit(f"{left} left, {len(errors)} errors: {errors[:3]}")
