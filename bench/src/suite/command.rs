@@ -164,16 +164,10 @@ impl Run {
         }
     }
 
-    /// The order of the systems alternates, so that none always runs after the same one.
-    fn order(&self, round: usize) -> Vec<usize> {
-        let forward = 0..self.systems.len();
-        if round.is_multiple_of(2) { forward.collect() } else { forward.rev().collect() }
-    }
-
     fn starts(&mut self) {
         for round in 0..self.rounds {
             eprintln!("bench: starts, round {round}");
-            for index in self.order(round) {
+            for index in order(self.systems.len(), round) {
                 let system = self.systems[index].clone();
                 let dir = self.scratch.path.join(&system.name);
                 let done = startup::once(&system, &dir, round);
@@ -186,7 +180,10 @@ impl Run {
         let mut running = Vec::new();
         for system in &self.systems {
             let dir = self.scratch.path.join(&system.name).join("load");
-            running.push(system.start(&dir, free_port()?)?);
+            match system.start(&dir, free_port()?) {
+                Ok(server) => running.push(server),
+                Err(failure) => self.failures.push(format!("start, {}: {failure}", system.name)),
+            }
         }
         // Rounds that count begin with 1.
         let counted = usize::from(self.rounds > 1);
@@ -199,7 +196,7 @@ impl Run {
             for number in 0..self.workloads.len() {
                 let workload = self.workloads[number];
                 eprintln!("bench: round {round}, {}", workload.name);
-                for index in self.order(round) {
+                for index in order(running.len(), round) {
                     let server = &running[index];
                     let topic = format!("bench-{round}-{number}");
                     let done = workload::run(&workload, server.target(), &topic, &self.scratch.path);
@@ -250,6 +247,12 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// The order of the systems alternates, so that none always runs after the same one.
+fn order(count: usize, round: usize) -> Vec<usize> {
+    let forward = 0..count;
+    if round.is_multiple_of(2) { forward.collect() } else { forward.rev().collect() }
 }
 
 /// Gives this process, and so the servers that it starts, a priority above everything ordinary on the machine.

@@ -65,9 +65,9 @@ const END_TO_END_FIGURES: &[&str] = &["p50", "p99", "p99.9", "CPU per message"];
 /// Everything that the suite runs; `quick` takes less of each.
 pub fn all(quick: bool) -> Vec<Workload> {
     let share = if quick { 4 } else { 1 };
-    let batches = |name, record_size, batch_size| Workload {
+    let batches = |name, record_size, batch_size, bytes: usize| Workload {
         name,
-        kind: Kind::Batches { record_size, batch_size, bytes: 512_000_000 / share },
+        kind: Kind::Batches { record_size, batch_size, bytes: bytes / share },
         figures: BATCH_FIGURES,
     };
     let requests = |name, in_flight, connections, synced, requests: usize| Workload {
@@ -82,9 +82,9 @@ pub fn all(quick: bool) -> Vec<Workload> {
         figures: END_TO_END_FIGURES,
     };
     vec![
-        batches(BATCHES_100, 100, 1_000_000),
-        batches(BATCHES_1024, 1024, 1_000_000),
-        batches("100 B, 16 KB batches", 100, 16_384),
+        batches(BATCHES_100, 100, 1_000_000, 1_000_000_000),
+        batches(BATCHES_1024, 1024, 1_000_000, 1_000_000_000),
+        batches("100 B, 16 KB batches", 100, 16_384, 300_000_000),
         requests(ONE_IN_FLIGHT, 1, 1, false, 20_000),
         requests("one record, 5 in flight", 5, 1, false, 40_000),
         end_to_end(END_TO_END_1K, 1_000, 1, 100),
