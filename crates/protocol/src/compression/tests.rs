@@ -100,7 +100,10 @@ fn snappy_streams_may_follow_each_other() {
 fn snappy_blocks_that_lie_about_their_size_are_refused_before_memory_is_taken() {
     // A raw block of 5 bytes that claims 4 GiB - 1.
     let lie = [0xff, 0xff, 0xff, 0xff, 0x0f];
-    assert!(matches!(decompress(Compression::Snappy, &lie, usize::MAX), Err(CompressionError::Corrupt { .. })));
+    assert!(matches!(
+        decompress(Compression::Snappy, &lie, usize::MAX),
+        Err(CompressionError::Corrupt { .. })
+    ));
 }
 
 #[test]
@@ -121,9 +124,13 @@ fn lz4_frames_that_kafkas_consumers_cannot_read_are_refused() {
         encoder.write_all(&input).unwrap();
         encoder.finish().unwrap()
     };
+    let block = lz4_flex::block::compress(&input);
+    let mut legacy = 0x184c_2102u32.to_le_bytes().to_vec();
+    legacy.extend((block.len() as u32).to_le_bytes());
+    legacy.extend(block);
     let refused = [
         frame(FrameInfo::new().block_mode(BlockMode::Linked)),
-        frame(FrameInfo::new().legacy_frame(true)),
+        legacy,
         // Without its end mark.
         frame(FrameInfo::new()).split_last_chunk::<4>().unwrap().0.to_vec(),
     ];

@@ -3,7 +3,8 @@
 use super::crc32c::crc32c;
 use super::error::RecordError;
 use super::header::{
-    ATTRIBUTES_OFFSET, Attributes, BatchHeader, CRC_OFFSET, LOG_OVERHEAD, RECORD_BATCH_OVERHEAD, TimestampType,
+    ATTRIBUTES_OFFSET, Attributes, BatchHeader, CRC_OFFSET, LOG_OVERHEAD, RECORD_BATCH_OVERHEAD,
+    TimestampType,
 };
 use super::record::Header;
 use super::varint::{size_of_varint, size_of_varlong, write_varint, write_varlong};

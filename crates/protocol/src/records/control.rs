@@ -5,11 +5,11 @@
 //! (`protocol::messages::{EndTxnMarker, LeaderChangeMessage, SnapshotHeaderRecord, ...}`) and pass through here
 //! as bytes, but for the transaction marker's, whose two fields every broker needs.
 
+use super::NO_SEQUENCE;
 use super::builder::RecordBatchBuilder;
 use super::error::RecordError;
 use super::header::TimestampType;
 use super::record::Record;
-use super::NO_SEQUENCE;
 use crate::compression::Compression;
 
 /// The version of a control record's key that is written.
@@ -154,8 +154,8 @@ impl EndTxnMarker {
     }
 }
 
-/// A batch of KRaft's control records, in which each value is the message's bytes, in version 0.
-/// Time in ms.
+/// A batch of KRaft's control records, each value being the bytes of its message. Kafka writes version 0 of all of
+/// them (`ControlRecordUtils`), of `LeaderChangeMessage` too. Time in ms.
 ///
 /// # Errors
 /// [`RecordError::CannotAppend`] for a negative timestamp.

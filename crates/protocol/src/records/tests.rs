@@ -7,9 +7,7 @@ fn batch(codec: Compression, records: &[(i64, Option<&str>, Option<&str>)]) -> V
         .with_partition_leader_epoch(5);
     for (timestamp, key, value) in records {
         let headers = [Header::new("h", Some(b"1")), Header::new("h", None)];
-        builder
-            .append(*timestamp, key.map(str::as_bytes), value.map(str::as_bytes), &headers)
-            .unwrap();
+        builder.append(*timestamp, key.map(str::as_bytes), value.map(str::as_bytes), &headers).unwrap();
     }
     builder.build()
 }
@@ -33,13 +31,12 @@ fn what_is_built_is_read_back() {
 
         let decompressed = batch.decompress(10_000).unwrap();
         let records: Vec<_> = decompressed.iter().map(Result::unwrap).collect();
-        let seen: Vec<_> = records.iter().map(|r| (r.offset, r.timestamp, r.sequence, r.key, r.value)).collect();
-        let expected: [(i64, i64, i32, Option<&[u8]>, Option<&[u8]>); 3] = [
-            (100, 1_000, i32::MAX - 1, Some(b"a"), Some(b"1")),
-            (101, 900, i32::MAX, None, Some(b"2")),
-            (102, 1_200, 0, Some(b""), None),
-        ];
-        assert_eq!(seen, expected);
+        let places: Vec<_> = records.iter().map(|r| (r.offset, r.timestamp, r.sequence)).collect();
+        assert_eq!(places, [(100, 1_000, i32::MAX - 1), (101, 900, i32::MAX), (102, 1_200, 0)]);
+        let keys: Vec<_> = records.iter().map(|r| r.key).collect();
+        assert_eq!(keys, [Some(&b"a"[..]), None, Some(b"")]);
+        let values: Vec<_> = records.iter().map(|r| r.value).collect();
+        assert_eq!(values, [Some(&b"1"[..]), Some(b"2"), None]);
         let headers: Vec<_> = records[0].headers.into_iter().collect();
         assert_eq!(headers, [Header::new("h", Some(b"1")), Header::new("h", None)]);
 
@@ -245,12 +242,7 @@ fn faults_of_records_are_found_by_the_walk_and_by_the_iterator() {
         ("value beyond the record", 1, &[12, 0, 0, 0, 1, 4, 0], Some(RecordFault::Truncated)),
         ("negative header count", 1, &[12, 0, 0, 0, 1, 1, 1], Some(RecordFault::InvalidHeaderCount(-1))),
         ("more headers than bytes", 1, &[12, 0, 0, 0, 1, 1, 4], Some(RecordFault::InvalidHeaderCount(2))),
-        (
-            "null header key",
-            1,
-            &[16, 0, 0, 0, 1, 1, 2, 1, 0],
-            Some(RecordFault::InvalidHeaderKeySize(-1)),
-        ),
+        ("null header key", 1, &[16, 0, 0, 0, 1, 1, 2, 1, 0], Some(RecordFault::InvalidHeaderKeySize(-1))),
         (
             "overlong varint",
             1,
@@ -314,7 +306,8 @@ fn compressed_records_larger_than_the_buffer_are_walked_over() {
             continue;
         }
         let limits = RecordLimits { max_record_bytes: 250_000, ..RecordLimits::default() };
-        let Err(RecordError::InvalidRecord { index: 0, fault }) = batch.validate_records_within(limits) else {
+        let Err(RecordError::InvalidRecord { index: 0, fault }) = batch.validate_records_within(limits)
+        else {
             panic!("{codec:?}: a record of 300,000 bytes was accepted")
         };
         assert!(matches!(fault, RecordFault::TooLarge { limit: 250_000, .. }));

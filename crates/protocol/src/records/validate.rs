@@ -155,7 +155,9 @@ impl Walk {
             count: self.count,
             max_timestamp: self.max_timestamp,
             index_of_max_timestamp: self.index_of_max_timestamp,
-            min_timestamp: (self.min_timestamp != i64::MAX).then_some(self.min_timestamp),
+            // i64::MAX stands for none, unless it was seen.
+            min_timestamp: (self.min_timestamp != i64::MAX || self.max_timestamp == i64::MAX)
+                .then_some(self.min_timestamp),
             first_without_key: self.first_without_key,
             consecutive_offsets: self.consecutive_offsets,
             size_in_bytes,

@@ -20,10 +20,15 @@ pub const MAX_VARLONG_BYTES: usize = 10;
 /// Reads a zig-zag 32-bit varint from the front of `bytes`, and moves `bytes` behind it.
 #[inline(always)]
 pub fn read_varint(bytes: &mut &[u8]) -> Result<i32, VarintError> {
-    let raw = match bytes.split_first() {
-        Some((&first, rest)) if first < 0x80 => {
+    // One and two bytes are nearly all there is in records; the compiler inlines only these.
+    let raw = match *bytes {
+        [first, rest @ ..] if *first < 0x80 => {
             *bytes = rest;
-            u32::from(first)
+            u32::from(*first)
+        }
+        [first, second, rest @ ..] if *second < 0x80 => {
+            *bytes = rest;
+            u32::from(*first & 0x7f) | u32::from(*second) << 7
         }
         _ => read_uvarint_slow(bytes)?,
     };
@@ -33,10 +38,15 @@ pub fn read_varint(bytes: &mut &[u8]) -> Result<i32, VarintError> {
 /// Reads a zig-zag 64-bit varint from the front of `bytes`, and moves `bytes` behind it.
 #[inline(always)]
 pub fn read_varlong(bytes: &mut &[u8]) -> Result<i64, VarintError> {
-    let raw = match bytes.split_first() {
-        Some((&first, rest)) if first < 0x80 => {
+    // One and two bytes are nearly all there is in records; the compiler inlines only these.
+    let raw = match *bytes {
+        [first, rest @ ..] if *first < 0x80 => {
             *bytes = rest;
-            u64::from(first)
+            u64::from(*first)
+        }
+        [first, second, rest @ ..] if *second < 0x80 => {
+            *bytes = rest;
+            u64::from(*first & 0x7f) | u64::from(*second) << 7
         }
         _ => read_uvarlong_slow(bytes)?,
     };
