@@ -1,1 +1,35 @@
-//! Groups and their offsets.
+//! The group coordinator (Kafka's `GroupCoordinatorService`): classic groups and committed offsets.
+//!
+//! Owns: the groups and offsets of each partition of `__consumer_offsets` ([`GroupShard`]), and the APIs on them
+//! ([`GroupCoordinator`]). Groups of the newer protocols are loaded, kept and shown, and their committed offsets served;
+//! their own APIs are not there yet ([`modern`]).
+//!
+//! Thread: none, and no clock; see the crate `coordinator`, which runs it.
+//!
+//! Follows: `GroupMetadataManager`, `ClassicGroup`, `OffsetMetadataManager`, `GroupCoordinatorShard`.
+
+mod admin;
+pub mod classic;
+mod config;
+mod groups;
+mod membership;
+pub mod modern;
+pub mod offsets;
+mod record;
+mod request;
+mod service;
+mod shard;
+#[cfg(test)]
+mod tests;
+
+pub use config::{GroupConfig, group_metadata_topic_configs};
+pub use groups::{Group, GroupType};
+pub use record::GroupRecord;
+pub use request::{DeletedTopic, Reply, RequestContext, TopicResolver};
+pub use service::GroupCoordinator;
+pub use shard::{GroupShard, Timer, TimerKey};
+
+/// What an operation on a shard of groups may use.
+pub(crate) type Ctx<'a> = coordinator::Context<'a, GroupShard>;
+/// What an operation on a shard of groups decided.
+pub(crate) type GroupResult<T> = coordinator::CoordinatorResult<GroupShard, T>;

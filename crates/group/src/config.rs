@@ -1,0 +1,93 @@
+//! The group coordinator's configuration (Kafka's `GroupCoordinatorConfig`), one field per key.
+
+use common::Uuid;
+use protocol::compression::Compression;
+
+/// What the group coordinator is told once, with Kafka's defaults.
+#[derive(Clone, Debug)]
+pub struct GroupConfig {
+    /// `offsets.topic.num.partitions`: partitions of `__consumer_offsets` while the topic does not exist.
+    pub offsets_topic_num_partitions: i32,
+    /// `offsets.topic.segment.bytes`
+    pub offsets_topic_segment_bytes: i32,
+    /// `offsets.topic.compression.codec`
+    pub offsets_topic_compression_codec: Compression,
+    /// `offsets.commit.timeout.ms`: how long an answer waits for the replicas.
+    pub offsets_commit_timeout_ms: i64,
+    /// `offsets.retention.minutes`
+    pub offsets_retention_minutes: i64,
+    /// `offsets.retention.check.interval.ms`
+    pub offsets_retention_check_interval_ms: i64,
+    /// `offset.metadata.max.bytes`: the longest metadata of a commit.
+    pub offset_metadata_max_bytes: usize,
+    /// `group.min.session.timeout.ms`
+    pub group_min_session_timeout_ms: i32,
+    /// `group.max.session.timeout.ms`
+    pub group_max_session_timeout_ms: i32,
+    /// `group.initial.rebalance.delay.ms`
+    pub group_initial_rebalance_delay_ms: i32,
+    /// `group.max.size`: members in a classic group.
+    pub group_max_size: usize,
+    /// `group.consumer.session.timeout.ms`: how long the members of a stored consumer group are taken for alive.
+    pub group_consumer_session_timeout_ms: i64,
+}
+
+impl Default for GroupConfig {
+    fn default() -> Self {
+        GroupConfig {
+            offsets_topic_num_partitions: 50,
+            offsets_topic_segment_bytes: 104_857_600,
+            offsets_topic_compression_codec: Compression::None,
+            offsets_commit_timeout_ms: 5_000,
+            offsets_retention_minutes: 7 * 24 * 60,
+            offsets_retention_check_interval_ms: 600_000,
+            offset_metadata_max_bytes: 4_096,
+            group_min_session_timeout_ms: 6_000,
+            group_max_session_timeout_ms: 1_800_000,
+            group_initial_rebalance_delay_ms: 3_000,
+            group_max_size: i32::MAX as usize,
+            group_consumer_session_timeout_ms: 45_000,
+        }
+    }
+}
+
+impl GroupConfig {
+    pub(crate) fn offsets_retention_ms(&self) -> i64 {
+        self.offsets_retention_minutes.saturating_mul(60_000)
+    }
+}
+
+/// How long a JoinGroup of a member that is new is parked at most: it cannot send heartbeats, and its connection is not
+/// watched meanwhile, so it might be gone. If it is not, its client asks again.
+pub(crate) const NEW_MEMBER_JOIN_TIMEOUT_MS: i64 = 5 * 60 * 1_000;
+
+/// The configuration with which `__consumer_offsets` is created.
+pub fn group_metadata_topic_configs(config: &GroupConfig) -> Vec<(&'static str, String)> {
+    vec![
+        ("cleanup.policy", "compact".to_owned()),
+        ("compression.type", "producer".to_owned()),
+        ("segment.bytes", config.offsets_topic_segment_bytes.to_string()),
+    ]
+}
+
+/// What the shards share.
+pub(crate) struct Env {
+    pub(crate) config: GroupConfig,
+    /// Randomness comes from outside, so that a simulation can repeat a run.
+    pub(crate) new_uuid: Box<dyn Fn() -> Uuid + Send + Sync>,
+}
+
+impl Env {
+    /// An id for a member that has none: something readable and a random UUID in Java's notation.
+    pub(crate) fn new_member_id(&self, prefix: &str) -> String {
+        let bits = (self.new_uuid)().as_u128();
+        format!(
+            "{prefix}-{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            bits >> 96,
+            (bits >> 80) & 0xffff,
+            (bits >> 64) & 0xffff,
+            (bits >> 48) & 0xffff,
+            bits & 0xffff_ffff_ffff
+        )
+    }
+}
