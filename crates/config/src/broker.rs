@@ -12,7 +12,7 @@ use crate::keys::broker_keys;
 use crate::listeners::{self, EndPoint, ProtocolMap, SecurityProtocol};
 use crate::properties::Properties;
 use crate::quorum::{self, HostPort, Voter};
-use crate::start::{self, StartMode};
+use crate::start::{self, StartMode, StaticConfig};
 use crate::synonyms::broker_synonyms;
 use crate::topic::TopicDefaults;
 use crate::value::Value;
@@ -105,11 +105,14 @@ impl BrokerConfig {
         environment: Environment,
     ) -> Result<(BrokerConfig, Vec<Warning>), ConfigError> {
         checks::comments_after_values(properties)?;
-        let (start_mode, static_config, mut warnings) = start::static_config(properties)?;
-        let layers = Layers { static_config, ..Layers::default() };
+        let StaticConfig { mode: start_mode, texts, mut warnings } = start::static_config(properties)?;
+        let layers = Layers { static_config: texts, ..Layers::default() };
         let config = BrokerConfig::build(start_mode, layers, environment).map_err(|(name, error)| {
             let Some(name) = name else { return error };
-            properties.located(&name, error, checks::hint(&name))
+            // The number may have been given under its older name.
+            let given =
+                if name == "node.id" && properties.entry(&name).is_none() { "broker.id" } else { &name };
+            properties.located(given, error, checks::hint(&name))
         })?;
         warnings.extend(checks::warnings(properties, &config));
         Ok((config, warnings))

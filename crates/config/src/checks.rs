@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::broker::{BrokerConfig, is_plain_type};
 use crate::def::{ConfigKey, ConfigType, Default, Effect};
 use crate::error::{ConfigError, Warning};
+use crate::group;
 use crate::keys::{broker_keys, dynamic_only_keys};
 use crate::listeners;
 use crate::properties::Properties;
@@ -45,7 +46,7 @@ pub(crate) fn cross_checks(config: &BrokerConfig, texts: &BTreeMap<String, Strin
     quorum_checks(config, texts)?;
     listener_checks(config)?;
     network_checks(values)?;
-    group_checks(values)
+    group::check_broker_bounds(values).map_err(|error| (None, error))
 }
 
 fn log_checks(config: &BrokerConfig) -> Check {
@@ -221,7 +222,26 @@ fn listener_checks(config: &BrokerConfig) -> Check {
         "advertised.listeners cannot use the nonroutable meta-address 0.0.0.0. Use a routable IP address."
             .to_owned()
     })?;
-    early_start_listeners(config)
+    early_start_listeners(config)?;
+    inter_broker_mechanism(config)
+}
+
+fn inter_broker_mechanism(config: &BrokerConfig) -> Check {
+    if !config.process_roles.broker || !config.inter_broker_security_protocol.is_sasl() {
+        return Ok(());
+    }
+    let own =
+        format!("listener.name.{}.sasl.enabled.mechanisms", config.inter_broker_listener_name.to_lowercase());
+    let enabled: Vec<String> = match config.layers.effective().get(&own) {
+        Some(text) => text.split(',').map(|mechanism| mechanism.trim().to_owned()).collect(),
+        None => config.values.get("sasl.enabled.mechanisms"),
+    };
+    let mechanism: String = config.values.get("sasl.mechanism.inter.broker.protocol");
+    require(enabled.contains(&mechanism), "sasl.mechanism.inter.broker.protocol", || {
+        "sasl.mechanism.inter.broker.protocol must be included in sasl.enabled.mechanisms when SASL is used for inter-broker \
+         communication"
+            .to_owned()
+    })
 }
 
 fn early_start_listeners(config: &BrokerConfig) -> Check {
@@ -277,70 +297,6 @@ fn network_checks(values: &Values) -> Check {
     for name in ["offsets.topic.compression.codec", "share.coordinator.state.topic.compression.codec"] {
         let codec: i32 = values.get(name);
         require((0..=4).contains(&codec), name, || format!("Unknown compression type id: {codec}"))?;
-    }
-    Ok(())
-}
-
-/// The bounds that the keys of groups set each other (`GroupCoordinatorConfig`, `ShareGroupConfig`).
-fn group_checks(values: &Values) -> Check {
-    const WITHIN: &[(&str, &str, &str)] = &[
-        (
-            "group.consumer.heartbeat.interval.ms",
-            "group.consumer.min.heartbeat.interval.ms",
-            "group.consumer.max.heartbeat.interval.ms",
-        ),
-        (
-            "group.consumer.session.timeout.ms",
-            "group.consumer.min.session.timeout.ms",
-            "group.consumer.max.session.timeout.ms",
-        ),
-        (
-            "group.share.heartbeat.interval.ms",
-            "group.share.min.heartbeat.interval.ms",
-            "group.share.max.heartbeat.interval.ms",
-        ),
-        (
-            "group.share.session.timeout.ms",
-            "group.share.min.session.timeout.ms",
-            "group.share.max.session.timeout.ms",
-        ),
-        (
-            "group.streams.heartbeat.interval.ms",
-            "group.streams.min.heartbeat.interval.ms",
-            "group.streams.max.heartbeat.interval.ms",
-        ),
-        (
-            "group.streams.session.timeout.ms",
-            "group.streams.min.session.timeout.ms",
-            "group.streams.max.session.timeout.ms",
-        ),
-        (
-            "group.share.record.lock.duration.ms",
-            "group.share.min.record.lock.duration.ms",
-            "group.share.max.record.lock.duration.ms",
-        ),
-        (
-            "group.share.delivery.count.limit",
-            "group.share.min.delivery.count.limit",
-            "group.share.max.delivery.count.limit",
-        ),
-    ];
-    for (name, min, max) in WITHIN {
-        let value: i32 = values.get(name);
-        let (low, high): (i32, i32) = (values.get(min), values.get(max));
-        require(high >= low, max, || format!("{max} must be greater than or equal to {min}"))?;
-        require(value >= low, name, || format!("{name} must be greater than or equal to {min}"))?;
-        require(value <= high, name, || format!("{name} must be less than or equal to {max}"))?;
-    }
-    for kind in ["consumer", "share", "streams"] {
-        let heartbeat: i32 = values.get(&format!("group.{kind}.heartbeat.interval.ms"));
-        let session: i32 = values.get(&format!("group.{kind}.session.timeout.ms"));
-        if heartbeat >= session {
-            let message = format!(
-                "group.{kind}.heartbeat.interval.ms must be less than group.{kind}.session.timeout.ms"
-            );
-            return Err((None, ConfigError::rule(message)));
-        }
     }
     Ok(())
 }

@@ -3,11 +3,16 @@
 //! The tables in [`keys`] are the only place where a default stands. [`BrokerConfig`] is a broker's typed view of them,
 //! [`TopicConfig`] a topic's; [`describe`] and [`alter`] are what `DescribeConfigs` and `IncrementalAlterConfigs` need.
 
+pub mod alter;
 mod broker;
 mod checks;
+mod client_metrics;
 pub mod def;
+pub mod describe;
+pub mod docs;
 mod environment;
 mod error;
+mod group;
 pub mod keys;
 mod listeners;
 mod properties;
@@ -23,9 +28,11 @@ mod views;
 mod zookeeper;
 
 pub use broker::{BrokerConfig, Layers, ProcessRoles};
+pub use client_metrics::validate_client_metrics;
 pub use def::{ConfigKey, ConfigType, Default, Effect, Importance, UpdateMode};
 pub use environment::Environment;
 pub use error::{ConfigError, Warning};
+pub use group::validate_group;
 pub use listeners::{EndPoint, ProtocolMap, SecurityProtocol};
 pub use properties::{Entry, Properties};
 pub use quorum::{HostPort, Voter};

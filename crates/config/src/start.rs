@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::checks;
 use crate::error::{ConfigError, Warning};
+use crate::keys::broker_keys;
 use crate::properties::Properties;
+use crate::view::value_of;
 use crate::zookeeper;
 
 /// From what kind of file a broker was started.
@@ -34,10 +37,15 @@ const SINGLE_NODE: &[(&str, &str)] = &[
     ("share.coordinator.state.topic.min.isr", "1"),
 ];
 
-/// The texts of the static layer, and how they came about.
-pub(crate) fn static_config(
-    properties: &Properties,
-) -> Result<(StartMode, BTreeMap<String, String>, Vec<Warning>), ConfigError> {
+/// The static layer, and how it came about.
+pub(crate) struct StaticConfig {
+    pub(crate) mode: StartMode,
+    pub(crate) texts: BTreeMap<String, String>,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// Makes the static layer of what a file and the command line say.
+pub(crate) fn static_config(properties: &Properties) -> Result<StaticConfig, ConfigError> {
     let mut texts: BTreeMap<String, String> =
         properties.iter().map(|entry| (entry.name.clone(), entry.value.clone())).collect();
     let mut warnings = Vec::new();
@@ -76,8 +84,9 @@ pub(crate) fn static_config(
             }
         }
     }
+    check_ids(properties)?;
     populate_synonyms(&mut texts);
-    Ok((mode, texts, warnings))
+    Ok(StaticConfig { mode, texts, warnings })
 }
 
 fn zookeeper_warning(texts: &BTreeMap<String, String>) -> String {
@@ -104,6 +113,16 @@ fn single_node(texts: &mut BTreeMap<String, String>) {
     for (name, value) in SINGLE_NODE {
         texts.entry((*name).to_owned()).or_insert_with(|| (*value).to_owned());
     }
+}
+
+/// Checks the node's number under the name that was used for it, before it has both.
+fn check_ids(properties: &Properties) -> Result<(), ConfigError> {
+    for name in ["node.id", "broker.id"] {
+        if let (Some(text), Some(key)) = (properties.get(name), broker_keys().get(name)) {
+            value_of(key, Some(text)).map_err(|error| properties.located(name, error, checks::hint(name)))?;
+        }
+    }
+    Ok(())
 }
 
 /// `broker.id` and `node.id` stand for each other (`AbstractKafkaConfig.populateSynonyms`).

@@ -1,38 +1,63 @@
 //! Keys of groups, resource type 32 (`GroupConfig`).
 
 use crate::def::{ConfigKey, boolean, int, list, long, string};
-use crate::keys::SET;
+use crate::keys::{NO_CONSUMER_GROUPS, NO_SHARE, NO_STREAMS, SET};
 use crate::validator::Validator;
 
+#[rustfmt::skip] // a table: one line of facts, one of words
 pub(super) const KEYS: &[ConfigKey] = &[
-    int("consumer.assignment.interval.ms").or("1000").at_least(0).doc(""),
-    boolean("consumer.assignor.offload.enable").or("true").internal().doc(""),
-    int("consumer.heartbeat.interval.ms").or("5000").at_least(1).doc(""),
-    int("consumer.session.timeout.ms").or("45000").at_least(1).doc(""),
-    boolean("errors.deadletterqueue.copy.record.enable").or("false").doc(""),
-    string("errors.deadletterqueue.topic.name").or("").doc(""),
-    int("share.assignment.interval.ms").or("1000").at_least(0).doc(""),
-    boolean("share.assignor.offload.enable").or("true").internal().doc(""),
-    string("share.auto.offset.reset").or("latest").valid(Validator::ShareAutoOffsetReset).doc(""),
-    int("share.delivery.count.limit").or("5").at_least(2).doc(""),
-    int("share.heartbeat.interval.ms").or("5000").at_least(1).doc(""),
-    string("share.isolation.level")
-        .or("read_uncommitted")
-        .one_of(&["read_committed", "read_uncommitted"])
-        .doc(""),
-    int("share.partition.max.record.locks").or("2000").at_least(100).doc(""),
-    int("share.record.lock.duration.ms").or("30000").at_least(1000).doc(""),
-    boolean("share.renew.acknowledge.enable").or("true").doc(""),
-    int("share.session.timeout.ms").or("45000").at_least(1).doc(""),
-    long("streams.acceptable.recovery.lag").or("10000").at_least(0).internal().doc(""),
-    int("streams.assignment.interval.ms").or("1000").at_least(0).doc(""),
-    string("streams.assignor.name").or_null().doc(""),
-    boolean("streams.assignor.offload.enable").or("true").internal().doc(""),
-    int("streams.heartbeat.interval.ms").or("5000").at_least(1).doc(""),
-    int("streams.initial.rebalance.delay.ms").or("3000").at_least(0).doc(""),
-    int("streams.num.standby.replicas").or("0").at_least(0).doc(""),
-    int("streams.num.warmup.replicas").or("2").at_least(0).internal().doc(""),
-    list("streams.rack.aware.assignment.tags").or("").low().valid(SET).doc(""),
-    int("streams.session.timeout.ms").or("45000").at_least(1).doc(""),
-    int("streams.task.offset.interval.ms").or("60000").at_least(1).internal().doc(""),
+    int("consumer.assignment.interval.ms").or("1000").at_least(0).no_effect(NO_CONSUMER_GROUPS)
+        .doc("Shortest time between two assignments of the group."),
+    boolean("consumer.assignor.offload.enable").or("true").internal().no_effect(NO_CONSUMER_GROUPS)
+        .doc("Compute assignments on a background thread."),
+    int("consumer.heartbeat.interval.ms").or("5000").at_least(1).no_effect(NO_CONSUMER_GROUPS)
+        .doc("Heartbeat interval that members are given."),
+    int("consumer.session.timeout.ms").or("45000").at_least(1).no_effect(NO_CONSUMER_GROUPS)
+        .doc("A member without a heartbeat for this long is removed."),
+    boolean("errors.deadletterqueue.copy.record.enable").or("false").no_effect(NO_SHARE)
+        .doc("Copy the whole record into the dead letter, not only where it came from."),
+    string("errors.deadletterqueue.topic.name").or("").no_effect(NO_SHARE)
+        .doc("Topic for the dead letters of the share group; empty for none."),
+    int("share.assignment.interval.ms").or("1000").at_least(0).no_effect(NO_SHARE)
+        .doc("Shortest time between two assignments of the group."),
+    boolean("share.assignor.offload.enable").or("true").internal().no_effect(NO_SHARE)
+        .doc("Compute assignments on a background thread."),
+    string("share.auto.offset.reset").or("latest").valid(Validator::ShareAutoOffsetReset).no_effect(NO_SHARE)
+        .doc("Where a new share group begins: latest, earliest, or by_duration and how far back."),
+    int("share.delivery.count.limit").or("5").at_least(2).no_effect(NO_SHARE)
+        .doc("Times that a record is delivered before it is given up."),
+    int("share.heartbeat.interval.ms").or("5000").at_least(1).no_effect(NO_SHARE)
+        .doc("Heartbeat interval that members are given."),
+    string("share.isolation.level").or("read_uncommitted").one_of(&["read_committed", "read_uncommitted"]).no_effect(NO_SHARE)
+        .doc("Whether records of open and aborted transactions are delivered."),
+    int("share.partition.max.record.locks").or("2000").at_least(100).no_effect(NO_SHARE)
+        .doc("Records of one partition that the group may have in flight."),
+    int("share.record.lock.duration.ms").or("30000").at_least(1000).no_effect(NO_SHARE)
+        .doc("How long a member may keep a record before it goes to another."),
+    boolean("share.renew.acknowledge.enable").or("true").no_effect(NO_SHARE)
+        .doc("Members may ask for more time with a record."),
+    int("share.session.timeout.ms").or("45000").at_least(1).no_effect(NO_SHARE)
+        .doc("A member without a heartbeat for this long is removed."),
+    long("streams.acceptable.recovery.lag").or("10000").at_least(0).internal().no_effect(NO_STREAMS)
+        .doc("Offsets that a client may be behind and still get an active task."),
+    int("streams.assignment.interval.ms").or("1000").at_least(0).no_effect(NO_STREAMS)
+        .doc("Shortest time between two assignments of the group."),
+    string("streams.assignor.name").or_null().no_effect(NO_STREAMS)
+        .doc("Task assignor of this group; unset means the first of group.streams.assignors."),
+    boolean("streams.assignor.offload.enable").or("true").internal().no_effect(NO_STREAMS)
+        .doc("Compute assignments on a background thread."),
+    int("streams.heartbeat.interval.ms").or("5000").at_least(1).no_effect(NO_STREAMS)
+        .doc("Heartbeat interval that members are given."),
+    int("streams.initial.rebalance.delay.ms").or("3000").at_least(0).no_effect(NO_STREAMS)
+        .doc("How long the first assignment waits for more members."),
+    int("streams.num.standby.replicas").or("0").at_least(0).no_effect(NO_STREAMS)
+        .doc("Standby replicas of each task."),
+    int("streams.num.warmup.replicas").or("2").at_least(0).internal().no_effect(NO_STREAMS)
+        .doc("Tasks that may warm up at once."),
+    list("streams.rack.aware.assignment.tags").or("").low().valid(SET).no_effect(NO_STREAMS)
+        .doc("Client tags over which standby replicas are spread."),
+    int("streams.session.timeout.ms").or("45000").at_least(1).no_effect(NO_STREAMS)
+        .doc("A member without a heartbeat for this long is removed."),
+    int("streams.task.offset.interval.ms").or("60000").at_least(1).internal().no_effect(NO_STREAMS)
+        .doc("How often clients report how far their warming tasks have come."),
 ];
