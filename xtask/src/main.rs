@@ -1,9 +1,11 @@
 //! Every task of the project: `cargo xtask help`.
 
 mod apache;
+mod ci;
 mod interop;
 mod project;
 mod schema;
+mod tidy;
 mod vectors;
 
 use std::process::ExitCode;
@@ -15,6 +17,8 @@ cargo xtask interop [OPTION] [CASE...]
                                   other people's software against ours; `cargo xtask interop help` lists the cases
 cargo xtask bench [--quick] [--apache]
                                   builds milena and the load generator and runs the suite
+cargo xtask apache-server DIR PORT
+                                  Apache Kafka on 127.0.0.1:PORT, its data in DIR
 cargo xtask vectors               remakes the golden bytes with Apache Kafka's own classes
 cargo xtask schema                remakes crates/protocol/schema from Apache Kafka's published jars
 ";
@@ -26,6 +30,10 @@ fn main() -> ExitCode {
         None => ("help", &[][..]),
     };
     let result = match task {
+        "ci" => ci::ci(),
+        "bench" => ci::bench(rest),
+        "tidy" => tidy::check(&project::root()).map(|report| println!("{report}")),
+        "apache-server" => interop::become_apache(rest),
         "interop" => interop::run(rest),
         "schema" => vectors::schema(),
         "vectors" => vectors::vectors(),

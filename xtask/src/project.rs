@@ -30,6 +30,12 @@ pub fn finish(command: &mut Command) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("{name} ended with {status}")) }
 }
 
+/// Builds a binary of the workspace in release mode; its path.
+pub fn build(package: &str) -> Result<PathBuf, String> {
+    run("cargo", &["build", "--release", "--package", package])?;
+    Ok(target().join("release").join(package))
+}
+
 /// Reads a text file; the error names it.
 pub fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))

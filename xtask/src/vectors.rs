@@ -4,11 +4,14 @@ use crate::{apache, project, schema};
 
 /// Remakes the golden bytes in `crates/protocol/tests/vectors`.
 pub fn vectors() -> Result<(), String> {
-    let out = project::root().join("crates/protocol/tests/vectors");
-    project::make_dir(&out)?;
-    for (program, file) in [("MessageVectors.java", "messages.bin")] {
+    let root = project::root();
+    let out = root.join("crates/protocol/tests/vectors");
+    for (program, file) in [
+        (root.join("interop/apache/MessageVectors.java"), out.join("messages.bin")),
+        (out.join("RecordVectors.java"), out.join("records")),
+    ] {
         let mut java = apache::Jars::Broker.java()?;
-        java.arg(project::root().join("interop/apache").join(program)).arg(out.join(file));
+        java.arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn").arg(program).arg(file);
         project::finish(&mut java)?;
     }
     Ok(())

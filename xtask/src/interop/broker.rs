@@ -47,9 +47,20 @@ impl Node {
     pub fn new(world: &World, case: &str, extra: &[(&str, &str)]) -> Result<Node, String> {
         let dir = world.dir().join(case);
         empty(&dir)?;
-        let (port, controller) = (free_port()?, free_port()?);
+        let node = Node::at(dir, free_port()?)?;
+        let mut text = project::read(&node.properties)?;
+        for (key, value) in extra {
+            text.push_str(&format!("{key}={value}\n"));
+        }
+        project::write(&node.properties, text)?;
+        Ok(node)
+    }
+
+    /// A node in a directory that is there, on a port. Writes its properties.
+    pub fn at(dir: PathBuf, port: u16) -> Result<Node, String> {
+        let controller = free_port()?;
         let data = dir.join("data");
-        let mut text = format!(
+        let text = format!(
             "process.roles=broker,controller\n\
              node.id=1\n\
              controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
@@ -67,9 +78,6 @@ impl Node {
              group.initial.rebalance.delay.ms=0\n",
             data.display()
         );
-        for (key, value) in extra {
-            text.push_str(&format!("{key}={value}\n"));
-        }
         let properties = dir.join("server.properties");
         project::write(&properties, text)?;
         Ok(Node { dir, data, properties, port })
@@ -82,36 +90,47 @@ impl Node {
 
     /// Starts either broker on it: formats the data directory the first time, returns when requests are answered.
     pub fn start_as(&self, world: &World, kind: Kind) -> Result<Broker, String> {
-        if !self.data.join("meta.properties").exists() {
-            let mut format = match kind {
-                Kind::Milena => {
+        let command = match kind {
+            Kind::Milena => {
+                self.format({
                     let mut command = Command::new(world.milena()?);
                     command.args(["storage", "format"]);
                     command
-                }
-                Kind::Apache => {
-                    let mut java = apache::Jars::Broker.java()?;
-                    java.args(["kafka.tools.StorageTool", "format"]);
-                    java
-                }
-            };
-            format.args(["--standalone", "-t", &cluster_id()?, "-c"]).arg(&self.properties);
-            program::run(&mut format, &self.dir, "format")?.good()?;
-        }
-        let mut command = match kind {
-            Kind::Milena => {
+                })?;
                 let mut command = Command::new(world.milena()?);
-                command.arg("server-start");
+                command.arg("server-start").arg(&self.properties);
                 command
             }
-            Kind::Apache => {
-                let mut java = apache::Jars::Broker.java()?;
-                java.args(["-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "kafka.Kafka"]);
-                java
-            }
+            Kind::Apache => self.apache()?,
         };
-        command.arg(&self.properties);
-        Broker::spawn(command, kind, &self.dir, self.port)
+        Broker::spawn(command, &self.dir, self.port)
+    }
+
+    /// The command that runs Apache Kafka on it; the data directory is formatted if it is not.
+    pub fn apache(&self) -> Result<Command, String> {
+        self.format({
+            let mut java = apache::Jars::Broker.java()?;
+            java.args(["kafka.tools.StorageTool", "format"]);
+            java
+        })?;
+        let mut java = apache::Jars::Broker.java()?;
+        // As Apache Kafka's own start script has it.
+        java.args(["-Xms1g", "-Xmx1g", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"]);
+        java.args([
+            "-XX:InitiatingHeapOccupancyPercent=35",
+            "-XX:+ExplicitGCInvokesConcurrent",
+            "kafka.Kafka",
+        ]);
+        java.arg(&self.properties);
+        Ok(java)
+    }
+
+    fn format(&self, mut command: Command) -> Result<(), String> {
+        if self.data.join("meta.properties").exists() {
+            return Ok(());
+        }
+        command.args(["--standalone", "-t", &cluster_id()?, "-c"]).arg(&self.properties);
+        program::run(&mut command, &self.dir, "format")?.good()
     }
 
     /// The segment files of a partition, in the order of their offsets.
@@ -128,13 +147,12 @@ pub struct Broker {
     /// Its standard output and error.
     pub log: PathBuf,
     pub port: u16,
-    pub kind: Kind,
 }
 
 impl Broker {
     /// Starts a command that serves on a port, and waits for its first answer.
-    pub fn spawn(command: Command, kind: Kind, dir: &Path, port: u16) -> Result<Broker, String> {
-        let mut broker = Broker::launch(command, kind, dir, port)?;
+    pub fn spawn(command: Command, dir: &Path, port: u16) -> Result<Broker, String> {
+        let mut broker = Broker::launch(command, dir, port)?;
         let until = Instant::now() + Duration::from_secs(90);
         while wire::api_versions(port).is_err() {
             if let Ok(Some(status)) = broker.child.try_wait() {
@@ -149,7 +167,7 @@ impl Broker {
     }
 
     /// Starts a command that serves on a port, and waits for nothing.
-    pub fn launch(mut command: Command, kind: Kind, dir: &Path, port: u16) -> Result<Broker, String> {
+    pub fn launch(mut command: Command, dir: &Path, port: u16) -> Result<Broker, String> {
         let log = (0..).map(|run| dir.join(format!("server-{run}.log"))).find(|path| !path.exists());
         let log = log.ok_or("no name left for a log")?;
         let out = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
@@ -157,7 +175,7 @@ impl Broker {
         let name = command.get_program().to_string_lossy().into_owned();
         command.current_dir(dir).stdin(Stdio::null()).stdout(out).stderr(err);
         let child = command.spawn().map_err(|error| format!("{name}: {error}"))?;
-        Ok(Broker { child, log, port, kind })
+        Ok(Broker { child, log, port })
     }
 
     pub fn bootstrap(&self) -> String {

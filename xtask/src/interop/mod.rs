@@ -11,10 +11,12 @@ mod clients;
 mod console;
 mod crash;
 mod dump;
+mod hostile;
 mod java_client;
 mod kcat;
 mod lines;
 mod program;
+mod properties;
 mod report;
 mod swap;
 mod toolbox;
@@ -24,7 +26,6 @@ use crate::project;
 use broker::Kind;
 use report::Report;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Instant;
 
 const HELP: &str = "\
@@ -105,6 +106,12 @@ const CASES: &[Case] = &[
         what: "kill -9 in the middle of a load; segments cut at random bytes",
         run: crash::run,
     },
+    Case {
+        name: "properties",
+        what: "the server.properties that people have, and bad ones",
+        run: properties::run,
+    },
+    Case { name: "hostile", what: "frames, requests and batches that lie, bombs, crowds", run: hostile::run },
 ];
 
 /// Runs the cases that are named, or all of them.
@@ -136,7 +143,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         }
     }
     if world.milena.is_none() && world.kind == Kind::Milena {
-        world.milena = Some(build_milena()?);
+        world.milena = Some(project::build("milena")?);
     }
     println!("seed {}", world.seed);
     let mut failed = Vec::new();
@@ -155,13 +162,13 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
 }
 
-fn build_milena() -> Result<PathBuf, String> {
-    project::finish(
-        Command::new("cargo")
-            .args(["build", "--release", "--package", "milena"])
-            .current_dir(project::root()),
-    )?;
-    Ok(project::target().join("release/milena"))
+/// Becomes Apache Kafka on a directory and a port of 127.0.0.1: what `cargo xtask bench --apache` measures.
+pub fn become_apache(arguments: &[String]) -> Result<(), String> {
+    let [dir, port] = arguments else { return Err("apache-server DIR PORT".to_owned()) };
+    let dir = std::path::absolute(dir).map_err(|error| error.to_string())?;
+    project::make_dir(&dir)?;
+    let node = broker::Node::at(dir, port.parse().map_err(|error| format!("{port}: {error}"))?)?;
+    Err(std::os::unix::process::CommandExt::exec(&mut node.apache()?).to_string())
 }
 
 fn clock_seed() -> u64 {

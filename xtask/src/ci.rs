@@ -1,0 +1,46 @@
+//! `cargo xtask ci`: what CI runs, in its order. `cargo xtask bench`: the suite of the load generator.
+
+use crate::{interop, project, tidy};
+use std::time::Instant;
+
+/// Tests, formatting, clippy, tidy, the interop smoke. Stops at the first that fails.
+pub fn ci() -> Result<(), String> {
+    let started = Instant::now();
+    type Step<'a> = (&'a str, &'a dyn Fn() -> Result<(), String>);
+    let steps: [Step<'_>; 5] = [
+        ("tests", &|| {
+            project::run("cargo", &["test"])?;
+            project::run("cargo", &["test", "--package", "xtask", "--package", "bench"])
+        }),
+        ("formatting", &|| project::run("cargo", &["fmt", "--all", "--check"])),
+        ("clippy", &|| {
+            project::run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+        }),
+        ("tidy", &|| tidy::check(&project::root()).map(|report| println!("{report}"))),
+        ("interop smoke", &|| interop::run(&["smoke".to_owned()])),
+    ];
+    for (name, step) in steps {
+        println!("\n==== {name} (after {} s)", started.elapsed().as_secs());
+        step().map_err(|error| format!("{name}: {error}"))?;
+    }
+    println!("\n==== all passed in {} s", started.elapsed().as_secs());
+    Ok(())
+}
+
+/// Builds milena and the load generator in release mode and runs the suite. `--apache` adds Apache Kafka to the systems;
+/// everything else goes to the suite as it stands.
+pub fn bench(arguments: &[String]) -> Result<(), String> {
+    let milena = project::build("milena")?.display().to_string();
+    let bench = project::build("bench")?.display().to_string();
+    let xtask = std::env::current_exe().map_err(|error| error.to_string())?;
+    let apache = format!("{} apache-server {{dir}} {{port}}", xtask.display());
+    let mut suite = vec!["suite", "--milena", &milena];
+    for argument in arguments {
+        if argument == "--apache" {
+            suite.extend(["--apache", &apache]);
+        } else {
+            suite.push(argument);
+        }
+    }
+    project::run(&bench, &suite)
+}
