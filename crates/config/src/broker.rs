@@ -1,6 +1,7 @@
 //! `BrokerConfig`: one broker's whole configuration, typed and checked (`KafkaConfig`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use crate::checks;
 use crate::def::ConfigType;
 use crate::environment::Environment;
 use crate::error::{ConfigError, Warning};
-use crate::keys::broker_keys;
+use crate::keys::{broker_key_type, broker_keys};
 use crate::listeners::{self, EndPoint, ProtocolMap, SecurityProtocol};
 use crate::properties::Properties;
 use crate::quorum::{self, HostPort, Voter};
@@ -31,8 +32,8 @@ pub struct ProcessRoles {
     pub controller: bool,
 }
 
-/// The texts that were given for broker keys, by who gave them. What a later layer says wins.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The texts that were given for broker keys, by who gave them. What a later layer says wins. `Debug` hides secrets.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Layers {
     /// `server.properties`, the command line, and what follows from the start mode.
     pub static_config: BTreeMap<String, String>,
@@ -277,6 +278,27 @@ impl BrokerConfig {
                 listener.host = found.clone();
             }
         }
+    }
+}
+
+impl fmt::Debug for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |layer: &BTreeMap<String, String>| -> BTreeMap<String, String> {
+            layer.iter().map(|(name, text)| (name.clone(), loggable(name, text).to_owned())).collect()
+        };
+        f.debug_struct("Layers")
+            .field("static_config", &shown(&self.static_config))
+            .field("dynamic_default", &shown(&self.dynamic_default))
+            .field("dynamic_broker", &shown(&self.dynamic_broker))
+            .finish()
+    }
+}
+
+/// The text of a broker key, hidden where it is, or may be, a secret (`AbstractKafkaConfig.loggableValue`).
+pub(crate) fn loggable<'a>(name: &str, text: &'a str) -> &'a str {
+    match broker_key_type(name) {
+        None | Some(ConfigType::Password) => "[hidden]",
+        Some(_) => text,
     }
 }
 

@@ -30,27 +30,27 @@ const SET: Validator = Validator::List { of: &[], may_be_empty: true };
 const NON_EMPTY_SET: Validator = Validator::List { of: &[], may_be_empty: false };
 
 // Why a key has no effect; the start-up warning says it.
-const NO_TLS: &str = "TLS is not there yet";
-const NO_SASL: &str = "authentication is not there yet";
-const NO_ACLS: &str = "authorization is not there yet";
-const NO_TOKENS: &str = "delegation tokens are not there yet";
-const NO_TIERING: &str = "tiered storage is not there yet";
-const NO_TXN: &str = "transactions are not there yet";
-const NO_SHARE: &str = "share groups are not there yet";
-const NO_STREAMS: &str = "streams groups are not there yet";
-const NO_CONSUMER_GROUPS: &str = "consumer groups of KIP-848 are not there yet";
-const NO_CLEANER: &str = "the log cleaner is not there yet";
-const NO_REPLICATION: &str = "replication between brokers is not there yet";
-const NO_QUOTAS: &str = "quotas are not there yet";
-const NO_METRICS: &str = "metrics reporters are not there yet";
-const NO_TELEMETRY: &str = "client metrics are not there yet";
+const NO_TLS: &str = "TLS is to come";
+const NO_SASL: &str = "authentication is to come";
+const NO_ACLS: &str = "authorization is to come";
+const NO_TOKENS: &str = "delegation tokens are to come";
+const NO_TIERING: &str = "tiered storage is to come";
+const NO_TXN: &str = "transactions are to come";
+const NO_SHARE: &str = "share groups are to come";
+const NO_STREAMS: &str = "streams groups are to come";
+const NO_CONSUMER_GROUPS: &str = "consumer groups of KIP-848 are to come";
+const NO_CLEANER: &str = "the log cleaner is to come";
+const NO_REPLICATION: &str = "replication between brokers is to come";
+const NO_QUOTAS: &str = "quotas are to come";
+const NO_METRICS: &str = "metrics reporters are to come";
+const NO_TELEMETRY: &str = "client metrics are to come";
 const NO_PLUGINS: &str = "Java classes cannot be loaded";
-const NO_JBOD_MOVES: &str = "moving replicas between log directories is not there yet";
-const NO_QUORUM: &str = "a quorum of several controllers is not there yet";
+const NO_JBOD_MOVES: &str = "moving replicas between log directories is to come";
+const NO_QUORUM: &str = "a quorum of several controllers is to come";
 const NO_PURGATORY: &str = "parked requests leave by themselves when they are done";
 const NO_THREADS: &str =
     "the threads follow from the number of cores: whoever reads a request also answers it";
-const NO_LIMIT: &str = "milena does not limit this yet";
+const NO_LIMIT: &str = "limits of connections are to come";
 const NO_MECHANISM: &str = "milena works without it";
 
 /// The keys of one kind of resource, by name.

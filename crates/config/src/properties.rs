@@ -1,14 +1,16 @@
 //! Reads `server.properties`: Java's properties format, in UTF-8, with the line of every entry.
 
+use std::fmt;
 use std::path::Path;
 
 use encoding_rs::UTF_8;
 use java_properties::{LineContent, PropertiesIter};
 
+use crate::broker::loggable;
 use crate::error::ConfigError;
 
-/// One `key=value` with where it was said.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One `key=value` with where it was said. `Debug` hides secrets.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The key.
     pub name: String,
@@ -16,6 +18,12 @@ pub struct Entry {
     pub value: String,
     /// The line in the file; none for `--override`.
     pub line: Option<usize>,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={} ({:?})", self.name, loggable(&self.name, &self.value), self.line)
+    }
 }
 
 /// The entries of a file and of the command line, in order. Of several entries with one key the last wins.
