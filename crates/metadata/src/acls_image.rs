@@ -52,7 +52,6 @@ impl StandardAcl {
             host: self.host.clone(),
             operation: self.operation,
             permission_type: self.permission_type,
-            ..AccessControlEntryRecord::default()
         }
     }
 }

@@ -77,7 +77,9 @@ impl BootstrapMetadata {
             }
             _ => None,
         });
-        let level = levels.last().ok_or_else(|| BootstrapError::NoMetadataVersion(source.to_owned()))?;
+        let level = levels
+            .reduce(|_, later| later)
+            .ok_or_else(|| BootstrapError::NoMetadataVersion(source.to_owned()))?;
         let metadata_version = MetadataVersion::from_feature_level(level).ok_or_else(|| {
             BootstrapError::UnknownMetadataVersion { level, source_name: source.to_owned() }
         })?;
@@ -105,12 +107,12 @@ impl BootstrapMetadata {
             MetadataRecord::FeatureLevel(level) if level.name == name => Some(level.feature_level),
             _ => None,
         });
-        levels.last().unwrap_or(0)
+        levels.reduce(|_, later| later).unwrap_or(0)
     }
 }
 
 fn feature_level(name: &str, feature_level: i16) -> VersionedRecord {
-    let record = FeatureLevelRecord { name: name.to_owned(), feature_level, ..FeatureLevelRecord::default() };
+    let record = FeatureLevelRecord { name: name.to_owned(), feature_level };
     (record.into(), 0)
 }
 

@@ -132,13 +132,11 @@ impl BrokerRegistration {
             host: endpoint.host.clone(),
             port: endpoint.port,
             security_protocol: endpoint.security_protocol,
-            ..BrokerEndpoint::default()
         });
         let features = self.supported_features.iter().map(|(name, range)| BrokerFeature {
             name: name.clone(),
             min_supported_version: range.min,
             max_supported_version: range.max,
-            ..BrokerFeature::default()
         });
         let mut record = RegisterBrokerRecord {
             broker_id: self.id,

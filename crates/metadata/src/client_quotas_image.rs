@@ -32,7 +32,6 @@ impl ClientQuotaEntity {
         let parts = self.0.iter().map(|(entity_type, entity_name)| EntityData {
             entity_type: entity_type.clone(),
             entity_name: entity_name.clone(),
-            ..EntityData::default()
         });
         parts.collect()
     }

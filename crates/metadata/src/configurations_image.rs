@@ -123,7 +123,6 @@ impl ConfigurationsImage {
                     resource_name: resource.name.clone(),
                     name: name.clone(),
                     value: Some(value.clone()),
-                    ..ConfigRecord::default()
                 };
                 writer.write(record.into(), 0);
             }

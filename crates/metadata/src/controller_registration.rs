@@ -60,13 +60,11 @@ impl ControllerRegistration {
             host: endpoint.host.clone(),
             port: endpoint.port,
             security_protocol: endpoint.security_protocol,
-            ..ControllerEndpoint::default()
         });
         let features = self.supported_features.iter().map(|(name, range)| ControllerFeature {
             name: name.clone(),
             min_supported_version: range.min,
             max_supported_version: range.max,
-            ..ControllerFeature::default()
         });
         let record = RegisterControllerRecord {
             controller_id: self.id,
@@ -74,7 +72,6 @@ impl ControllerRegistration {
             zk_migration_ready: self.zk_migration_ready,
             end_points: end_points.collect(),
             features: features.collect(),
-            ..RegisterControllerRecord::default()
         };
         writer.write(record.into(), 0);
     }

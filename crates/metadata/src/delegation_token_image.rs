@@ -53,7 +53,6 @@ impl DelegationTokenImage {
                 max_timestamp: token.max_timestamp_ms,
                 expiration_timestamp: token.expiration_timestamp_ms,
                 token_id: id.clone(),
-                ..DelegationTokenRecord::default()
             };
             writer.write(record.into(), 0);
         }

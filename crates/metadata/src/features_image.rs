@@ -46,7 +46,7 @@ impl FeaturesImage {
         let levels = std::iter::once((METADATA_VERSION_FEATURE, metadata_version))
             .chain(self.finalized_versions.iter().map(|(name, level)| (name.as_str(), *level)));
         for (name, feature_level) in levels {
-            let record = FeatureLevelRecord { name: name.to_owned(), feature_level, ..Default::default() };
+            let record = FeatureLevelRecord { name: name.to_owned(), feature_level };
             writer.write(record.into(), 0);
         }
     }

@@ -148,12 +148,7 @@ impl PartitionRegistration {
     }
 
     /// The record that creates this partition, for the level and the features of `writer`.
-    pub(crate) fn to_record(
-        &self,
-        topic_id: Uuid,
-        partition_id: i32,
-        writer: &mut ImageWriter,
-    ) -> PartitionRecord {
+    pub fn to_record(&self, topic_id: Uuid, partition_id: i32, writer: &mut ImageWriter) -> PartitionRecord {
         let some_if_any = |replicas: &Vec<i32>| (!replicas.is_empty()).then(|| replicas.clone());
         let mut record = PartitionRecord {
             partition_id,

@@ -30,7 +30,6 @@ impl ProducerIdsImage {
                 broker_id: -1,
                 broker_epoch: -1,
                 next_producer_id: self.next_producer_id,
-                ..ProducerIdsRecord::default()
             };
             writer.write(record.into(), 0);
         }

@@ -59,7 +59,6 @@ impl ScramImage {
                 stored_key: data.stored_key.clone(),
                 server_key: data.server_key.clone(),
                 iterations: data.iterations,
-                ..UserScramCredentialRecord::default()
             };
             writer.write(record.into(), 0);
         }

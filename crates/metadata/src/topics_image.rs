@@ -32,7 +32,7 @@ impl TopicImage {
     }
 
     fn write(&self, writer: &mut ImageWriter) {
-        let record = TopicRecord { name: self.name.to_string(), topic_id: self.id, ..TopicRecord::default() };
+        let record = TopicRecord { name: self.name.to_string(), topic_id: self.id };
         writer.write(record.into(), 0);
         let version = writer.metadata_version().partition_record_version();
         for (partition_id, partition) in &self.partitions {

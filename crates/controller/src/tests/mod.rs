@@ -1,0 +1,1 @@
+//! Tests of requests, each on a controller that replays what it makes.
