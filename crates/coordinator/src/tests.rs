@@ -432,3 +432,37 @@ fn records_that_need_not_be_written_together_are_spread_over_batches() {
     );
     assert_eq!(get(&failed), Some(Err(ErrorCode::UnknownServerError)), "together they are too large");
 }
+
+#[test]
+fn threads_that_write_and_commit_leave_nobody_without_an_answer() {
+    const THREADS: i64 = 4;
+    const WRITES: i64 = 500;
+    let world = world(false);
+    world.load(0, 0).unwrap();
+    let answered = Arc::new(AtomicI64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for _ in 0..WRITES {
+                    let slot = world.runtime.slot(0).unwrap();
+                    let answered = Arc::clone(&answered);
+                    world.runtime.enter(&slot, 0).unwrap().write(
+                        |_, _| Ok(CoordinatorResult::new(vec![("a".to_owned(), 1)], ())),
+                        move |result| {
+                            assert_eq!(result, Ok(()));
+                            answered.fetch_add(1, Ordering::SeqCst);
+                        },
+                    );
+                }
+            });
+        }
+        // The replicas' thread reports how far they are, whoever holds the lock.
+        scope.spawn(|| {
+            while world.log.end.load(Ordering::SeqCst) < THREADS * WRITES {
+                world.runtime.on_high_watermark(0, world.log.end.load(Ordering::SeqCst), 0);
+            }
+            world.runtime.on_high_watermark(0, THREADS * WRITES, 0);
+        });
+    });
+    assert_eq!(answered.load(Ordering::SeqCst), THREADS * WRITES);
+}

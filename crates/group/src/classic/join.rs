@@ -39,7 +39,8 @@ impl ClassicGroup {
             ctx.cancel(&TimerKey::heartbeat(&self.group_id, &Arc::from(member_id.as_str())));
             self.remove(&member_id);
             reply(join_error(String::new(), ErrorCode::GroupMaxSizeReached));
-            return GroupResult::read(());
+            // The others may have waited for this one.
+            return self.maybe_complete_join_phase(ctx);
         }
         if request.member_id.is_empty() {
             self.join_new_member(client, request, reply, env, ctx)

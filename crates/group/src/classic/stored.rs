@@ -49,8 +49,12 @@ impl ClassicGroup {
         GroupRecord::GroupMetadata {
             key: GroupMetadataKey { group: self.group_id.to_string() },
             value: Some(GroupMetadataValue {
+                protocol_type: String::new(),
+                generation: 0,
+                protocol: None,
+                leader: None,
                 current_state_timestamp: self.current_state_timestamp.unwrap_or(-1),
-                ..Default::default()
+                members: Vec::new(),
             }),
         }
     }
