@@ -1,0 +1,169 @@
+//! The small text files of a log directory and of a partition: each is written whole, synced and renamed into place.
+
+mod clean_shutdown;
+mod leader_epochs;
+mod meta_properties;
+mod offsets;
+mod partition_metadata;
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+pub use clean_shutdown::CleanShutdownFile;
+pub use leader_epochs::{LEADER_EPOCH_CHECKPOINT_FILE, read_leader_epochs, write_leader_epochs};
+pub use meta_properties::{META_PROPERTIES_FILE, MetaProperties};
+pub use offsets::{
+    LOG_START_OFFSET_CHECKPOINT_FILE, RECOVERY_POINT_CHECKPOINT_FILE, REPLICATION_OFFSET_CHECKPOINT_FILE,
+    read_offsets, write_offsets,
+};
+pub use partition_metadata::{PARTITION_METADATA_FILE, read_partition_metadata, write_partition_metadata};
+
+/// Why a file could not be read or written. The text names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The operating system refused.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The file is not in its format.
+    #[error("Malformed line in checkpoint file [{}]: {line}", .path.display())]
+    MalformedLine {
+        /// The file.
+        path: PathBuf,
+        /// The line that is not understood.
+        line: String,
+    },
+    /// The file is of a version that this program does not know.
+    #[error("Unrecognised version:{version}, expected version: {expected} in checkpoint file at: {}", .path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// The version found.
+        version: i64,
+        /// The version known.
+        expected: i32,
+    },
+    /// The file says that it has another number of entries than it has.
+    #[error("Expected [{expected}] entries in checkpoint file [{}], but found only [{found}]", .path.display())]
+    Count {
+        /// The file.
+        path: PathBuf,
+        /// What its second line says.
+        expected: i64,
+        /// What it holds.
+        found: usize,
+    },
+}
+
+impl CheckpointError {
+    pub(crate) fn io(path: &Path, source: io::Error) -> CheckpointError {
+        CheckpointError::Io { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn malformed(path: &Path, line: &str) -> CheckpointError {
+        // The line may be of any length and content: what is shown of it is bounded.
+        let line = line.chars().take(200).collect::<String>().escape_debug().to_string();
+        CheckpointError::MalformedLine { path: path.to_owned(), line }
+    }
+
+    /// The operating system's error, if that is what it is.
+    pub fn into_io(self) -> io::Error {
+        match self {
+            CheckpointError::Io { path, source } => {
+                io::Error::new(source.kind(), format!("{}: {source}", path.display()))
+            }
+            other => io::Error::new(io::ErrorKind::InvalidData, other),
+        }
+    }
+}
+
+/// Writes `content` to `<path>.tmp`, syncs it and renames it over `path`, so that after a crash either the old or the new
+/// content is there, whole. The directory is synced too, so that the rename lasts.
+pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<(), CheckpointError> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    let temporary = PathBuf::from(temporary);
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        drop(file);
+        fs::rename(&temporary, path)?;
+        match path.parent() {
+            Some(directory) if !directory.as_os_str().is_empty() => sync_dir(directory),
+            _ => Ok(()),
+        }
+    };
+    write().map_err(|source| CheckpointError::io(path, source))
+}
+
+/// Makes the names in a directory last.
+pub(crate) fn sync_dir(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// Reads a whole file as text. `None` if there is none.
+pub(crate) fn read_text(path: &Path) -> Result<Option<String>, CheckpointError> {
+    match fs::read(path) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) => Err(CheckpointError::malformed(path, &String::from_utf8_lossy(error.as_bytes()))),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(CheckpointError::io(path, error)),
+    }
+}
+
+/// Writes a file in the form of `CheckpointFile`: version, number of entries, one entry a line.
+pub(crate) fn write_checkpoint(
+    path: &Path,
+    lines: impl ExactSizeIterator<Item = String>,
+) -> Result<(), CheckpointError> {
+    let mut text = format!("{CHECKPOINT_VERSION}\n{}\n", lines.len());
+    for line in lines {
+        text.push_str(&line);
+        text.push('\n');
+    }
+    replace_file(path, text.as_bytes())
+}
+
+/// Reads a file in the form of `CheckpointFile`. A file that is absent or empty has no entries, as in Kafka.
+pub(crate) fn read_checkpoint<T>(
+    path: &Path,
+    parse: impl Fn(&mut dyn Iterator<Item = &str>) -> Option<T>,
+) -> Result<Vec<T>, CheckpointError> {
+    let Some(text) = read_text(path)? else { return Ok(Vec::new()) };
+    let mut lines = text.lines();
+    let number = |line: &str| line.parse::<i64>().map_err(|_| CheckpointError::malformed(path, line));
+    let Some(version) = lines.next() else { return Ok(Vec::new()) };
+    let version = number(version)?;
+    if version != i64::from(CHECKPOINT_VERSION) {
+        return Err(CheckpointError::Version {
+            path: path.to_owned(),
+            version,
+            expected: CHECKPOINT_VERSION,
+        });
+    }
+    let Some(expected) = lines.next() else { return Ok(Vec::new()) };
+    let expected = number(expected)?;
+    let mut entries = Vec::new();
+    for line in lines {
+        let mut words = line.split_whitespace();
+        match parse(&mut words) {
+            Some(entry) if words.next().is_none() => entries.push(entry),
+            _ => return Err(CheckpointError::malformed(path, line)),
+        }
+    }
+    if entries.len() as i64 != expected {
+        return Err(CheckpointError::Count { path: path.to_owned(), expected, found: entries.len() });
+    }
+    Ok(entries)
+}
+
+/// The version of all files in the form of `CheckpointFile`.
+const CHECKPOINT_VERSION: i32 = 0;

@@ -1,0 +1,209 @@
+//! Which leader epoch began at which offset (`LeaderEpochFileCache`, KIP-101, KIP-279).
+
+use std::collections::BTreeMap;
+
+/// An epoch and the offset of the first record that its leader wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpochEntry {
+    /// The leader epoch.
+    pub epoch: i32,
+    /// The first offset of that epoch.
+    pub start_offset: i64,
+}
+
+/// An epoch and an offset that belongs to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OffsetAndEpoch {
+    /// The offset.
+    pub offset: i64,
+    /// The leader epoch.
+    pub epoch: i32,
+}
+
+/// The epochs of one log. In memory only: the log writes it to `leader-epoch-checkpoint`.
+///
+/// **Invariant:** epochs and their start offsets both rise.
+#[derive(Debug, Default, Clone)]
+pub struct LeaderEpochCache {
+    epochs: BTreeMap<i32, i64>,
+    dirty: bool,
+}
+
+impl LeaderEpochCache {
+    /// The cache with the entries of a checkpoint file, each assigned in turn, so that entries that conflict are repaired.
+    pub fn from_entries(entries: impl IntoIterator<Item = EpochEntry>) -> LeaderEpochCache {
+        let mut cache = LeaderEpochCache::default();
+        for entry in entries {
+            cache.assign(entry.epoch, entry.start_offset);
+        }
+        cache.dirty = false;
+        cache
+    }
+
+    /// Notes that `epoch` begins at `start_offset`. Later or equal entries that contradict it are dropped. Returns whether
+    /// anything changed; an entry with a negative number changes nothing.
+    pub fn assign(&mut self, epoch: i32, start_offset: i64) -> bool {
+        if epoch < 0 || start_offset < 0 {
+            return false;
+        }
+        if let Some(latest) = self.latest_entry()
+            && epoch == latest.epoch
+            && start_offset >= latest.start_offset
+        {
+            return false;
+        }
+        while let Some(latest) = self.latest_entry()
+            && (latest.epoch >= epoch || latest.start_offset >= start_offset)
+        {
+            self.epochs.remove(&latest.epoch);
+        }
+        self.epochs.insert(epoch, start_offset);
+        self.dirty = true;
+        true
+    }
+
+    /// The newest entry.
+    pub fn latest_entry(&self) -> Option<EpochEntry> {
+        self.epochs.last_key_value().map(|(&epoch, &start_offset)| EpochEntry { epoch, start_offset })
+    }
+
+    /// The newest epoch.
+    pub fn latest_epoch(&self) -> Option<i32> {
+        self.epochs.last_key_value().map(|(&epoch, _)| epoch)
+    }
+
+    /// The oldest entry.
+    pub fn earliest_entry(&self) -> Option<EpochEntry> {
+        self.epochs.first_key_value().map(|(&epoch, &start_offset)| EpochEntry { epoch, start_offset })
+    }
+
+    /// The end offset of `requested`, or of the largest epoch below it that has one. `None` is Kafka's undefined (-1, -1):
+    /// the cache is empty, or the epoch is newer than any known.
+    pub fn end_offset_for(&self, requested: i32, log_end_offset: i64) -> Option<OffsetAndEpoch> {
+        if requested < 0 {
+            return None;
+        }
+        if self.latest_epoch() == Some(requested) {
+            return Some(OffsetAndEpoch { offset: log_end_offset, epoch: requested });
+        }
+        let after = (std::ops::Bound::Excluded(requested), std::ops::Bound::Unbounded);
+        let (_, &offset) = self.epochs.range(after).next()?;
+        // An epoch older than all known ends where the first known one begins.
+        let epoch = self.epochs.range(..=requested).next_back().map_or(requested, |(&epoch, _)| epoch);
+        Some(OffsetAndEpoch { offset, epoch })
+    }
+
+    /// The epoch of the record at `offset`.
+    pub fn epoch_for_offset(&self, offset: i64) -> Option<i32> {
+        self.epochs.iter().take_while(|(_, start)| **start <= offset).last().map(|(&epoch, _)| epoch)
+    }
+
+    /// Drops the epochs that begin at `end_offset` or later.
+    pub fn truncate_from_end(&mut self, end_offset: i64) {
+        while let Some(latest) = self.latest_entry()
+            && end_offset >= 0
+            && latest.start_offset >= end_offset
+        {
+            self.epochs.remove(&latest.epoch);
+            self.dirty = true;
+        }
+    }
+
+    /// Drops the epochs that end at or before `start_offset`; the one that `start_offset` lies in then begins there.
+    pub fn truncate_from_start(&mut self, start_offset: i64) {
+        let mut last_removed = None;
+        while let Some(earliest) = self.earliest_entry()
+            && earliest.start_offset <= start_offset
+        {
+            self.epochs.remove(&earliest.epoch);
+            last_removed = Some(earliest);
+        }
+        if let Some(removed) = last_removed {
+            self.epochs.insert(removed.epoch, start_offset);
+            self.dirty = true;
+        }
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self) {
+        self.epochs.clear();
+        self.dirty = true;
+    }
+
+    /// All entries, oldest first.
+    pub fn entries(&self) -> Vec<EpochEntry> {
+        self.epochs.iter().map(|(&epoch, &start_offset)| EpochEntry { epoch, start_offset }).collect()
+    }
+
+    /// Whether the cache changed since this was last called: then the checkpoint file is to be written.
+    pub fn take_dirty(&mut self) -> bool {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// Says that the checkpoint file was not written after all.
+    pub fn mark_dirty(&mut self) {
+        self.dirty = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cache(entries: &[(i32, i64)]) -> LeaderEpochCache {
+        LeaderEpochCache::from_entries(
+            entries.iter().map(|&(epoch, start_offset)| EpochEntry { epoch, start_offset }),
+        )
+    }
+
+    fn entries(cache: &LeaderEpochCache) -> Vec<(i32, i64)> {
+        cache.entries().into_iter().map(|entry| (entry.epoch, entry.start_offset)).collect()
+    }
+
+    #[test]
+    fn the_end_of_an_epoch_is_the_start_of_the_next() {
+        let cache = cache(&[(2, 10), (4, 20), (7, 30)]);
+        let end = |epoch| cache.end_offset_for(epoch, 45).map(|end| (end.epoch, end.offset));
+        assert_eq!(end(7), Some((7, 45)));
+        assert_eq!(end(4), Some((4, 30)));
+        assert_eq!(end(6), Some((4, 30)));
+        assert_eq!(end(3), Some((2, 20)));
+        assert_eq!(end(1), Some((1, 10)));
+        assert_eq!(end(8), None);
+        assert_eq!(end(-1), None);
+        assert_eq!(LeaderEpochCache::default().end_offset_for(0, 5), None);
+    }
+
+    #[test]
+    fn a_new_entry_removes_those_that_contradict_it() {
+        let mut epochs = cache(&[(2, 10), (4, 20), (7, 30)]);
+        assert!(!epochs.assign(7, 31));
+        assert!(epochs.assign(8, 20));
+        assert_eq!(entries(&epochs), [(2, 10), (8, 20)]);
+        assert!(epochs.assign(1, 5));
+        assert_eq!(entries(&epochs), [(1, 5)]);
+        assert!(!epochs.assign(-1, 5));
+    }
+
+    #[test]
+    fn truncation_keeps_the_epoch_that_covers_the_new_start() {
+        let mut epochs = cache(&[(2, 10), (4, 20), (7, 30)]);
+        epochs.truncate_from_start(25);
+        assert_eq!(entries(&epochs), [(4, 25), (7, 30)]);
+        epochs.truncate_from_end(30);
+        assert_eq!(entries(&epochs), [(4, 25)]);
+        epochs.truncate_from_start(100);
+        assert_eq!(entries(&epochs), [(4, 100)]);
+        assert!(epochs.take_dirty());
+        assert!(!epochs.take_dirty());
+    }
+
+    #[test]
+    fn the_epoch_of_an_offset() {
+        let cache = cache(&[(2, 10), (4, 20)]);
+        assert_eq!(cache.epoch_for_offset(9), None);
+        assert_eq!(cache.epoch_for_offset(10), Some(2));
+        assert_eq!(cache.epoch_for_offset(19), Some(2));
+        assert_eq!(cache.epoch_for_offset(500), Some(4));
+    }
+}

@@ -1,0 +1,98 @@
+//! The log's directory as a whole: closing, renaming, letting go of descriptors.
+
+use std::fs;
+use std::sync::Arc;
+
+use super::Log;
+use crate::error::LogError;
+use crate::segment::LogSegment;
+
+impl Log {
+    /// Ends the log's use as a clean stop does: everything is synced, the producer state is written, the indexes get their last entries.
+    /// What is asked of it later fails.
+    ///
+    /// # Errors
+    /// Those of the file system. The log is closed all the same.
+    pub fn close(&self) -> Result<(), LogError> {
+        if self.writer.lock().closed {
+            return Ok(());
+        }
+        self.flush_metadata_file()?;
+        self.flush()?;
+        let mut writer = self.writer.lock();
+        writer.closed = true;
+        self.health.check()?;
+        let mut result = || -> std::io::Result<()> {
+            // Appends between the flush and the lock are rare, and then they are few.
+            self.write_epochs()?;
+            writer.producers.take_snapshot(true)?;
+            let segments = self.segments.load_full();
+            let preallocated = self.config.load().preallocate;
+            if let Some(active) = segments.last()
+                && self.recovery_point() < self.log_end_offset()
+            {
+                active.sync(false)?;
+                self.recovery_point.store(self.log_end_offset(), std::sync::atomic::Ordering::Release);
+            }
+            for (index, segment) in segments.iter().enumerate() {
+                segment.close(preallocated && index + 1 == segments.len())?;
+            }
+            Ok(())
+        };
+        result().map_err(|error| self.fail("Error while closing the log", error))?;
+        Ok(())
+    }
+
+    /// Closes the descriptors of segments that nobody has used since this was last called, and gives back memory. They come back
+    /// when they are needed.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn release_idle(&self) -> Result<(), LogError> {
+        let segments: Arc<Vec<Arc<LogSegment>>> = self.segments.load_full();
+        for segment in segments.iter() {
+            segment.release_idle().map_err(|error| self.fail("Error while closing idle segments", error))?;
+        }
+        Ok(())
+    }
+
+    /// Renames the partition's directory: to `...-delete` before it is deleted, or to `...-stray`.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn rename_dir(&self, name: &str) -> Result<(), LogError> {
+        let _no_sync_meanwhile = self.flush.lock();
+        let mut writer = self.writer.lock();
+        self.health.check()?;
+        let old = self.dir();
+        let new = old.with_file_name(name);
+        let result = || -> std::io::Result<()> {
+            fs::rename(&old, &new)?;
+            crate::checkpoint::sync_dir(self.health.dir())
+        };
+        result().map_err(|error| self.fail("Error while renaming the log's directory", error))?;
+        self.dir.set(&new);
+        writer.producers.set_dir(&new);
+        Ok(())
+    }
+
+    /// Deletes the partition's directory with everything in it. The log is closed.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn delete(&self) -> Result<(), LogError> {
+        let mut writer = self.writer.lock();
+        writer.closed = true;
+        match fs::remove_dir_all(self.dir()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(self.fail("Error while deleting log", error).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Says that the log will not be used any more, without writing anything: its directory is about to be deleted, or has failed.
+    pub fn abandon(&self) {
+        self.writer.lock().closed = true;
+    }
+}

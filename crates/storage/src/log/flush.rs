@@ -1,0 +1,125 @@
+//! Making records last (`UnifiedLog.flush`).
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Log;
+use crate::checkpoint::{sync_dir, write_leader_epochs};
+use crate::error::LogError;
+use crate::segment::LogSegment;
+
+impl Log {
+    /// Syncs everything that was appended, and moves the recovery point to the log's end. Blocks for the disk, but neither appends
+    /// nor reads wait for it.
+    ///
+    /// # Errors
+    /// Those of the file system; then nothing is known to last that was not known before.
+    pub fn flush(&self) -> Result<(), LogError> {
+        self.flush_up_to(self.log_end_offset())
+    }
+
+    /// The same, up to an offset: the active segment is left alone if it begins there.
+    ///
+    /// # Errors
+    /// As [`Log::flush`].
+    pub fn flush_up_to(&self, offset: i64) -> Result<(), LogError> {
+        self.health.check()?;
+        let _one_at_a_time = self.flush.lock();
+        let recovery_point = self.recovery_point();
+        let target = offset.min(self.log_end_offset());
+        if target <= recovery_point {
+            return Ok(());
+        }
+        let truncations = self.truncations.load(Ordering::Acquire);
+        self.sync_segments(recovery_point, target)
+            .map_err(|error| self.fail("Error while flushing log", error))?;
+        let writer = self.writer.lock();
+        // What was truncated and appended again meanwhile may be in no sync.
+        if self.truncations.load(Ordering::Acquire) == truncations {
+            self.recovery_point.fetch_max(target, Ordering::AcqRel);
+        }
+        drop(writer);
+        Ok(())
+    }
+
+    /// Flushes what a roll has left behind: all segments but the active one.
+    ///
+    /// # Errors
+    /// As [`Log::flush`].
+    pub fn flush_inactive_segments(&self) -> Result<(), LogError> {
+        self.flush_up_to(self.active_segment().base_offset())
+    }
+
+    /// Flushes if `flush.ms` has passed since this was last done, or a segment was rolled. Returns whether anything was synced.
+    ///
+    /// # Errors
+    /// As [`Log::flush`].
+    pub fn flush_if_due(&self, now_ms: i64) -> Result<bool, LogError> {
+        let recovery_point = self.recovery_point();
+        if recovery_point >= self.log_end_offset() {
+            self.last_flush_ms.store(now_ms, Ordering::Relaxed);
+            return Ok(false);
+        }
+        let waited_ms = now_ms.saturating_sub(self.last_flush_ms.load(Ordering::Relaxed));
+        if waited_ms >= self.config().flush_ms {
+            self.last_flush_ms.store(now_ms, Ordering::Relaxed);
+            self.flush()?;
+        } else {
+            self.flush_inactive_segments()?;
+        }
+        Ok(self.recovery_point() > recovery_point)
+    }
+
+    /// Records that may be lost if the machine stops now.
+    pub fn unflushed_messages(&self) -> i64 {
+        self.log_end_offset() - self.recovery_point()
+    }
+
+    fn sync_segments(&self, from: i64, to: i64) -> io::Result<()> {
+        let segments: Arc<Vec<Arc<LogSegment>>> = self.segments.load_full();
+        let first = Self::floor_segment(&segments, from).map_or(0, |(index, _)| index);
+        let last_base_offset = segments.last().map_or(0, |segment| segment.base_offset());
+        let mut new_files = false;
+        for segment in segments.iter().skip(first).take_while(|segment| segment.base_offset() < to) {
+            let is_active = segment.base_offset() == last_base_offset;
+            match segment.sync(!is_active) {
+                // Retention has taken the segment meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !is_active => continue,
+                other => other?,
+            }
+            new_files |= segment.base_offset() >= from;
+        }
+        self.write_epochs()?;
+        if new_files {
+            sync_dir(&self.dir.get())?;
+        }
+        Ok(())
+    }
+
+    /// Writes `leader-epoch-checkpoint` if an epoch has come or gone.
+    pub(super) fn write_epochs(&self) -> io::Result<()> {
+        let entries = {
+            let mut epochs = self.epochs.write();
+            if !epochs.take_dirty() {
+                return Ok(());
+            }
+            epochs.entries()
+        };
+        write_leader_epochs(&self.dir.get(), &entries).map_err(|error| {
+            self.epochs.write().mark_dirty();
+            error.into_io()
+        })
+    }
+
+    /// Writes the small files of the partition that are behind: leader epochs and topic id.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn write_checkpoints(&self) -> Result<(), LogError> {
+        self.flush_metadata_file()?;
+        let _one_at_a_time = self.flush.lock();
+        self.write_epochs().map_err(|error| self.fail("Error while writing leader epochs", error))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,289 @@
+//! One log directory: its lock, its identity, its checkpoints.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use common::{TopicPartition, Uuid};
+use parking_lot::Mutex;
+
+use crate::checkpoint::{
+    CheckpointError, CleanShutdownFile, LOG_START_OFFSET_CHECKPOINT_FILE, META_PROPERTIES_FILE,
+    MetaProperties, RECOVERY_POINT_CHECKPOINT_FILE, REPLICATION_OFFSET_CHECKPOINT_FILE, read_offsets,
+    sync_dir, write_offsets,
+};
+use crate::dir_health::DirHealth;
+
+/// The file that is locked while a broker uses the directory.
+const LOCK_FILE: &str = ".lock";
+
+/// Why a log directory cannot be used. The text names it and says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum LogDirError {
+    /// `log.dirs` names no directory.
+    #[error("log.dirs names no directory: name at least one")]
+    None,
+    /// The directory is named twice, perhaps by different paths.
+    #[error("Duplicate log directory found: {}: name each directory of log.dirs once", .dir.display())]
+    Duplicate {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The directory cannot be made, read or written.
+    #[error(
+        "Cannot use the log directory {}: {source}. It must be a directory that the broker's user may read and write: make it so, or \
+         name another one in log.dirs", .dir.display()
+    )]
+    Unusable {
+        /// The directory.
+        dir: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Another broker uses the directory.
+    #[error(
+        "Failed to acquire lock on file .lock in {}. A Kafka instance in another process or thread is using this directory: stop it, \
+         or name another directory in log.dirs", .dir.display()
+    )]
+    Locked {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The directory was formatted for another cluster.
+    #[error(
+        "The log directory {} belongs to cluster {found}, but this node is of cluster {expected}: name the directory of this cluster \
+         in log.dirs. (Only if its data may be lost: empty it and format it anew.)", .dir.display()
+    )]
+    OtherCluster {
+        /// The directory.
+        dir: PathBuf,
+        /// The cluster id in its `meta.properties`.
+        found: String,
+        /// The cluster id of the node.
+        expected: String,
+    },
+    /// The directory was formatted for another node.
+    #[error(
+        "Stored node id {found} doesn't match configured node id {expected} in {}: if you moved your data, make sure the configured \
+         node.id matches; if you intend to create a new node, name another directory in log.dirs",
+        .dir.join(META_PROPERTIES_FILE).display()
+    )]
+    OtherNode {
+        /// The directory.
+        dir: PathBuf,
+        /// The node id in its `meta.properties`.
+        found: i32,
+        /// The node id configured.
+        expected: i32,
+    },
+    /// Two directories have one id: one is a copy of the other.
+    #[error(
+        "The log directories {} and {} have the same directory.id {id}: one is a copy; take it out of log.dirs",
+        .first.display(), .second.display()
+    )]
+    SameId {
+        /// A directory.
+        first: PathBuf,
+        /// Another one.
+        second: PathBuf,
+        /// Their id.
+        id: Uuid,
+    },
+    /// No directory was ever formatted.
+    #[error(
+        "No `{META_PROPERTIES_FILE}` found in {}: format it first (milena storage format --cluster-id ID --config FILE)",
+        .dir.display()
+    )]
+    Unformatted {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// `meta.properties` cannot be read or written.
+    #[error("{0}")]
+    MetaProperties(#[from] CheckpointError),
+}
+
+/// A log directory in use.
+#[derive(Debug)]
+pub(super) struct LogDir {
+    pub path: PathBuf,
+    pub id: Uuid,
+    pub health: Arc<DirHealth>,
+    /// Held while the directory is in use.
+    lock: Mutex<Option<File>>,
+    /// What the checkpoint files hold, so that they are written only when something has changed.
+    written: Mutex<HashMap<&'static str, HashMap<TopicPartition, i64>>>,
+}
+
+impl LogDir {
+    pub fn clean_shutdown_file(&self) -> CleanShutdownFile {
+        CleanShutdownFile::new(&self.path)
+    }
+
+    /// Reads a checkpoint. One that is damaged is as one that is not there, as in Kafka.
+    pub fn read_checkpoint(&self, file: &'static str) -> HashMap<TopicPartition, i64> {
+        read_offsets(&self.path.join(file)).unwrap_or_else(|error| {
+            let effect = match file {
+                RECOVERY_POINT_CHECKPOINT_FILE => {
+                    "every log is recovered from its beginning if the stop was unclean"
+                }
+                REPLICATION_OFFSET_CHECKPOINT_FILE => "the high watermarks begin at the logs' starts",
+                LOG_START_OFFSET_CHECKPOINT_FILE => "the logs begin at their first segments",
+                _ => "it is ignored",
+            };
+            tracing::warn!(%error, "the checkpoint file cannot be read; {effect}");
+            HashMap::new()
+        })
+    }
+
+    /// Writes a checkpoint, if it changed.
+    pub fn write_checkpoint(
+        &self,
+        file: &'static str,
+        offsets: HashMap<TopicPartition, i64>,
+    ) -> Result<(), CheckpointError> {
+        let mut written = self.written.lock();
+        if written.get(file) == Some(&offsets) {
+            return Ok(());
+        }
+        write_offsets(&self.path.join(file), &offsets)?;
+        written.insert(file, offsets);
+        Ok(())
+    }
+
+    pub fn unlock(&self) {
+        self.lock.lock().take();
+    }
+}
+
+/// Makes, locks and identifies the directories. One that the operating system refuses is left out, if another can be used.
+pub(super) fn open_dirs(
+    dirs: &[PathBuf],
+    cluster_id: Option<&str>,
+    node_id: i32,
+) -> Result<(Vec<LogDir>, Vec<PathBuf>), LogDirError> {
+    let mut locked: Vec<(PathBuf, File)> = Vec::new();
+    let mut failed = Vec::new();
+    let mut first_error = None;
+    for dir in dirs {
+        match make_and_lock(dir) {
+            Ok((path, lock)) => {
+                if locked.iter().any(|(known, _)| *known == path) {
+                    return Err(LogDirError::Duplicate { dir: path });
+                }
+                locked.push((path, lock));
+            }
+            Err(error @ LogDirError::Unusable { .. }) => {
+                tracing::error!("{error}; the directory is offline");
+                failed.push(dir.clone());
+                first_error.get_or_insert(error);
+            }
+            Err(error) => {
+                // The same directory by another path is locked already: by this very broker.
+                let known =
+                    fs::canonicalize(dir).is_ok_and(|path| locked.iter().any(|(other, _)| *other == path));
+                return Err(if known { LogDirError::Duplicate { dir: dir.clone() } } else { error });
+            }
+        }
+    }
+    if locked.is_empty() {
+        return Err(first_error.unwrap_or(LogDirError::None));
+    }
+    let identities = identify(&locked, cluster_id, node_id)?;
+    let opened = locked
+        .into_iter()
+        .zip(identities)
+        .map(|((path, lock), id)| LogDir {
+            health: Arc::new(DirHealth::new(&path)),
+            path,
+            id,
+            lock: Mutex::new(Some(lock)),
+            written: Mutex::new(HashMap::new()),
+        })
+        .collect();
+    Ok((opened, failed))
+}
+
+fn make_and_lock(dir: &Path) -> Result<(PathBuf, File), LogDirError> {
+    let unusable = |source| LogDirError::Unusable { dir: dir.to_owned(), source };
+    if !dir.exists() {
+        tracing::info!(dir = %dir.display(), "log directory not found, creating it");
+        fs::create_dir_all(dir).map_err(unusable)?;
+        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            sync_dir(parent).map_err(unusable)?;
+        }
+    }
+    fs::read_dir(dir).map_err(unusable)?;
+    let path = fs::canonicalize(dir).map_err(unusable)?;
+    let lock = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path.join(LOCK_FILE))
+        .map_err(unusable)?;
+    // A JVM takes the lock of the process (fcntl), which keeps it and other processes out; the lock of the open file (flock) keeps
+    // out a second user within this process.
+    let operation = rustix::fs::FlockOperation::NonBlockingLockExclusive;
+    for result in [rustix::fs::flock(&lock, operation), rustix::fs::fcntl_lock(&lock, operation)] {
+        match result {
+            Ok(()) => {}
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => {
+                return Err(LogDirError::Locked { dir: path });
+            }
+            Err(error) => return Err(unusable(error.into())),
+        }
+    }
+    Ok((path, lock))
+}
+
+/// The ids of the directories, in their order. One without `meta.properties` gets it, if the cluster's id is known: it was added to
+/// `log.dirs`, or is empty as after a change of disks.
+fn identify(
+    dirs: &[(PathBuf, File)],
+    cluster_id: Option<&str>,
+    node_id: i32,
+) -> Result<Vec<Uuid>, LogDirError> {
+    let mut found = Vec::new();
+    for (dir, _) in dirs {
+        found.push(MetaProperties::read(dir)?);
+    }
+    let cluster_of_dirs = found.iter().flatten().find_map(|properties| properties.cluster_id.clone());
+    let Some(cluster) = cluster_id.map(str::to_owned).or(cluster_of_dirs) else {
+        let dir = dirs.first().map(|(dir, _)| dir.clone()).unwrap_or_default();
+        return Err(LogDirError::Unformatted { dir });
+    };
+    let mut ids: Vec<Uuid> = Vec::new();
+    for ((dir, _), properties) in dirs.iter().zip(found) {
+        if let Some(found) = properties.as_ref().and_then(|properties| properties.cluster_id.as_ref())
+            && *found != cluster
+        {
+            return Err(LogDirError::OtherCluster {
+                dir: dir.clone(),
+                found: found.clone(),
+                expected: cluster,
+            });
+        }
+        if let Some(found) = properties.as_ref().and_then(|properties| properties.node_id)
+            && found != node_id
+        {
+            return Err(LogDirError::OtherNode { dir: dir.clone(), found, expected: node_id });
+        }
+        let id = match properties.as_ref().and_then(|properties| properties.directory_id) {
+            Some(id) => id,
+            None => {
+                let id = Uuid::random();
+                MetaProperties::new(cluster.clone(), node_id, id).write(dir)?;
+                id
+            }
+        };
+        if let Some(index) = ids.iter().position(|known| *known == id) {
+            let first = dirs.get(index).map(|(dir, _)| dir.clone()).unwrap_or_default();
+            return Err(LogDirError::SameId { first, second: dir.clone(), id });
+        }
+        ids.push(id);
+    }
+    Ok(ids)
+}

@@ -1,0 +1,190 @@
+//! What the server has done from time to time, and at the end.
+
+use std::collections::HashMap;
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::TopicPartition;
+
+use super::dirs::LogDir;
+use super::{DeletedDir, LogManager};
+use crate::checkpoint::{
+    LOG_START_OFFSET_CHECKPOINT_FILE, RECOVERY_POINT_CHECKPOINT_FILE, REPLICATION_OFFSET_CHECKPOINT_FILE,
+};
+use crate::error::{LogError, StorageError};
+use crate::log::Log;
+
+/// With more logs than this to be synced, the file system is asked to sync all of itself first: one call costs less than many.
+const MANY_LOGS: usize = 16;
+
+impl LogManager {
+    /// Deletes what is over: segments by their log's rules (`log.retention.check.interval.ms`), and files and directories whose
+    /// `file.delete.delay.ms` has passed. Returns how many segments went.
+    pub fn retention(&self, now_ms: i64) -> usize {
+        let mut deleted = 0;
+        for log in self.logs() {
+            // An error took the log directory offline, and was logged there.
+            if !log.config().compact {
+                deleted += log.delete_old_segments(now_ms).unwrap_or(0);
+            } else if !log.config().delete {
+                // Nothing is compacted yet, but records that were deleted by request go.
+                deleted += log.delete_old_segments(now_ms).unwrap_or(0);
+            }
+            let _ = log.purge_deleted_files(now_ms);
+        }
+        self.purge_deleted_logs(now_ms);
+        deleted
+    }
+
+    /// Deletes the directories of deleted logs whose time has come. Returns how many are left.
+    pub fn purge_deleted_logs(&self, now_ms: i64) -> usize {
+        let mut deleted = self.deleted.lock();
+        let (due, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut *deleted).into_iter().partition(|log| log.due_ms <= now_ms);
+        *deleted = left;
+        let count = deleted.len();
+        drop(deleted);
+        for log in due {
+            match &log.what {
+                // An error took the log directory offline, and was logged there.
+                DeletedDir::Log(log) => drop(log.delete()),
+                DeletedDir::Path(path) => {
+                    if let Err(error) = fs::remove_dir_all(path)
+                        && error.kind() != std::io::ErrorKind::NotFound
+                    {
+                        log.dir.health.fail(format!("Error while deleting log {}", path.display()), error);
+                    }
+                }
+            }
+        }
+        count
+    }
+
+    /// Syncs the logs whose `flush.ms` has passed, and the segments that were rolled. Returns how many logs were synced.
+    pub fn flush_dirty(&self, now_ms: i64) -> usize {
+        self.logs().iter().filter(|log| log.flush_if_due(now_ms).unwrap_or(false)).count()
+    }
+
+    /// Writes the high watermarks (`replica.high.watermark.checkpoint.interval.ms`) and the small files of partitions.
+    ///
+    /// # Errors
+    /// Those of the file system; the log directory is offline then.
+    pub fn checkpoint_high_watermarks(&self) -> Result<(), LogError> {
+        for log in self.logs() {
+            if !log.dir_health().is_offline() {
+                log.write_checkpoints()?;
+            }
+        }
+        self.write_checkpoints(REPLICATION_OFFSET_CHECKPOINT_FILE, |log| Some(log.high_watermark()))
+    }
+
+    /// Writes the recovery points (`log.flush.offset.checkpoint.interval.ms`).
+    ///
+    /// # Errors
+    /// Those of the file system; the log directory is offline then.
+    pub fn checkpoint_recovery_points(&self) -> Result<(), LogError> {
+        self.write_checkpoints(RECOVERY_POINT_CHECKPOINT_FILE, |log| Some(log.recovery_point()))
+    }
+
+    /// Writes the log start offsets (`log.flush.start.offset.checkpoint.interval.ms`): those that do not follow from the segments.
+    ///
+    /// # Errors
+    /// Those of the file system; the log directory is offline then.
+    pub fn checkpoint_log_start_offsets(&self) -> Result<(), LogError> {
+        self.write_checkpoints(LOG_START_OFFSET_CHECKPOINT_FILE, |log| {
+            let first = log.segment_base_offsets().first().copied().unwrap_or(0);
+            Some(log.log_start_offset()).filter(|offset| *offset > first)
+        })
+    }
+
+    fn write_checkpoints(
+        &self,
+        file: &'static str,
+        offset: impl Fn(&Log) -> Option<i64>,
+    ) -> Result<(), LogError> {
+        let mut by_dir: HashMap<_, HashMap<TopicPartition, i64>> = HashMap::new();
+        for log in self.logs() {
+            if let Some(offset) = offset(&log) {
+                let offsets = by_dir.entry(log.dir_health().dir().to_owned()).or_default();
+                offsets.insert(log.topic_partition().clone(), offset);
+            }
+        }
+        for dir in self.live() {
+            let offsets = by_dir.remove(&dir.path).unwrap_or_default();
+            dir.write_checkpoint(file, offsets).map_err(|error| checkpoint_failed(dir, file, error))?;
+        }
+        Ok(())
+    }
+
+    fn live(&self) -> impl Iterator<Item = &Arc<LogDir>> {
+        self.dirs.iter().filter(|dir| !dir.health.is_offline())
+    }
+
+    /// Forgets the producers that have written nothing for `producer.id.expiration.ms`.
+    pub fn remove_expired_producers(&self, now_ms: i64) {
+        for log in self.logs() {
+            log.remove_expired_producers(now_ms);
+        }
+    }
+
+    /// Closes the descriptors of segments that were not used since this was last called.
+    pub fn release_idle(&self) {
+        for log in self.logs() {
+            // An error took the log directory offline, and was logged there.
+            let _ = log.release_idle();
+        }
+    }
+
+    /// Ends the use of all logs: syncs and closes them, writes the checkpoints, marks the directories as cleanly closed with the epoch
+    /// in which the broker was registered, and unlocks them.
+    ///
+    /// # Errors
+    /// The first error. What could be closed is closed; a directory that failed is not marked.
+    pub fn shutdown(&self, broker_epoch: i64) -> Result<(), LogError> {
+        let logs = self.logs();
+        let mut first_error = None;
+        if logs.iter().filter(|log| log.unflushed_messages() > 0).count() > MANY_LOGS {
+            for dir in self.live() {
+                // Only makes what follows cheaper: each log is synced by itself all the same.
+                let _ = fs::File::open(&dir.path).map(rustix::fs::syncfs);
+            }
+        }
+        let next = AtomicUsize::new(0);
+        let errors = parking_lot::Mutex::new(Vec::new());
+        let work = || {
+            while let Some(log) = logs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Err(error) = log.close() {
+                    errors.lock().push(error);
+                }
+            }
+        };
+        let threads = self.config.num_recovery_threads_per_data_dir.clamp(1, 8) * self.dirs.len();
+        std::thread::scope(|scope| {
+            for _ in 1..threads.min(logs.len() / MANY_LOGS) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        first_error = first_error.or(errors.into_inner().into_iter().next());
+        let written = self
+            .write_checkpoints(REPLICATION_OFFSET_CHECKPOINT_FILE, |log| Some(log.high_watermark()))
+            .and_then(|()| self.checkpoint_recovery_points())
+            .and_then(|()| self.checkpoint_log_start_offsets());
+        first_error = first_error.or(written.err());
+        for dir in self.live() {
+            if let Err(error) = dir.clean_shutdown_file().write(broker_epoch) {
+                first_error.get_or_insert(checkpoint_failed(dir, ".kafka_cleanshutdown", error));
+            }
+        }
+        for dir in &self.dirs {
+            dir.unlock();
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+}
+
+fn checkpoint_failed(dir: &LogDir, file: &str, error: crate::checkpoint::CheckpointError) -> LogError {
+    let storage: StorageError = dir.health.fail(format!("Error while writing {file}"), error.into_io());
+    storage.into()
+}

@@ -1,0 +1,204 @@
+//! Loading all logs at the start, several at a time (`LogManager.loadLogs`).
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::topic::CLUSTER_METADATA_TOPIC;
+use common::{TopicPartition, Uuid};
+use parking_lot::Mutex;
+
+use super::dirs::LogDir;
+use super::{DeletedDir, DeletedLog, LogManager};
+use crate::checkpoint::{
+    LOG_START_OFFSET_CHECKPOINT_FILE, RECOVERY_POINT_CHECKPOINT_FILE, REPLICATION_OFFSET_CHECKPOINT_FILE,
+};
+use crate::config::LogConfig;
+use crate::error::LogError;
+use crate::file_names::{DirKind, log_stray_dir_name, parse_dir_name};
+use crate::log::{Log, OpenOptions};
+
+/// How many logs are loaded without the help of further threads, after a clean stop.
+const FEW_LOGS: usize = 16;
+
+/// What stood in the checkpoints of a directory.
+struct Checkpoints {
+    clean_shutdown: bool,
+    recovery_points: HashMap<TopicPartition, i64>,
+    log_start_offsets: HashMap<TopicPartition, i64>,
+    high_watermarks: HashMap<TopicPartition, i64>,
+}
+
+/// A log to be loaded.
+struct Job {
+    dir: Arc<LogDir>,
+    checkpoints: Arc<Checkpoints>,
+    path: PathBuf,
+    partition: TopicPartition,
+}
+
+/// The settings of a topic; `None`: those of the broker.
+pub type TopicConfigs<'a> = &'a (dyn Fn(&str) -> Option<Arc<LogConfig>> + Sync);
+/// Whether this broker should not have a replica.
+pub type IsStray<'a> = &'a (dyn Fn(&TopicPartition, Option<Uuid>) -> bool + Sync);
+
+impl LogManager {
+    /// Loads all logs. After an unclean stop they are recovered, with `num.recovery.threads.per.data.dir` threads for each
+    /// directory. A replica that this broker should not have is renamed with `-stray`.
+    ///
+    /// # Errors
+    /// [`LogError::NoLogDir`] if every directory has failed, and what makes going on wrong: two logs of one partition. A
+    /// directory that fails is offline, and the others go on.
+    pub fn load(
+        &self,
+        topic_config: TopicConfigs<'_>,
+        is_stray: IsStray<'_>,
+        now_ms: i64,
+    ) -> Result<(), LogError> {
+        let mut jobs = Vec::new();
+        for dir in &self.dirs {
+            match self.find_logs(dir, now_ms) {
+                Ok(found) => jobs.extend(found),
+                Err(error) => {
+                    dir.health.fail("Error while loading log dir".to_owned(), error);
+                }
+            }
+        }
+        let clean = jobs.iter().all(|job| job.checkpoints.clean_shutdown);
+        let threads = if clean && jobs.len() <= FEW_LOGS {
+            1
+        } else {
+            (self.config.num_recovery_threads_per_data_dir.max(1) * self.dirs.len()).min(jobs.len())
+        };
+        let next = AtomicUsize::new(0);
+        let fatal = Mutex::new(None);
+        let work = || {
+            while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Err(error) = self.load_log(job, topic_config, is_stray, now_ms) {
+                    match error {
+                        // The directory is offline, which was logged.
+                        LogError::Storage(_) => {}
+                        error => {
+                            fatal.lock().get_or_insert(error);
+                        }
+                    }
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(work);
+            }
+            work();
+        });
+        if let Some(error) = fatal.into_inner() {
+            return Err(error);
+        }
+        if self.live_dirs().is_empty() {
+            return Err(LogError::NoLogDir(
+                "No log directory can be used: all of log.dirs are offline".to_owned(),
+            ));
+        }
+        if !jobs.is_empty() {
+            tracing::info!(logs = jobs.len(), clean, "loaded logs");
+        }
+        Ok(())
+    }
+
+    /// Looks what lies in a directory, and takes the mark of a clean stop away.
+    fn find_logs(&self, dir: &Arc<LogDir>, now_ms: i64) -> io::Result<Vec<Job>> {
+        let mark = dir.clean_shutdown_file();
+        let clean_shutdown = mark.exists();
+        if let Some(epoch) = mark.read() {
+            self.previous_broker_epoch.fetch_max(epoch, Ordering::Relaxed);
+        }
+        mark.delete().map_err(|error| error.into_io())?;
+        let checkpoints = Arc::new(Checkpoints {
+            clean_shutdown,
+            recovery_points: dir.read_checkpoint(RECOVERY_POINT_CHECKPOINT_FILE),
+            log_start_offsets: dir.read_checkpoint(LOG_START_OFFSET_CHECKPOINT_FILE),
+            high_watermarks: dir.read_checkpoint(REPLICATION_OFFSET_CHECKPOINT_FILE),
+        });
+        let mut jobs = Vec::new();
+        for entry in fs::read_dir(&dir.path)? {
+            let entry = entry?;
+            let path = entry.path();
+            if !entry.file_type()?.is_dir()
+                || path.file_name().is_some_and(|name| name == "remote-log-index-cache")
+            {
+                continue;
+            }
+            let (partition, kind) = match parse_dir_name(&path) {
+                Ok(parsed) => parsed,
+                Err(error) => {
+                    // Divergence: Kafka stops. Nothing is lost by leaving what is not a partition's alone.
+                    tracing::warn!("{error}");
+                    continue;
+                }
+            };
+            match kind {
+                _ if &*partition.topic == CLUSTER_METADATA_TOPIC => {}
+                DirKind::Current => {
+                    let (dir, checkpoints) = (Arc::clone(dir), Arc::clone(&checkpoints));
+                    jobs.push(Job { dir, checkpoints, path, partition });
+                }
+                DirKind::Delete => {
+                    let due_ms = now_ms.saturating_add(self.default_config().file_delete_delay_ms.max(0));
+                    let what = DeletedDir::Path(path);
+                    self.deleted.lock().push(DeletedLog { due_ms, dir: Arc::clone(dir), what });
+                }
+                DirKind::Stray => {
+                    tracing::warn!(path = %path.display(), "found a stray log; delete it when it is not missed")
+                }
+                DirKind::Future => {
+                    tracing::warn!(path = %path.display(), "found a replica on its way to this directory; it stays where it was");
+                }
+            }
+        }
+        Ok(jobs)
+    }
+
+    fn load_log(
+        &self,
+        job: &Job,
+        topic_config: TopicConfigs<'_>,
+        is_stray: IsStray<'_>,
+        now_ms: i64,
+    ) -> Result<(), LogError> {
+        let config = topic_config(&job.partition.topic).unwrap_or_else(|| self.default_config());
+        let of = |offsets: &HashMap<TopicPartition, i64>| offsets.get(&job.partition).copied().unwrap_or(0);
+        let options = OpenOptions {
+            recovery_point: of(&job.checkpoints.recovery_points),
+            log_start_offset: of(&job.checkpoints.log_start_offsets),
+            clean_shutdown: job.checkpoints.clean_shutdown,
+            producer_id_expiration_ms: self.config.producer_id_expiration_ms,
+            dir_health: Some(Arc::clone(&job.dir.health)),
+            ..OpenOptions::new(job.partition.clone(), config, now_ms)
+        };
+        let log = Log::open(&job.path, options)?;
+        log.update_high_watermark(of(&job.checkpoints.high_watermarks));
+        if is_stray(&job.partition, log.topic_id()) {
+            log.rename_dir(&log_stray_dir_name(&job.partition))?;
+            log.abandon();
+            tracing::warn!(from = %job.path.display(), to = %log.dir().display(), "found a stray log and renamed it");
+            return Ok(());
+        }
+        let log = Arc::new(log);
+        let previous = self.logs.write().insert(job.partition.clone(), Arc::clone(&log));
+        if let Some(previous) = previous {
+            return Err(LogError::NoLogDir(format!(
+                "Duplicate log directories for {} are found in both {} and {}. It is likely because log directory failure happened \
+                 while broker was replacing current replica with future replica. Recover broker from this failure by manually \
+                 deleting one of the two directories for this partition. It is recommended to delete the partition in the log \
+                 directory that is known to have failed recently.",
+                job.partition,
+                log.dir().display(),
+                previous.dir().display()
+            )));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,239 @@
+//! All logs of a broker, in all its log directories (`LogManager`).
+//!
+//! Owns the map of logs. Starts threads only to load and to close; everything periodic is a method that the server calls with the
+//! time. `__cluster_metadata-0` is the quorum's and is left alone.
+
+mod dirs;
+mod housekeeping;
+mod load;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use common::{TopicPartition, Uuid};
+use parking_lot::{Mutex, RwLock};
+
+use dirs::LogDir;
+pub use dirs::LogDirError;
+
+use crate::config::LogConfig;
+use crate::error::LogError;
+use crate::file_names::{log_delete_dir_name, log_dir_name};
+use crate::log::{Log, OpenOptions};
+
+/// What the manager is opened with.
+#[derive(Clone, Debug)]
+pub struct LogManagerConfig {
+    /// `log.dirs`.
+    pub log_dirs: Vec<PathBuf>,
+    /// The cluster's id, to be compared with that of the directories; `None`: that of the directories counts.
+    pub cluster_id: Option<String>,
+    /// `node.id`.
+    pub node_id: i32,
+    /// `num.recovery.threads.per.data.dir`.
+    pub num_recovery_threads_per_data_dir: usize,
+    /// The settings of topics that have none of their own.
+    pub default_config: Arc<LogConfig>,
+    /// `producer.id.expiration.ms`.
+    pub producer_id_expiration_ms: i64,
+}
+
+/// All logs of a broker.
+pub struct LogManager {
+    config: LogManagerConfig,
+    default_config: RwLock<Arc<LogConfig>>,
+    dirs: Vec<Arc<LogDir>>,
+    /// The directories that could not be used from the start.
+    failed_dirs: Vec<PathBuf>,
+    logs: RwLock<HashMap<TopicPartition, Arc<Log>>>,
+    /// Held while a log is made or deleted, so that the same one is not made twice.
+    creation: Mutex<()>,
+    deleted: Mutex<Vec<DeletedLog>>,
+    previous_broker_epoch: AtomicI64,
+}
+
+/// A partition directory that goes when its time has come.
+struct DeletedLog {
+    due_ms: i64,
+    dir: Arc<LogDir>,
+    what: DeletedDir,
+}
+
+enum DeletedDir {
+    Log(Arc<Log>),
+    /// Found when the directory was loaded.
+    Path(PathBuf),
+}
+
+impl LogManager {
+    /// Makes, locks and identifies the log directories. Loads nothing yet.
+    ///
+    /// # Errors
+    /// [`LogDirError`], which says what to do.
+    pub fn open(config: LogManagerConfig) -> Result<LogManager, LogDirError> {
+        let (dirs, failed_dirs) =
+            dirs::open_dirs(&config.log_dirs, config.cluster_id.as_deref(), config.node_id)?;
+        Ok(LogManager {
+            default_config: RwLock::new(Arc::clone(&config.default_config)),
+            config,
+            dirs: dirs.into_iter().map(Arc::new).collect(),
+            failed_dirs,
+            logs: RwLock::new(HashMap::new()),
+            creation: Mutex::new(()),
+            deleted: Mutex::new(Vec::new()),
+            previous_broker_epoch: AtomicI64::new(-1),
+        })
+    }
+
+    /// The log of a partition.
+    pub fn get_log(&self, partition: &TopicPartition) -> Option<Arc<Log>> {
+        self.logs.read().get(partition).cloned()
+    }
+
+    /// All logs, in no order.
+    pub fn logs(&self) -> Vec<Arc<Log>> {
+        self.logs.read().values().cloned().collect()
+    }
+
+    /// The settings of topics that have none of their own.
+    pub fn default_config(&self) -> Arc<LogConfig> {
+        Arc::clone(&self.default_config.read())
+    }
+
+    /// Changes them, for logs that are made from now on.
+    pub fn update_default_config(&self, config: Arc<LogConfig>) {
+        *self.default_config.write() = config;
+    }
+
+    /// The log of a partition, which is made if there is none: in the directory with the fewest logs.
+    ///
+    /// # Errors
+    /// [`LogError::NoLogDir`] if no directory can be used, [`LogError::InconsistentTopicId`] if there is a log of another topic of the
+    /// same name, and those of the file system.
+    pub fn create_log(
+        &self,
+        partition: &TopicPartition,
+        topic_id: Option<Uuid>,
+        config: Arc<LogConfig>,
+        now_ms: i64,
+    ) -> Result<Arc<Log>, LogError> {
+        self.create(partition, topic_id, config, None, now_ms)
+    }
+
+    /// The same, in the directory with an id if that can be used, as the controller has assigned it (KIP-858).
+    ///
+    /// # Errors
+    /// As [`LogManager::create_log`].
+    pub fn create_log_in(
+        &self,
+        partition: &TopicPartition,
+        topic_id: Option<Uuid>,
+        config: Arc<LogConfig>,
+        directory_id: Uuid,
+        now_ms: i64,
+    ) -> Result<Arc<Log>, LogError> {
+        self.create(partition, topic_id, config, Some(directory_id), now_ms)
+    }
+
+    fn create(
+        &self,
+        partition: &TopicPartition,
+        topic_id: Option<Uuid>,
+        config: Arc<LogConfig>,
+        directory_id: Option<Uuid>,
+        now_ms: i64,
+    ) -> Result<Arc<Log>, LogError> {
+        let existing = |log: Arc<Log>| {
+            if let Some(topic_id) = topic_id {
+                log.assign_topic_id(topic_id)?;
+            }
+            Ok(log)
+        };
+        if let Some(log) = self.get_log(partition) {
+            return existing(log);
+        }
+        let _one_at_a_time = self.creation.lock();
+        if let Some(log) = self.get_log(partition) {
+            return existing(log);
+        }
+        let dir = self.choose_dir(directory_id)?;
+        let options = OpenOptions {
+            topic_id,
+            clean_shutdown: true,
+            producer_id_expiration_ms: self.config.producer_id_expiration_ms,
+            dir_health: Some(Arc::clone(&dir.health)),
+            ..OpenOptions::new(partition.clone(), config, now_ms)
+        };
+        let log = Arc::new(Log::open(dir.path.join(log_dir_name(partition)), options)?);
+        self.logs.write().insert(partition.clone(), Arc::clone(&log));
+        Ok(log)
+    }
+
+    /// The directory with an id, or the one with the fewest logs.
+    fn choose_dir(&self, directory_id: Option<Uuid>) -> Result<Arc<LogDir>, LogError> {
+        let live = || self.dirs.iter().filter(|dir| !dir.health.is_offline());
+        if let Some(dir) = live().find(|dir| Some(dir.id) == directory_id) {
+            return Ok(Arc::clone(dir));
+        }
+        let mut counts: HashMap<PathBuf, usize> = HashMap::new();
+        if self.dirs.len() > 1 {
+            for log in self.logs.read().values() {
+                *counts.entry(log.dir_health().dir().to_owned()).or_default() += 1;
+            }
+        }
+        live().min_by_key(|dir| counts.get(&dir.path).copied().unwrap_or(0)).cloned().ok_or_else(|| {
+            LogError::NoLogDir("No log directory can be used: all of log.dirs are offline".to_owned())
+        })
+    }
+
+    /// Takes a log out of use: its directory is renamed with `-delete` now, and deleted by [`LogManager::retention`] after
+    /// `file.delete.delay.ms`. Returns false if there is none.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn delete_log(&self, partition: &TopicPartition, now_ms: i64) -> Result<bool, LogError> {
+        let _one_at_a_time = self.creation.lock();
+        let Some(log) = self.logs.write().remove(partition) else { return Ok(false) };
+        let dir = self.dirs.iter().find(|dir| dir.path == log.dir_health().dir());
+        log.rename_dir(&log_delete_dir_name(partition))?;
+        tracing::info!(%partition, dir = %log.dir().display(), "the log is renamed and scheduled for deletion");
+        if let Some(dir) = dir {
+            let due_ms = now_ms.saturating_add(log.config().file_delete_delay_ms.max(0));
+            let what = DeletedDir::Log(log);
+            self.deleted.lock().push(DeletedLog { due_ms, dir: Arc::clone(dir), what });
+        }
+        Ok(true)
+    }
+
+    /// The directories and their ids.
+    pub fn directory_ids(&self) -> Vec<(PathBuf, Uuid)> {
+        self.dirs.iter().map(|dir| (dir.path.clone(), dir.id)).collect()
+    }
+
+    /// The id of the directory that holds a partition's log.
+    pub fn directory_of(&self, partition: &TopicPartition) -> Option<Uuid> {
+        let log = self.get_log(partition)?;
+        self.dirs.iter().find(|dir| dir.path == log.dir_health().dir()).map(|dir| dir.id)
+    }
+
+    /// The directories that can be used.
+    pub fn live_dirs(&self) -> Vec<PathBuf> {
+        self.dirs.iter().filter(|dir| !dir.health.is_offline()).map(|dir| dir.path.clone()).collect()
+    }
+
+    /// The directories that have failed. If none is left a broker stops.
+    pub fn offline_dirs(&self) -> Vec<PathBuf> {
+        let failed = self.dirs.iter().filter(|dir| dir.health.is_offline()).map(|dir| dir.path.clone());
+        failed.chain(self.failed_dirs.iter().cloned()).collect()
+    }
+
+    /// The epoch in which this broker was registered when it stopped cleanly; -1 if it did not.
+    pub fn previous_broker_epoch(&self) -> i64 {
+        self.previous_broker_epoch.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

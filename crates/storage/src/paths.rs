@@ -1,0 +1,143 @@
+//! Where the files of a segment lie, and the handles to them, which are opened late and can be closed at any time.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use crate::file_names::segment_file;
+
+/// The directory of a partition. It is renamed when the partition is deleted, under the feet of its segments.
+#[derive(Debug)]
+pub(crate) struct PartitionDir(ArcSwap<PathBuf>);
+
+impl PartitionDir {
+    pub fn new(dir: &Path) -> Arc<PartitionDir> {
+        Arc::new(PartitionDir(ArcSwap::from_pointee(dir.to_owned())))
+    }
+
+    pub fn get(&self) -> Arc<PathBuf> {
+        self.0.load_full()
+    }
+
+    pub fn set(&self, dir: &Path) {
+        self.0.store(Arc::new(dir.to_owned()));
+    }
+}
+
+/// The files of one segment: `<base offset>.<kind>[.<state>]`.
+#[derive(Debug)]
+pub(crate) struct SegmentPaths {
+    dir: Arc<PartitionDir>,
+    base_offset: i64,
+    /// Empty, or `.deleted`.
+    state: ArcSwap<&'static str>,
+}
+
+impl SegmentPaths {
+    pub fn new(dir: Arc<PartitionDir>, base_offset: i64) -> SegmentPaths {
+        SegmentPaths { dir, base_offset, state: ArcSwap::from_pointee("") }
+    }
+
+    pub fn base_offset(&self) -> i64 {
+        self.base_offset
+    }
+
+    /// The path of the file of one kind, such as `.log`.
+    pub fn path(&self, kind: &str) -> PathBuf {
+        segment_file(&self.dir.get(), self.base_offset, kind, &self.state.load())
+    }
+
+    /// The path that the file would have in another state.
+    pub fn path_in_state(&self, kind: &str, state: &str) -> PathBuf {
+        segment_file(&self.dir.get(), self.base_offset, kind, state)
+    }
+
+    pub fn set_state(&self, state: &'static str) {
+        self.state.store(Arc::new(state));
+    }
+}
+
+/// A file that is opened when it is used. Whoever holds the handle may go on when it is closed here.
+#[derive(Debug, Default)]
+pub(crate) struct LazyFile(ArcSwapOption<File>);
+
+impl LazyFile {
+    /// The handle, for reading and writing. `create` makes the file if there is none.
+    pub fn get(&self, path: impl FnOnce() -> PathBuf, create: bool) -> io::Result<Arc<File>> {
+        if let Some(file) = &*self.0.load() {
+            return Ok(Arc::clone(file));
+        }
+        let path = path();
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(create)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        let file = Arc::new(file);
+        // Two threads may open it at once; the later handle stays, the earlier is closed when it is no longer used.
+        self.0.store(Some(Arc::clone(&file)));
+        Ok(file)
+    }
+
+    /// Closes the handle here.
+    pub fn close(&self) {
+        self.0.store(None);
+    }
+}
+
+/// Writes all of `parts`, one behind the other, at `position`.
+pub(crate) fn write_all_vectored_at(file: &File, parts: [&[u8]; 2], position: u64) -> io::Result<()> {
+    let total = parts[0].len() + parts[1].len();
+    let mut written = 0;
+    while written < total {
+        let first = parts[0].get(written..).unwrap_or_default();
+        let second = parts[1].get(written.saturating_sub(parts[0].len())..).unwrap_or_default();
+        let slices = [io::IoSlice::new(first), io::IoSlice::new(second)];
+        let slices = if first.is_empty() { &slices[1..] } else { &slices[..] };
+        match rustix::io::pwritev(file, slices, position + written as u64) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => written += count,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Reads at `position` until `buffer` is full or the file ends. Returns how much was read.
+pub(crate) fn read_up_to_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+    use std::os::unix::fs::FileExt;
+    let mut read = 0;
+    while let Some(rest) = buffer.get_mut(read..)
+        && !rest.is_empty()
+    {
+        match file.read_at(rest, position + read as u64) {
+            Ok(0) => break,
+            Ok(count) => read += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_land_behind_each_other() {
+        let file = tempfile::tempfile().unwrap();
+        write_all_vectored_at(&file, [b"head", b"body"], 3).unwrap();
+        write_all_vectored_at(&file, [b"", b"!"], 11).unwrap();
+        write_all_vectored_at(&file, [b"", b""], 11).unwrap();
+        let mut buffer = [0xff; 20];
+        assert_eq!(read_up_to_at(&file, &mut buffer, 0).unwrap(), 12);
+        assert_eq!(&buffer[..12], b"\0\0\0headbody!");
+    }
+}

@@ -1,0 +1,182 @@
+//! The file that holds the producer state at an offset (`ProducerStateManager.writeSnapshot`, message `ProducerSnapshot`).
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use protocol::records::crc32c;
+
+use super::entry::{BatchMetadata, ProducerStateEntry};
+
+/// The one version that Kafka 4.4 writes and reads.
+const VERSION: i16 = 1;
+/// Where the checksummed part begins: behind version and CRC.
+const ENTRIES_OFFSET: usize = 6;
+/// The length of an entry: id, epoch, last sequence, last offset, offset delta, timestamp, coordinator epoch, first offset
+/// of the open transaction.
+const ENTRY_SIZE: usize = 8 + 2 + 4 + 8 + 4 + 8 + 4 + 8;
+
+/// Why a snapshot cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SnapshotError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Corrupt(String),
+}
+
+/// The bytes of a snapshot. The order of the entries is that of Kafka's own files.
+pub(crate) fn encode_snapshot<'a>(entries: impl Iterator<Item = &'a ProducerStateEntry>) -> Vec<u8> {
+    let mut entries: Vec<_> = entries.collect();
+    let table_size = java_table_size(entries.len());
+    entries.sort_by_key(|entry| (java_bucket(entry.producer_id, table_size), entry.producer_id));
+    let mut bytes = Vec::with_capacity(ENTRIES_OFFSET + 4 + entries.len() * ENTRY_SIZE);
+    bytes.extend_from_slice(&VERSION.to_be_bytes());
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(&(entries.len() as i32).to_be_bytes());
+    for entry in entries {
+        bytes.extend_from_slice(&entry.producer_id.to_be_bytes());
+        bytes.extend_from_slice(&entry.producer_epoch.to_be_bytes());
+        bytes.extend_from_slice(&entry.last_sequence().to_be_bytes());
+        bytes.extend_from_slice(&entry.last_data_offset().to_be_bytes());
+        bytes.extend_from_slice(&entry.last_offset_delta().to_be_bytes());
+        bytes.extend_from_slice(&entry.last_timestamp.to_be_bytes());
+        bytes.extend_from_slice(&entry.coordinator_epoch.to_be_bytes());
+        bytes.extend_from_slice(&entry.current_txn_first_offset.unwrap_or(-1).to_be_bytes());
+    }
+    let crc = crc32c(&bytes[ENTRIES_OFFSET..]);
+    bytes[2..ENTRIES_OFFSET].copy_from_slice(&crc.to_be_bytes());
+    bytes
+}
+
+/// Kafka writes the entries in the order of a Java `HashMap`: by bucket. The table doubles when it is three quarters full.
+fn java_table_size(entries: usize) -> u32 {
+    let mut size: usize = 16;
+    while entries > size / 4 * 3 {
+        size *= 2;
+    }
+    u32::try_from(size).unwrap_or(1 << 30)
+}
+
+fn java_bucket(producer_id: i64, table_size: u32) -> u32 {
+    let hash = (producer_id ^ ((producer_id as u64) >> 32) as i64) as u32;
+    (hash ^ (hash >> 16)) & (table_size - 1)
+}
+
+/// Writes a snapshot. Without `sync` it may be lost by a crash of the machine, and is then rebuilt from the records.
+pub(crate) fn write_snapshot<'a>(
+    path: &Path,
+    entries: impl Iterator<Item = &'a ProducerStateEntry>,
+    sync: bool,
+) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(&encode_snapshot(entries))?;
+    if sync {
+        file.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Reads a snapshot.
+pub(crate) fn read_snapshot(path: &Path) -> Result<Vec<ProducerStateEntry>, SnapshotError> {
+    decode_snapshot(&fs::read(path)?)
+}
+
+fn decode_snapshot(bytes: &[u8]) -> Result<Vec<ProducerStateEntry>, SnapshotError> {
+    let corrupt = |what: String| SnapshotError::Corrupt(what);
+    let mut fields = Fields(bytes);
+    let short = || SnapshotError::Corrupt("Snapshot failed schema validation: it is too short".to_owned());
+    let version = i16::from_be_bytes(fields.take().ok_or_else(short)?);
+    if version != VERSION {
+        return Err(corrupt(format!("Snapshot contained an unknown file version {version}")));
+    }
+    let stored = u32::from_be_bytes(fields.take().ok_or_else(short)?);
+    let computed = crc32c(fields.0);
+    if stored != computed {
+        return Err(corrupt(format!(
+            "Snapshot is corrupt (CRC is no longer valid). Stored crc: {stored}. Computed crc: {computed}"
+        )));
+    }
+    let count = i32::from_be_bytes(fields.take().ok_or_else(short)?);
+    let count = usize::try_from(count).map_err(|_| short())?;
+    if fields.0.len() < count.saturating_mul(ENTRY_SIZE) {
+        return Err(short());
+    }
+    let mut entries = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut entry = ProducerStateEntry::empty(i64::from_be_bytes(fields.take().ok_or_else(short)?));
+        let epoch = i16::from_be_bytes(fields.take().ok_or_else(short)?);
+        let batch = BatchMetadata {
+            last_sequence: i32::from_be_bytes(fields.take().ok_or_else(short)?),
+            last_offset: i64::from_be_bytes(fields.take().ok_or_else(short)?),
+            offset_delta: i32::from_be_bytes(fields.take().ok_or_else(short)?),
+            timestamp: i64::from_be_bytes(fields.take().ok_or_else(short)?),
+        };
+        entry.producer_epoch = epoch;
+        entry.last_timestamp = batch.timestamp;
+        entry.coordinator_epoch = i32::from_be_bytes(fields.take().ok_or_else(short)?);
+        let first_offset = i64::from_be_bytes(fields.take().ok_or_else(short)?);
+        entry.current_txn_first_offset = (first_offset >= 0).then_some(first_offset);
+        if batch.last_offset >= 0 {
+            entry.add_batch(epoch, batch);
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+/// Takes big-endian fields off the front.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(producer_id: i64, last_sequence: i32) -> ProducerStateEntry {
+        let mut entry = ProducerStateEntry::empty(producer_id);
+        entry.add_batch(2, BatchMetadata { last_sequence, last_offset: 10, offset_delta: 1, timestamp: 77 });
+        entry
+    }
+
+    #[test]
+    fn a_snapshot_survives_its_bytes() {
+        let mut open = entry(5000, 3);
+        open.current_txn_first_offset = Some(9);
+        let marker_only = ProducerStateEntry { coordinator_epoch: 4, ..ProducerStateEntry::empty(3) };
+        let entries = [marker_only, open, entry(i64::MAX, i32::MAX)];
+        let mut read = decode_snapshot(&encode_snapshot(entries.iter())).unwrap();
+        read.sort_by_key(|entry| entry.producer_id);
+        assert_eq!(read, entries);
+    }
+
+    #[test]
+    fn every_damaged_byte_is_noticed() {
+        let bytes = encode_snapshot([entry(1, 1), entry(2, 2)].iter());
+        for index in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[index] ^= 0x10;
+            assert!(decode_snapshot(&damaged).is_err(), "byte {index}");
+            assert!(decode_snapshot(&bytes[..index]).is_err(), "cut at {index}");
+        }
+    }
+
+    #[test]
+    fn the_order_is_that_of_javas_hash_map() {
+        // The iteration order of java.util.HashMap for these keys, as printed by Java.
+        let ids = [0, 1000, 1001, 2000, 17, 33];
+        let size = java_table_size(ids.len());
+        let mut sorted = ids;
+        sorted.sort_by_key(|&id| (java_bucket(id, size), id));
+        assert_eq!(sorted, [0, 2000, 17, 33, 1000, 1001]);
+        assert_eq!(java_table_size(12), 16);
+        assert_eq!(java_table_size(13), 32);
+    }
+}

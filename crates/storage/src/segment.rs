@@ -1,0 +1,391 @@
+//! One segment of a log: a file of batches and its indexes (`LogSegment`).
+//!
+//! The log's writer changes it; any thread reads it meanwhile, up to the size that the writer has published.
+
+use std::fs::{self, File};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::UNIX_EPOCH;
+
+use parking_lot::Mutex;
+use protocol::records::BatchHeader;
+
+use crate::batch_reader::{BatchPosition, HeaderScanner};
+use crate::file_names::{
+    DELETED_FILE_SUFFIX, INDEX_FILE_SUFFIX, LOG_FILE_SUFFIX, TIME_INDEX_FILE_SUFFIX, TXN_INDEX_FILE_SUFFIX,
+};
+use crate::index::{AbortedTxn, OffsetIndex, TimeIndex, TimestampOffset, TransactionIndex};
+use crate::paths::{LazyFile, PartitionDir, SegmentPaths, write_all_vectored_at};
+
+/// One segment.
+#[derive(Debug)]
+pub(crate) struct LogSegment {
+    paths: SegmentPaths,
+    log: LazyFile,
+    /// Bytes of whole batches.
+    size: AtomicU64,
+    offset_index: OffsetIndex,
+    time_index: TimeIndex,
+    txn_index: TransactionIndex,
+    /// `None` until the time index was asked.
+    max_timestamp: Mutex<Option<TimestampOffset>>,
+    /// Set at each use, cleared by [`LogSegment::release_idle`].
+    used: AtomicBool,
+}
+
+impl LogSegment {
+    /// A new segment. Files that lie there under its names are replaced: they are left from a crash.
+    pub fn create(
+        dir: &Arc<PartitionDir>,
+        base_offset: i64,
+        preallocate: Option<u64>,
+    ) -> io::Result<LogSegment> {
+        let segment = LogSegment::new(dir, base_offset, 0, TransactionIndex::new_empty());
+        for kind in [LOG_FILE_SUFFIX, INDEX_FILE_SUFFIX, TIME_INDEX_FILE_SUFFIX, TXN_INDEX_FILE_SUFFIX] {
+            match fs::remove_file(segment.paths.path(kind)) {
+                Ok(()) => tracing::warn!(
+                    path = %segment.paths.path(kind).display(),
+                    "newly rolled segment file already exists; it is deleted first"
+                ),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let file = segment.log.get(|| segment.paths.path(LOG_FILE_SUFFIX), true)?;
+        segment.offset_index.create(&segment.paths)?;
+        segment.time_index.create(&segment.paths)?;
+        if let Some(size) = preallocate {
+            // Divergence: Kafka makes the file as long as a segment and cuts it at the roll. Here its blocks are reserved behind
+            // its end, so that its length always is that of its batches.
+            let flags = rustix::fs::FallocateFlags::KEEP_SIZE;
+            match rustix::fs::fallocate(&*file, flags, 0, size) {
+                Err(rustix::io::Errno::OPNOTSUPP) => {}
+                other => other?,
+            }
+        }
+        Ok(segment)
+    }
+
+    /// A segment whose file exists.
+    pub fn open(dir: &Arc<PartitionDir>, base_offset: i64) -> io::Result<LogSegment> {
+        let segment = LogSegment::new(dir, base_offset, 0, TransactionIndex::new());
+        let size = fs::metadata(segment.paths.path(LOG_FILE_SUFFIX))?.len();
+        segment.size.store(size, Ordering::Release);
+        Ok(segment)
+    }
+
+    fn new(dir: &Arc<PartitionDir>, base_offset: i64, size: u64, txn_index: TransactionIndex) -> LogSegment {
+        LogSegment {
+            paths: SegmentPaths::new(Arc::clone(dir), base_offset),
+            log: LazyFile::default(),
+            size: AtomicU64::new(size),
+            offset_index: OffsetIndex::new(),
+            time_index: TimeIndex::new(),
+            txn_index,
+            max_timestamp: Mutex::new(None),
+            used: AtomicBool::new(true),
+        }
+    }
+
+    pub fn base_offset(&self) -> i64 {
+        self.paths.base_offset()
+    }
+
+    /// Bytes of whole batches, all readable.
+    pub fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    /// The file of batches.
+    pub fn file(&self) -> io::Result<Arc<File>> {
+        self.used.store(true, Ordering::Relaxed);
+        self.log.get(|| self.paths.path(LOG_FILE_SUFFIX), false)
+    }
+
+    pub(crate) fn log_path(&self) -> std::path::PathBuf {
+        self.paths.path(LOG_FILE_SUFFIX)
+    }
+
+    pub(crate) fn paths(&self) -> &SegmentPaths {
+        &self.paths
+    }
+
+    pub(crate) fn offset_index(&self) -> &OffsetIndex {
+        &self.offset_index
+    }
+
+    pub(crate) fn time_index(&self) -> &TimeIndex {
+        &self.time_index
+    }
+
+    pub(crate) fn txn_index(&self) -> &TransactionIndex {
+        &self.txn_index
+    }
+
+    /// When the file was last written, in ms.
+    pub fn last_modified_ms(&self) -> io::Result<i64> {
+        let modified = fs::metadata(self.paths.path(LOG_FILE_SUFFIX))?.modified()?;
+        Ok(modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64))
+    }
+
+    // ---- writing: the log's writer only -------------------------------------------------------------------------------
+
+    /// Appends bytes. If that fails the file is as it was, or the error says that not even that could be had.
+    pub fn append(&self, parts: [&[u8]; 2]) -> io::Result<()> {
+        let position = self.size();
+        let file = self.file()?;
+        if let Err(error) = write_all_vectored_at(&file, parts, position) {
+            if let Err(also) = file.set_len(position) {
+                return Err(io::Error::new(
+                    error.kind(),
+                    format!("{error}; and what was written of it could not be taken back: {also}"),
+                ));
+            }
+            return Err(error);
+        }
+        let length = (parts[0].len() + parts[1].len()) as u64;
+        self.size.store(position + length, Ordering::Release);
+        Ok(())
+    }
+
+    /// Notes a batch that was appended: with its largest timestamp, and in the indexes if `in_index`.
+    pub fn note_batch(
+        &self,
+        last_offset: i64,
+        max_timestamp: i64,
+        position: u64,
+        in_index: bool,
+    ) -> io::Result<()> {
+        let largest = {
+            let mut largest = self.load_max_timestamp()?;
+            if max_timestamp > largest.timestamp {
+                largest = TimestampOffset { timestamp: max_timestamp, offset: last_offset };
+                *self.max_timestamp.lock() = Some(largest);
+            }
+            largest
+        };
+        if in_index {
+            self.offset_index.append(&self.paths, last_offset, position)?;
+            self.time_index.maybe_append(&self.paths, largest)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the largest timestamp: recovery finds it again.
+    pub(crate) fn reset_max_timestamp(&self) {
+        *self.max_timestamp.lock() = Some(TimestampOffset { timestamp: -1, offset: self.base_offset() });
+    }
+
+    /// Whether an index has no room for a further entry.
+    pub fn indexes_full(&self, max_index_size: i32) -> io::Result<bool> {
+        Ok(self.offset_index.is_full(&self.paths, max_index_size)?
+            || self.time_index.is_full(&self.paths, max_index_size)?)
+    }
+
+    /// Whether the indexes can name `offset`.
+    pub fn can_hold(&self, offset: i64) -> bool {
+        OffsetIndex::can_append(&self.paths, offset)
+    }
+
+    pub fn append_aborted(&self, aborted: AbortedTxn) -> io::Result<()> {
+        self.txn_index.append(&self.paths, aborted)
+    }
+
+    /// The segment will not grow any more: the time index gets its last entry, and reserved blocks are given back.
+    pub fn on_become_inactive(&self, preallocated: bool) -> io::Result<()> {
+        let largest = self.load_max_timestamp()?;
+        self.time_index.maybe_append(&self.paths, largest)?;
+        self.offset_index.release(&self.paths)?;
+        self.time_index.release(&self.paths)?;
+        if preallocated {
+            self.file()?.set_len(self.size())?;
+        }
+        Ok(())
+    }
+
+    /// As at the end of a segment, but nothing is written if nobody asked for the timestamps.
+    pub fn close(&self, preallocated: bool) -> io::Result<()> {
+        let largest = *self.max_timestamp.lock();
+        if let Some(largest) = largest {
+            self.time_index.maybe_append(&self.paths, largest)?;
+        }
+        self.offset_index.release(&self.paths)?;
+        self.time_index.release(&self.paths)?;
+        if preallocated {
+            self.file()?.set_len(self.size())?;
+        }
+        self.txn_index.release();
+        self.log.close();
+        Ok(())
+    }
+
+    /// Syncs the batches, and the indexes too if `with_indexes`: those of the last segment are rebuilt after a crash anyway.
+    pub fn sync(&self, with_indexes: bool) -> io::Result<()> {
+        self.file()?.sync_data()?;
+        if with_indexes {
+            self.offset_index.sync(&self.paths)?;
+            self.time_index.sync(&self.paths)?;
+        }
+        self.txn_index.sync(&self.paths)
+    }
+
+    /// Drops the batch with `offset` and all behind it. Returns how many bytes that were.
+    pub fn truncate_to(&self, offset: i64) -> io::Result<u64> {
+        let found = self.find_batch(offset)?;
+        let largest_known = self.load_max_timestamp()?.timestamp >= 0;
+        self.offset_index.truncate_to(&self.paths, offset)?;
+        self.time_index.truncate_to(&self.paths, offset)?;
+        self.txn_index.truncate_to(&self.paths, offset)?;
+        let mut truncated = 0;
+        if let Some(found) = found {
+            truncated = self.size() - found.position;
+            self.truncate_file(found.position)?;
+        }
+        if largest_known {
+            let largest = self.find_largest_timestamp()?;
+            *self.max_timestamp.lock() = Some(largest);
+        }
+        Ok(truncated)
+    }
+
+    /// Cuts the file of batches.
+    pub(crate) fn truncate_file(&self, size: u64) -> io::Result<()> {
+        self.size.store(size, Ordering::Release);
+        self.file()?.set_len(size)
+    }
+
+    fn find_largest_timestamp(&self) -> io::Result<TimestampOffset> {
+        let mut largest = self.time_index.last(&self.paths)?;
+        let start = self.offset_index.lookup(&self.paths, largest.offset)?.position;
+        let mut scanner = HeaderScanner::new(self.file()?, start, self.size());
+        while let Some(batch) = scanner.next()? {
+            if batch.header.max_timestamp() > largest.timestamp {
+                largest = TimestampOffset {
+                    timestamp: batch.header.max_timestamp(),
+                    offset: batch.header.last_offset(),
+                };
+            }
+        }
+        Ok(largest)
+    }
+
+    // ---- reading ------------------------------------------------------------------------------------------------------
+
+    /// The largest timestamp and the last offset of the batch that has it; -1 if there is none.
+    pub fn load_max_timestamp(&self) -> io::Result<TimestampOffset> {
+        let known = *self.max_timestamp.lock();
+        match known {
+            Some(largest) => Ok(largest),
+            None => {
+                let largest = self.time_index.last(&self.paths)?;
+                Ok(*self.max_timestamp.lock().get_or_insert(largest))
+            }
+        }
+    }
+
+    /// The largest timestamp of a record; where no record has one, when the file was last written.
+    pub fn largest_timestamp(&self) -> io::Result<i64> {
+        match self.load_max_timestamp()?.timestamp {
+            timestamp if timestamp >= 0 => Ok(timestamp),
+            _ => self.last_modified_ms(),
+        }
+    }
+
+    /// The first batch whose last offset is not below `offset`.
+    pub fn find_batch(&self, offset: i64) -> io::Result<Option<BatchPosition>> {
+        self.find_batch_within(offset, self.size())
+    }
+
+    /// The same, in the first `end` bytes.
+    pub fn find_batch_within(&self, offset: i64, end: u64) -> io::Result<Option<BatchPosition>> {
+        let entry = self.offset_index.lookup(&self.paths, offset)?;
+        let file = self.file()?;
+        let from_index = match scan_for(&file, entry.position, end, offset) {
+            // The entry names the batch that begins there by its last offset. If something else is there the index is damaged.
+            Ok((first, found)) if entry.position == 0 || first == Some(entry.offset) => return Ok(found),
+            Err(error) if error.kind() != io::ErrorKind::InvalidData => return Err(error),
+            other => other,
+        };
+        if entry.position == 0 {
+            return from_index.map(|(_, found)| found);
+        }
+        if entry.position >= end {
+            // The entry is newer than the size that the reader knows.
+            return Ok(scan_for(&file, 0, end, offset)?.1);
+        }
+        tracing::warn!(
+            path = %self.paths.path(INDEX_FILE_SUFFIX).display(),
+            offset, position = entry.position,
+            "the offset index does not fit its segment; the segment is searched from its beginning"
+        );
+        Ok(scan_for(&file, 0, end, offset)?.1)
+    }
+
+    /// The header of the first batch.
+    pub fn first_batch(&self) -> io::Result<Option<BatchHeader>> {
+        let mut scanner = HeaderScanner::new(self.file()?, 0, self.size());
+        Ok(scanner.next()?.map(|batch| batch.header))
+    }
+
+    // ---- files --------------------------------------------------------------------------------------------------------
+
+    /// Renames the files with `.deleted`.
+    pub fn mark_deleted(&self) -> io::Result<()> {
+        for kind in [LOG_FILE_SUFFIX, INDEX_FILE_SUFFIX, TIME_INDEX_FILE_SUFFIX, TXN_INDEX_FILE_SUFFIX] {
+            let renamed = self.paths.path_in_state(kind, DELETED_FILE_SUFFIX);
+            match fs::rename(self.paths.path(kind), renamed) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        self.paths.set_state(DELETED_FILE_SUFFIX);
+        Ok(())
+    }
+
+    /// Deletes the files. Readers that hold the file go on.
+    pub fn delete_files(&self) -> io::Result<()> {
+        for kind in [LOG_FILE_SUFFIX, INDEX_FILE_SUFFIX, TIME_INDEX_FILE_SUFFIX, TXN_INDEX_FILE_SUFFIX] {
+            match fs::remove_file(self.paths.path(kind)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        self.log.close();
+        self.offset_index.close_handle();
+        self.time_index.close_handle();
+        self.txn_index.release();
+        Ok(())
+    }
+
+    /// Closes the descriptors if nobody has used the segment since this was last called.
+    pub fn release_idle(&self) -> io::Result<()> {
+        if !self.used.swap(false, Ordering::Relaxed) {
+            self.offset_index.release(&self.paths)?;
+            self.time_index.release(&self.paths)?;
+            self.txn_index.release();
+            self.log.close();
+        }
+        Ok(())
+    }
+}
+
+/// Scans from `position` for the first batch whose last offset is not below `offset`. Also returns the last offset of the first
+/// batch seen.
+fn scan_for(
+    file: &Arc<File>,
+    position: u64,
+    end: u64,
+    offset: i64,
+) -> io::Result<(Option<i64>, Option<BatchPosition>)> {
+    let mut scanner = HeaderScanner::new(Arc::clone(file), position, end);
+    let mut first = None;
+    while let Some(batch) = scanner.next()? {
+        let last_offset = batch.header.last_offset();
+        first.get_or_insert(last_offset);
+        if last_offset >= offset {
+            return Ok((first, Some(batch)));
+        }
+    }
+    Ok((first, None))
+}
