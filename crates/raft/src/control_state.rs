@@ -23,10 +23,6 @@ impl<T> LogHistory<T> {
         self.0.range(..=offset).next_back().map(|(_, value)| value)
     }
 
-    fn truncate_new_entries(&mut self, end_offset: i64) {
-        self.0.retain(|offset, _| *offset < end_offset);
-    }
-
     /// Keeps the value that holds at `start_offset`, and all later ones.
     fn truncate_old_entries(&mut self, start_offset: i64) {
         if let Some(first) = self.0.range(..=start_offset).next_back().map(|(offset, _)| *offset) {
@@ -65,18 +61,6 @@ impl ControlRecordState {
         for record in batch.control_records() {
             self.add(last_contained_offset, record);
         }
-    }
-
-    /// Forgets everything: a snapshot takes its place.
-    pub(crate) fn clear(&mut self) {
-        self.voters.0.clear();
-        self.kraft_versions.0.clear();
-    }
-
-    /// The log was cut at `end_offset`.
-    pub(crate) fn truncate_new_entries(&mut self, end_offset: i64) {
-        self.voters.truncate_new_entries(end_offset);
-        self.kraft_versions.truncate_new_entries(end_offset);
     }
 
     /// A snapshot holds what was before `start_offset`.
@@ -139,17 +123,6 @@ mod tests {
         state.add(-1, &ControlRecord::Voters(voters(2)));
         assert_eq!((state.last_voters(), state.last_voters_offset()), (&voters(2), Some(-1)));
         assert_eq!(state.last_kraft_version(), 1);
-    }
-
-    #[test]
-    fn a_cut_of_the_log_brings_the_voters_before_back() {
-        let mut state = ControlRecordState::new(voters(1));
-        state.add(5, &ControlRecord::Voters(voters(2)));
-        state.add(9, &ControlRecord::Voters(voters(3)));
-        state.truncate_new_entries(9);
-        assert_eq!(state.last_voters(), &voters(2));
-        state.truncate_new_entries(5);
-        assert_eq!(state.last_voters(), &voters(1));
     }
 
     #[test]

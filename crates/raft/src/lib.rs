@@ -2,8 +2,9 @@
 //!
 //! [`RaftNode`] is the whole of it for a server: one thread owns it, hands in the time, appends metadata records and
 //! takes committed ones. Below it, [`core`] decides (pure: events and time in, actions out), [`MetadataLog`] keeps the
-//! log and its snapshots, [`QuorumStateStore`] remembers elections. Follows `org.apache.kafka.raft` and
-//! `org.apache.kafka.snapshot`; what is on disk is Kafka's byte for byte.
+//! log and its snapshots, [`QuorumStateStore`] remembers elections. [`format`] makes new directories. Follows
+//! `org.apache.kafka.raft`, `org.apache.kafka.snapshot` and `org.apache.kafka.metadata.storage`; what is on disk is
+//! Kafka's byte for byte.
 //!
 //! This version runs quorums of one voter.
 
@@ -14,7 +15,10 @@ mod control_state;
 pub mod core;
 mod election_state;
 mod error;
+pub mod format;
 mod ids;
+mod metadata_log;
+mod node;
 mod quorum_state;
 pub mod snapshot;
 mod voter_set;
@@ -22,9 +26,12 @@ mod voter_set;
 pub use batch::CommittedBatch;
 pub use config::{MAX_BATCH_SIZE_BYTES, MetadataLogConfig, QuorumConfig, RaftConfig};
 pub use control_record::ControlRecord;
+pub use core::ReplicaState;
 pub use election_state::ElectionState;
 pub use error::{RaftError, Result};
 pub use ids::{LeaderAndEpoch, OffsetAndEpoch, ReplicaKey};
+pub use metadata_log::{MetadataLog, ValidOffsetAndEpoch};
+pub use node::{QuorumDescription, RaftEvent, RaftNode, SnapshotReason};
 pub use quorum_state::QuorumStateStore;
 pub use snapshot::{FrozenSnapshot, SnapshotReader, SnapshotWriter};
 pub use voter_set::{Endpoint, SupportedVersionRange, VoterNode, VoterSet};

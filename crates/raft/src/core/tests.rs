@@ -21,11 +21,13 @@ fn start(election: Option<ElectionState>, offset: i64, epoch: i32) -> Event {
 }
 
 fn persisted(actions: &[Action]) -> Vec<&ElectionState> {
-    let election = |action| match action {
-        &Action::PersistElection(ref election) => Some(election),
-        _ => None,
-    };
-    actions.iter().filter_map(election).collect()
+    let mut elections = Vec::new();
+    for action in actions {
+        if let Action::PersistElection(election) = action {
+            elections.push(election);
+        }
+    }
+    elections
 }
 
 #[test]
