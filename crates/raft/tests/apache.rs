@@ -85,6 +85,23 @@ fn the_voters_of_a_formatted_directory_are_known() {
     assert_eq!(reader.read_all().unwrap().len(), 6, "six feature levels");
 }
 
+proptest::proptest! {
+    #[test]
+    fn whatever_a_checkpoint_holds_is_read_or_refused(
+        start in 0usize..494,
+        junk in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..600),
+    ) {
+        let path = vectors("dynamic/formatted").join("__cluster_metadata-0").join(BOOTSTRAP_FILE);
+        let mut bytes = std::fs::read(path).unwrap();
+        bytes.truncate(start);
+        bytes.extend(junk);
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(BOOTSTRAP_FILE);
+        std::fs::write(&file, bytes).unwrap();
+        let _ = SnapshotReader::open_file(&file, OffsetAndEpoch::BOOTSTRAP).and_then(SnapshotReader::read_all);
+    }
+}
+
 #[test]
 fn a_damaged_snapshot_is_refused_wherever_it_is_damaged() {
     let path = vectors("dynamic/formatted").join("__cluster_metadata-0").join(BOOTSTRAP_FILE);

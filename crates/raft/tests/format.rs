@@ -250,6 +250,9 @@ fn a_lone_node_touches_nobodys_data() {
     std::fs::write(root.path().join("meta.properties"), "version=0\nbroker.id=0\n").unwrap();
     let error = node.format(0).unwrap_err().to_string();
     assert!(error.contains("ZooKeeper"), "{error}");
+    std::fs::write(root.path().join("meta.properties"), "node.id=one\n").unwrap();
+    let error = node.format(0).unwrap_err().to_string();
+    assert!(error.contains("meta.properties") && error.contains("node.id=one"), "{error}");
 }
 
 #[test]

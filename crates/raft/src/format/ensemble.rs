@@ -13,7 +13,7 @@ use super::FormatterError;
 pub(super) struct Ensemble {
     pub(super) formatted: BTreeMap<String, MetaProperties>,
     pub(super) empty: BTreeSet<String>,
-    pub(super) errors: BTreeSet<String>,
+    pub(super) errors: BTreeMap<String, String>,
 }
 
 impl Ensemble {
@@ -29,7 +29,7 @@ impl Ensemble {
                 }
                 Err(error) => {
                     tracing::error!("Error while reading meta.properties file: {error}");
-                    ensemble.errors.insert(directory.clone());
+                    ensemble.errors.insert(directory.clone(), error.to_string());
                 }
             }
         }

@@ -216,7 +216,7 @@ impl Formatter {
                  format the others."
             )));
         }
-        for directory in &ensemble.errors {
+        for directory in ensemble.errors.keys() {
             writeln!(out, "I/O error trying to read log directory {directory}. Ignoring...")?;
         }
         if !ensemble.errors.is_empty() && ensemble.empty.is_empty() && ensemble.formatted.is_empty() {

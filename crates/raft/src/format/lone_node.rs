@@ -45,6 +45,9 @@ impl LoneNode {
                 )));
             }
         }
+        if let Some((directory, error)) = ensemble.errors.first_key_value() {
+            return Err(FormatterError::Refused(format!("{directory} cannot be used: {error}")));
+        }
         if ensemble.empty.is_empty() {
             return Ok(None);
         }

@@ -13,7 +13,6 @@ use crate::error::{RaftError, Result, at};
 use crate::{MAX_BATCH_SIZE_BYTES, OffsetAndEpoch};
 
 /// A snapshot, open for one reading from its begin to its end.
-#[derive(Debug)]
 pub struct SnapshotReader {
     path: PathBuf,
     id: OffsetAndEpoch,
@@ -23,6 +22,12 @@ pub struct SnapshotReader {
     last_contained_log_timestamp_ms: i64,
     first: Option<CommittedBatch>,
     footer_seen: bool,
+}
+
+impl std::fmt::Debug for SnapshotReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SnapshotReader({}, {} bytes)", self.path.display(), self.size_in_bytes)
+    }
 }
 
 impl SnapshotReader {
