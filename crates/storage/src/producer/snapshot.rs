@@ -150,7 +150,8 @@ mod tests {
     fn a_snapshot_survives_its_bytes() {
         let mut open = entry(5000, 3);
         open.current_txn_first_offset = Some(9);
-        let marker_only = ProducerStateEntry { coordinator_epoch: 4, ..ProducerStateEntry::empty(3) };
+        let mut marker_only = ProducerStateEntry::empty(3);
+        marker_only.coordinator_epoch = 4;
         let entries = [marker_only, open, entry(i64::MAX, i32::MAX)];
         let mut read = decode_snapshot(&encode_snapshot(entries.iter())).unwrap();
         read.sort_by_key(|entry| entry.producer_id);

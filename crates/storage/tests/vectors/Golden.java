@@ -3,7 +3,7 @@ import org.apache.kafka.clients.admin.*;
 import org.apache.kafka.clients.producer.*;
 import org.apache.kafka.common.*;
 import org.apache.kafka.common.serialization.*;
-public class Gen {
+public class Golden {
   static String B = "127.0.0.1:39092";
   static long T0 = 1795000000000L;
   static KafkaProducer<byte[],byte[]> producer(String codec, String txn) {
