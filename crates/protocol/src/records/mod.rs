@@ -11,7 +11,9 @@ mod crc32c;
 mod error;
 mod header;
 pub mod patch;
+mod plain;
 mod record;
+mod source;
 mod validate;
 pub mod varint;
 

@@ -294,6 +294,48 @@ fn bytes_behind_the_last_record_and_negative_counts_are_refused() {
 }
 
 #[test]
+fn usual_and_unusual_records_are_summed_up_alike() {
+    // The walk has a short cut for records that are whole, near, and of short varints: lengths about its limits.
+    let lengths = [0usize, 1, 7, 62, 63, 64, 8_191, 8_192, (1 << 20) - 1, 1 << 20];
+    let deltas = [0i64, -1, 63, -65, 8_192, -8_193, 1 << 20, -(1 << 20) - 1, 1 << 40];
+    for codec in [Compression::None, Compression::Zstd] {
+        for (turn, &length) in lengths.iter().enumerate() {
+            let mut builder = RecordBatchBuilder::new(0, codec, TimestampType::CreateTime);
+            let mut expected = (1 << 41, 0, 1 << 41, None);
+            builder.append(1 << 41, Some(b""), None, &[]).unwrap();
+            for (index, delta) in (1u32..).zip(deltas) {
+                let bytes = vec![7u8; length];
+                let timestamp = (1i64 << 41) + delta;
+                let key =
+                    if (index as usize + turn).is_multiple_of(7) { None } else { Some(&bytes[..length / 2]) };
+                let value = if index.is_multiple_of(4) { None } else { Some(&bytes[..]) };
+                let headers = [Header::new("h", None)];
+                let headers = if index.is_multiple_of(5) { &headers[..] } else { &[] };
+                builder.append(timestamp, key, value, headers).unwrap();
+                if timestamp > expected.0 {
+                    (expected.0, expected.1) = (timestamp, index);
+                }
+                expected.2 = expected.2.min(timestamp);
+                if key.is_none() && expected.3.is_none() {
+                    expected.3 = Some(index);
+                }
+            }
+            let bytes = builder.build();
+            let batch = RecordBatch::parse(&bytes).unwrap();
+            let s = batch.validate_records().unwrap();
+            let seen =
+                (s.max_timestamp, s.index_of_max_timestamp, s.min_timestamp.unwrap(), s.first_without_key);
+            assert_eq!(seen, expected, "{codec:?} {length}");
+            let decompressed = batch.decompress(64 << 20).unwrap();
+            assert_eq!(s.size_in_bytes, decompressed.records_bytes().len() as u64);
+            assert_eq!(s.count, 10);
+            assert!(s.consecutive_offsets);
+            assert!(decompressed.iter().all(|record| record.is_ok()));
+        }
+    }
+}
+
+#[test]
 fn compressed_records_larger_than_the_buffer_are_walked_over() {
     let large = "x".repeat(300_000);
     for codec in Compression::ALL {

@@ -1,17 +1,15 @@
-//! Validating the records of a batch in place: no object per record, no allocation, about 8 ns a record.
+//! Validating the records of a batch in place: no object per record, no allocation, 7 ns for a usual record.
 //!
 //! What a leader must know before it appends a producer's batch (`LogValidator`, `DefaultRecord`), from one walk
 //! over the varints. Compressed records are walked as they come out of the codec, through one buffer of fixed
 //! size, so a batch that decompresses to a thousand times its size costs no memory.
 
-use std::cell::RefCell;
-use std::io::Read;
-
 use super::error::{RecordError, RecordFault};
 use super::header::{BatchHeader, TimestampType};
-use super::varint::{MAX_VARLONG_BYTES, read_varint, read_varlong};
+use super::source::{SliceSource, Source, StreamSource};
+use super::varint::size_of_varint;
 use super::{NO_TIMESTAMP, RecordBatch};
-use crate::compression::{CompressionError, Decoder};
+use crate::compression::Decoder;
 
 /// Bounds on compressed records. What lies uncompressed in a batch was bounded when the batch was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,59 +63,20 @@ impl RecordBatch<'_> {
     /// [`RecordBatch::validate_records`] with limits for compressed records.
     ///
     /// # Errors
-    /// As there, and [`RecordFault::TooLarge`] or [`CompressionError::TooLarge`].
+    /// As there, and [`RecordFault::TooLarge`] or [`CompressionError::TooLarge`](crate::compression::CompressionError::TooLarge).
     pub fn validate_records_within(&self, limits: RecordLimits) -> Result<RecordsSummary, RecordError> {
         if self.records_count() == 0 {
             // Kafka does not look at the bytes of a batch that announces no records.
             return Ok(Walk::new(self.header())?.summary(0));
         }
         if !self.is_compressed() {
-            let mut source = SliceSource { rest: self.records_bytes(), body: &[] };
-            return walk(self.header(), &mut source, i32::MAX);
+            return walk(self.header(), &mut SliceSource::new(self.records_bytes()), i32::MAX);
         }
-        BUFFER.with_borrow_mut(|buffer| {
-            buffer.resize(BUFFER_SIZE, 0);
-            let decoder = Decoder::new(self.compression(), self.records_bytes())?;
-            let mut source = StreamSource {
-                decoder,
-                buffer,
-                start: 0,
-                end: 0,
-                read: 0,
-                limit: limits.max_decompressed_bytes,
-                body_end: 0,
-                failed: None,
-            };
-            let result = walk(self.header(), &mut source, limits.max_record_bytes);
-            // The fault of a record is only what the codec's error looks like from inside the walk.
-            match source.failed.take() {
-                Some(error) => Err(error.into()),
-                None => result,
-            }
+        let decoder = Decoder::new(self.compression(), self.records_bytes())?;
+        StreamSource::with(decoder, limits.max_decompressed_bytes, |source| {
+            walk(self.header(), source, limits.max_record_bytes)
         })
     }
-}
-
-/// Decompressed bytes at hand while compressed records are walked over.
-const BUFFER_SIZE: usize = 64 * 1024;
-
-thread_local! {
-    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Where records are read from: a slice, or a codec's stream.
-trait Source {
-    /// Reads the varint before a record.
-    fn size(&mut self) -> Result<i32, RecordFault>;
-    /// Confines reading to the next `size` bytes.
-    fn enter(&mut self, size: usize) -> Result<(), RecordFault>;
-    /// How many bytes of the record are left.
-    fn left(&self) -> usize;
-    fn varint(&mut self) -> Result<i32, RecordFault>;
-    fn varlong(&mut self) -> Result<i64, RecordFault>;
-    fn skip(&mut self, count: usize) -> Result<(), RecordFault>;
-    /// Is there no byte behind the last record?
-    fn at_end(&mut self) -> bool;
 }
 
 /// The sum of what was seen so far.
@@ -165,8 +124,13 @@ impl Walk {
     }
 
     #[inline(always)]
-    fn timestamp(&mut self, index: u32, delta: i64) {
-        let timestamp = self.log_append_time.unwrap_or_else(|| self.base_timestamp.wrapping_add(delta));
+    fn record(&mut self, index: u32, timestamp_delta: i64, offset_delta: i64, has_key: bool) {
+        self.consecutive_offsets &= offset_delta == i64::from(index);
+        if !has_key && self.first_without_key.is_none() {
+            self.first_without_key = Some(index);
+        }
+        let timestamp =
+            self.log_append_time.unwrap_or_else(|| self.base_timestamp.wrapping_add(timestamp_delta));
         if timestamp > self.max_timestamp {
             self.max_timestamp = timestamp;
             self.index_of_max_timestamp = index;
@@ -204,6 +168,19 @@ fn walk_record<S: Source>(
     index: u32,
     max_record_bytes: i32,
 ) -> Result<u64, RecordFault> {
+    if let Some(record) = source.plain(max_record_bytes) {
+        walk.record(index, record.timestamp_delta, record.offset_delta, record.has_key);
+        return Ok(record.size_in_bytes as u64);
+    }
+    walk_any_record(source, walk, index, max_record_bytes)
+}
+
+fn walk_any_record<S: Source>(
+    source: &mut S,
+    walk: &mut Walk,
+    index: u32,
+    max_record_bytes: i32,
+) -> Result<u64, RecordFault> {
     let size = source.size()?;
     let Ok(body) = usize::try_from(size) else { return Err(RecordFault::InvalidSize(size)) };
     if size > max_record_bytes {
@@ -212,14 +189,9 @@ fn walk_record<S: Source>(
     source.enter(body)?;
     source.skip(1)?; // attributes: none are in use
     let timestamp_delta = source.varlong()?;
-    walk.timestamp(index, timestamp_delta);
     let offset_delta = source.varint()?;
-    walk.consecutive_offsets &= i64::from(offset_delta) == i64::from(index);
     let key_size = source.varint()?;
-    match usize::try_from(key_size) {
-        Ok(key_size) => source.skip(key_size)?,
-        Err(_) => walk.first_without_key = walk.first_without_key.or(Some(index)),
-    }
+    source.skip(usize::try_from(key_size).unwrap_or(0))?;
     let value_size = source.varint()?;
     source.skip(usize::try_from(value_size).unwrap_or(0))?;
     let headers = source.varint()?;
@@ -229,7 +201,8 @@ fn walk_record<S: Source>(
     if source.left() != 0 {
         return Err(RecordFault::SizeMismatch);
     }
-    Ok(super::varint::size_of_varint(size) as u64 + body as u64)
+    walk.record(index, timestamp_delta, i64::from(offset_delta), key_size >= 0);
+    Ok(size_of_varint(size) as u64 + body as u64)
 }
 
 fn walk_headers<S: Source>(source: &mut S, count: i32) -> Result<(), RecordFault> {
@@ -247,158 +220,4 @@ fn walk_headers<S: Source>(source: &mut S, count: i32) -> Result<(), RecordFault
         source.skip(usize::try_from(value_size).unwrap_or(0))?;
     }
     Ok(())
-}
-
-struct SliceSource<'a> {
-    rest: &'a [u8],
-    body: &'a [u8],
-}
-
-impl Source for SliceSource<'_> {
-    #[inline(always)]
-    fn size(&mut self) -> Result<i32, RecordFault> {
-        Ok(read_varint(&mut self.rest)?)
-    }
-
-    #[inline(always)]
-    fn enter(&mut self, size: usize) -> Result<(), RecordFault> {
-        (self.body, self.rest) = self.rest.split_at_checked(size).ok_or(RecordFault::Truncated)?;
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn left(&self) -> usize {
-        self.body.len()
-    }
-
-    #[inline(always)]
-    fn varint(&mut self) -> Result<i32, RecordFault> {
-        Ok(read_varint(&mut self.body)?)
-    }
-
-    #[inline(always)]
-    fn varlong(&mut self) -> Result<i64, RecordFault> {
-        Ok(read_varlong(&mut self.body)?)
-    }
-
-    #[inline(always)]
-    fn skip(&mut self, count: usize) -> Result<(), RecordFault> {
-        self.body = self.body.get(count..).ok_or(RecordFault::Truncated)?;
-        Ok(())
-    }
-
-    fn at_end(&mut self) -> bool {
-        self.rest.is_empty()
-    }
-}
-
-/// Decompressed bytes, seen through a window of [`BUFFER_SIZE`].
-struct StreamSource<'a, 'b> {
-    decoder: Decoder<'a>,
-    buffer: &'b mut [u8],
-    // What of the buffer is decompressed and not walked over yet.
-    start: usize,
-    end: usize,
-    // Bytes decompressed so far, and the most that they may become.
-    read: u64,
-    limit: u64,
-    // Where the record ends, counted in decompressed bytes.
-    body_end: u64,
-    failed: Option<CompressionError>,
-}
-
-impl StreamSource<'_, '_> {
-    /// Decompressed bytes that were walked over.
-    fn position(&self) -> u64 {
-        self.read - (self.end - self.start) as u64
-    }
-
-    /// Gets more bytes; false at the end of the stream or after an error.
-    #[cold]
-    fn fill(&mut self) -> bool {
-        if self.failed.is_some() {
-            return false;
-        }
-        self.buffer.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
-        match self.decoder.read(self.buffer.get_mut(self.end..).unwrap_or_default()) {
-            Ok(0) => false,
-            Ok(count) => {
-                self.end += count;
-                self.read += count as u64;
-                if self.read > self.limit {
-                    self.failed = Some(CompressionError::TooLarge { limit: self.limit });
-                }
-                self.failed.is_none()
-            }
-            Err(error) => {
-                self.failed = Some(CompressionError::from_read(self.decoder.codec(), &error));
-                false
-            }
-        }
-    }
-
-    /// Bytes at hand, of which there are `wanted` at least unless the stream ends before.
-    #[inline(always)]
-    fn window(&mut self, wanted: usize) -> &[u8] {
-        while self.end - self.start < wanted && self.fill() {}
-        self.buffer.get(self.start..self.end).unwrap_or_default()
-    }
-
-    fn advance_to(&mut self, left: usize) {
-        self.start = self.end - left;
-    }
-}
-
-impl Source for StreamSource<'_, '_> {
-    fn size(&mut self) -> Result<i32, RecordFault> {
-        let mut window = self.window(MAX_VARLONG_BYTES);
-        let size = read_varint(&mut window)?;
-        let left = window.len();
-        self.advance_to(left);
-        Ok(size)
-    }
-
-    fn enter(&mut self, size: usize) -> Result<(), RecordFault> {
-        self.body_end = self.position() + size as u64;
-        Ok(())
-    }
-
-    fn left(&self) -> usize {
-        // A varint may have ended behind the record; that is a mismatch of sizes too.
-        self.body_end.checked_sub(self.position()).map_or(usize::MAX, |left| left as usize)
-    }
-
-    fn varint(&mut self) -> Result<i32, RecordFault> {
-        self.size()
-    }
-
-    fn varlong(&mut self) -> Result<i64, RecordFault> {
-        let mut window = self.window(MAX_VARLONG_BYTES);
-        let value = read_varlong(&mut window)?;
-        let left = window.len();
-        self.advance_to(left);
-        Ok(value)
-    }
-
-    fn skip(&mut self, count: usize) -> Result<(), RecordFault> {
-        if self.position() + count as u64 > self.body_end {
-            return Err(RecordFault::Truncated);
-        }
-        let mut count = count;
-        while count > self.end - self.start {
-            count -= self.end - self.start;
-            self.start = self.end;
-            if !self.fill() {
-                return Err(RecordFault::Truncated);
-            }
-        }
-        self.start += count;
-        Ok(())
-    }
-
-    fn at_end(&mut self) -> bool {
-        self.window(1).is_empty()
-    }
 }

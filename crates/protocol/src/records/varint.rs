@@ -124,7 +124,7 @@ fn unzigzag_32(raw: u32) -> i32 {
 }
 
 #[inline(always)]
-fn unzigzag_64(raw: u64) -> i64 {
+pub(super) fn unzigzag_64(raw: u64) -> i64 {
     (raw >> 1) as i64 ^ -((raw & 1) as i64)
 }
 
