@@ -33,8 +33,9 @@ impl QuorumController {
     ) -> ControllerResult<AlterPartitionReassignmentsResponse> {
         let allow_replication_factor_change = request.allow_replication_factor_change;
         if !self.is_active() {
-            let error_code = ErrorCode::NotController.code();
-            let response = AlterPartitionReassignmentsResponse { error_code, ..Default::default() };
+            let (error_code, error_message) = (ErrorCode::NotController.code(), None);
+            let response =
+                AlterPartitionReassignmentsResponse { error_code, error_message, ..Default::default() };
             return ControllerResult::of(Vec::new(), response);
         }
         let mut records = Vec::new();
@@ -53,6 +54,7 @@ impl QuorumController {
         }
         let response = AlterPartitionReassignmentsResponse {
             allow_replication_factor_change,
+            error_message: None,
             responses,
             ..Default::default()
         };
@@ -98,7 +100,11 @@ impl QuorumController {
             (!partitions.is_empty())
                 .then(|| OngoingTopicReassignment { name: topic.name.to_string(), partitions })
         });
-        ListPartitionReassignmentsResponse { topics: topics.collect(), ..Default::default() }
+        ListPartitionReassignmentsResponse {
+            error_message: None,
+            topics: topics.collect(),
+            ..Default::default()
+        }
     }
 }
 

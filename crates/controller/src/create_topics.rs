@@ -242,6 +242,7 @@ impl QuorumController {
         CreatableTopicResult {
             name: name.to_owned(),
             topic_id,
+            error_message: None,
             num_partitions: partitions.len() as i32,
             replication_factor: partitions.first().map_or(0, |partition| partition.replicas.len()) as i16,
             configs: Some(configs.collect()),

@@ -163,7 +163,8 @@ impl QuorumController {
             error_code: ErrorCode::None.code(),
             error_message: Some(ErrorCode::None.name().to_owned()),
         });
-        let response = UpdateFeaturesResponse { results: results.collect(), ..Default::default() };
+        let response =
+            UpdateFeaturesResponse { error_message: None, results: results.collect(), ..Default::default() };
         let elr = Feature::EligibleLeaderReplicasVersion.name();
         let turns_elr_on = updates.iter().any(|update| update.feature == elr && update.max_version_level > 0);
         let mut records = if turns_elr_on { self.state.configs.elr_safety_records() } else { Vec::new() };
