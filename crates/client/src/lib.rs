@@ -1,1 +1,18 @@
-//! The Rust client of Kafka: producer, consumer and admin.
+//! The Rust client of Kafka: producer, consumer and admin client. Names and defaults are the Java client's.
+//!
+//! It speaks to any broker of the last years, in the highest versions that both sides know.
+
+mod cluster;
+mod config;
+mod connection;
+mod error;
+
+pub use cluster::{Node, PartitionInfo, TopicInfo};
+pub use config::ClientConfig;
+pub use error::ClientError;
+
+pub mod admin;
+pub mod producer;
+
+pub use admin::{Admin, AlterConfigOp, NewTopic};
+pub use producer::{Acks, Delivery, Producer, ProducerConfig, ProducerRecord, RecordMetadata};

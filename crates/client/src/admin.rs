@@ -1,0 +1,353 @@
+//! The admin client: topics and their configuration.
+
+use std::collections::BTreeMap;
+
+use common::ErrorCode;
+use protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
+use protocol::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+};
+use protocol::messages::delete_topics_request::DeleteTopicState;
+use protocol::messages::describe_configs_request::DescribeConfigsResource;
+use protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use protocol::messages::metadata_request::MetadataRequestTopic;
+use protocol::messages::{
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
+    DeleteTopicsRequest, DeleteTopicsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
+    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse, MetadataRequest, MetadataResponse,
+};
+use protocol::{ApiKey, Message, Request};
+
+use crate::cluster::Cluster;
+use crate::{ClientConfig, ClientError, Node};
+
+pub use protocol::messages::describe_configs_response::DescribeConfigsResourceResult as ConfigEntry;
+pub use protocol::messages::describe_topic_partitions_response::DescribeTopicPartitionsResponseTopic as TopicDescription;
+
+/// The code of topics among the resources that have a configuration.
+const TOPIC: i8 = 2;
+
+/// A topic to create (`NewTopic`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// How many partitions; the broker's default otherwise.
+    pub partitions: Option<i32>,
+    /// How many replicas of each; the broker's default otherwise.
+    pub replication_factor: Option<i16>,
+    /// The brokers of each partition, in the place of a number.
+    pub assignments: Vec<Vec<i32>>,
+    /// What is set for it.
+    pub configs: BTreeMap<String, String>,
+}
+
+/// A change of one key of a configuration (`AlterConfigOp`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AlterConfigOp {
+    /// Set it.
+    Set(String),
+    /// Back to the default.
+    Delete,
+    /// Add to a list.
+    Append(String),
+    /// Take out of a list.
+    Subtract(String),
+}
+
+/// The admin client.
+pub struct Admin {
+    cluster: Cluster,
+}
+
+impl Admin {
+    /// An admin client for the cluster that `config` names.
+    pub fn new(config: ClientConfig) -> Admin {
+        Admin { cluster: Cluster::new(config) }
+    }
+
+    fn timeout_ms(&self) -> i32 {
+        self.cluster.config().request_timeout.as_millis() as i32
+    }
+
+    /// Asks whoever takes requests for the controller, again while nobody does.
+    async fn ask_controller<'q, Q, A>(&self, request: &Q) -> Result<A, ClientError>
+    where
+        Q: Request<'q>,
+        A: for<'a> Message<'a>,
+    {
+        let deadline = std::time::Instant::now() + self.cluster.config().api_timeout;
+        loop {
+            let result = match self.cluster.controller().await {
+                Ok(connection) => connection.call(request).await,
+                Err(error) => Err(error),
+            };
+            match result {
+                Err(ClientError::Connection { .. }) if std::time::Instant::now() < deadline => {
+                    // The first connection is a person's mistake more often than a broker's restart: only one that
+                    // answered before is waited for.
+                    self.cluster.any().await?;
+                    tokio::time::sleep(self.cluster.config().retry_backoff).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// The brokers there are.
+    pub async fn describe_cluster(&self) -> Result<Vec<Node>, ClientError> {
+        self.cluster.nodes().await
+    }
+
+    /// The names of all topics, and whether each is internal, sorted.
+    pub async fn list_topics(&self) -> Result<BTreeMap<String, bool>, ClientError> {
+        let response = self.cluster.metadata(None, false).await?;
+        let topics = response.topics.into_iter().filter_map(|topic| Some((topic.name?, topic.is_internal)));
+        Ok(topics.collect())
+    }
+
+    /// Creates topics. What became of each, in their order.
+    pub async fn create_topics(
+        &self,
+        topics: &[NewTopic],
+        validate_only: bool,
+    ) -> Result<Vec<Result<(), ClientError>>, ClientError> {
+        let request = CreateTopicsRequest {
+            topics: topics
+                .iter()
+                .map(|topic| CreatableTopic {
+                    name: topic.name.clone(),
+                    num_partitions: if topic.assignments.is_empty() {
+                        topic.partitions.unwrap_or(-1)
+                    } else {
+                        -1
+                    },
+                    replication_factor: match topic.assignments.is_empty() {
+                        true => topic.replication_factor.unwrap_or(-1),
+                        false => -1,
+                    },
+                    assignments: (0..)
+                        .zip(&topic.assignments)
+                        .map(|(partition_index, broker_ids)| CreatableReplicaAssignment {
+                            partition_index,
+                            broker_ids: broker_ids.clone(),
+                        })
+                        .collect(),
+                    configs: topic
+                        .configs
+                        .iter()
+                        .map(|(name, value)| CreatableTopicConfig {
+                            name: name.clone(),
+                            value: Some(value.clone()),
+                        })
+                        .collect(),
+                })
+                .collect(),
+            timeout_ms: self.timeout_ms(),
+            validate_only,
+        };
+        let response: CreateTopicsResponse = self.ask_controller(&request).await?;
+        Ok(topics
+            .iter()
+            .map(|topic| {
+                let answer = response.topics.iter().find(|answer| answer.name == topic.name);
+                answer.map_or_else(no_answer, |answer| {
+                    ClientError::check(answer.error_code, answer.error_message.as_deref())
+                })
+            })
+            .collect())
+    }
+
+    /// Deletes topics. What became of each, in their order.
+    pub async fn delete_topics(&self, names: &[String]) -> Result<Vec<Result<(), ClientError>>, ClientError> {
+        let connection = self.cluster.controller().await?;
+        let by_state = connection.version(ApiKey::DeleteTopics, i16::MAX)? >= 6;
+        let request = DeleteTopicsRequest {
+            topics: match by_state {
+                true => names
+                    .iter()
+                    .map(|name| DeleteTopicState { name: Some(name.clone()), ..DeleteTopicState::default() })
+                    .collect(),
+                false => Vec::new(),
+            },
+            topic_names: if by_state { Vec::new() } else { names.to_vec() },
+            timeout_ms: self.timeout_ms(),
+        };
+        let response: DeleteTopicsResponse = connection.call(&request).await?;
+        Ok(names
+            .iter()
+            .map(|name| {
+                let answer = response.responses.iter().find(|answer| answer.name.as_ref() == Some(name));
+                answer.map_or_else(no_answer, |answer| {
+                    ClientError::check(answer.error_code, answer.error_message.as_deref())
+                })
+            })
+            .collect())
+    }
+
+    /// Raises the number of a topic's partitions to `count`; `assignments` are the brokers of the new ones, if given.
+    pub async fn create_partitions(
+        &self,
+        topic: &str,
+        count: i32,
+        assignments: Option<&[Vec<i32>]>,
+    ) -> Result<(), ClientError> {
+        let request = CreatePartitionsRequest {
+            topics: vec![CreatePartitionsTopic {
+                name: topic.to_owned(),
+                count,
+                assignments: assignments.map(|assignments| {
+                    assignments
+                        .iter()
+                        .map(|broker_ids| CreatePartitionsAssignment { broker_ids: broker_ids.clone() })
+                        .collect()
+                }),
+            }],
+            timeout_ms: self.timeout_ms(),
+            validate_only: false,
+        };
+        let response: CreatePartitionsResponse = self.ask_controller(&request).await?;
+        response.results.first().map_or_else(no_answer, |answer| {
+            ClientError::check(answer.error_code, answer.error_message.as_deref())
+        })
+    }
+
+    /// Describes topics, page by page where the broker gives pages.
+    pub async fn describe_topics(&self, names: &[String]) -> Result<Vec<TopicDescription>, ClientError> {
+        use protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
+        let connection = self.cluster.any().await?;
+        if connection.version(ApiKey::DescribeTopicPartitions, i16::MAX).is_err() {
+            return self.describe_by_metadata(names).await;
+        }
+        let mut described: Vec<TopicDescription> = Vec::new();
+        if names.is_empty() {
+            return Ok(described);
+        }
+        let mut request = DescribeTopicPartitionsRequest {
+            topics: names.iter().map(|name| TopicRequest { name: name.clone() }).collect(),
+            ..DescribeTopicPartitionsRequest::default()
+        };
+        loop {
+            let page: DescribeTopicPartitionsResponse = connection.call(&request).await?;
+            for topic in page.topics {
+                match described.last_mut() {
+                    Some(last) if last.name == topic.name => last.partitions.extend(topic.partitions),
+                    _ => described.push(topic),
+                }
+            }
+            match page.next_cursor {
+                None => return Ok(described),
+                Some(cursor) => {
+                    request.topics.retain(|topic| topic.name >= cursor.topic_name);
+                    request.cursor = Some(Cursor {
+                        topic_name: cursor.topic_name,
+                        partition_index: cursor.partition_index,
+                    });
+                }
+            }
+        }
+    }
+
+    /// The same from `Metadata`, for brokers before Kafka 3.8.
+    async fn describe_by_metadata(&self, names: &[String]) -> Result<Vec<TopicDescription>, ClientError> {
+        use protocol::messages::describe_topic_partitions_response::DescribeTopicPartitionsResponsePartition;
+        let connection = self.cluster.any().await?;
+        let request = MetadataRequest {
+            topics: Some(
+                names
+                    .iter()
+                    .map(|name| MetadataRequestTopic { name: Some(name.clone()), ..Default::default() })
+                    .collect(),
+            ),
+            allow_auto_topic_creation: false,
+            ..MetadataRequest::default()
+        };
+        let response: MetadataResponse = connection.call(&request).await?;
+        Ok(response
+            .topics
+            .into_iter()
+            .map(|topic| TopicDescription {
+                error_code: topic.error_code,
+                name: topic.name,
+                topic_id: topic.topic_id,
+                is_internal: topic.is_internal,
+                partitions: topic
+                    .partitions
+                    .into_iter()
+                    .map(|partition| DescribeTopicPartitionsResponsePartition {
+                        error_code: partition.error_code,
+                        partition_index: partition.partition_index,
+                        leader_id: partition.leader_id,
+                        leader_epoch: partition.leader_epoch,
+                        replica_nodes: partition.replica_nodes,
+                        isr_nodes: partition.isr_nodes,
+                        offline_replicas: partition.offline_replicas,
+                        ..Default::default()
+                    })
+                    .collect(),
+                ..TopicDescription::default()
+            })
+            .collect())
+    }
+
+    /// The configurations of topics, by name.
+    pub async fn describe_topic_configs(
+        &self,
+        names: &[String],
+    ) -> Result<BTreeMap<String, Vec<ConfigEntry>>, ClientError> {
+        let request = DescribeConfigsRequest {
+            resources: names
+                .iter()
+                .map(|name| DescribeConfigsResource {
+                    resource_type: TOPIC,
+                    resource_name: name.clone(),
+                    configuration_keys: None,
+                })
+                .collect(),
+            ..DescribeConfigsRequest::default()
+        };
+        let response: DescribeConfigsResponse = self.cluster.any().await?.call(&request).await?;
+        let mut configs = BTreeMap::new();
+        for result in response.results {
+            ClientError::check(result.error_code, result.error_message.as_deref())?;
+            configs.insert(result.resource_name, result.configs);
+        }
+        Ok(configs)
+    }
+
+    /// Changes some keys of a topic's configuration.
+    pub async fn alter_topic_configs(
+        &self,
+        topic: &str,
+        changes: &BTreeMap<String, AlterConfigOp>,
+    ) -> Result<(), ClientError> {
+        let request = IncrementalAlterConfigsRequest {
+            resources: vec![AlterConfigsResource {
+                resource_type: TOPIC,
+                resource_name: topic.to_owned(),
+                configs: changes
+                    .iter()
+                    .map(|(name, change)| {
+                        let (config_operation, value) = match change {
+                            AlterConfigOp::Set(value) => (0, Some(value.clone())),
+                            AlterConfigOp::Delete => (1, None),
+                            AlterConfigOp::Append(value) => (2, Some(value.clone())),
+                            AlterConfigOp::Subtract(value) => (3, Some(value.clone())),
+                        };
+                        AlterableConfig { name: name.clone(), config_operation, value }
+                    })
+                    .collect(),
+            }],
+            validate_only: false,
+        };
+        let response: IncrementalAlterConfigsResponse = self.ask_controller(&request).await?;
+        response.responses.first().map_or_else(no_answer, |answer| {
+            ClientError::check(answer.error_code, answer.error_message.as_deref())
+        })
+    }
+}
+
+fn no_answer() -> Result<(), ClientError> {
+    Err(ClientError::api(ErrorCode::UnknownServerError, Some("the broker's answer leaves it out".to_owned())))
+}

@@ -1,0 +1,302 @@
+//! A connection to one broker: requests are pipelined, answers come back in their order.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use common::ErrorCode;
+use protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, RequestHeader};
+use protocol::{ApiKey, Message, Reader, Request, Writer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Mutex, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::{ClientConfig, ClientError};
+
+/// An answer larger than this is none: no broker sends one, and no memory is set aside for a size that is only claimed.
+const LARGEST_ANSWER: usize = 1 << 30;
+
+/// An answer as it came: the body of its message begins behind the header.
+pub(crate) struct Frame {
+    bytes: Vec<u8>,
+    body: usize,
+    api: ApiKey,
+    version: i16,
+    address: Arc<str>,
+}
+
+impl Frame {
+    /// The message in it. What it borrows, it borrows from the frame.
+    pub(crate) fn read<'a, M: Message<'a>>(&'a self) -> Result<M, ClientError> {
+        M::read(&mut Reader::new(&self.bytes[self.body..]), self.version)
+            .map_err(|error| ClientError::Answer { address: self.address.to_string(), api: self.api, error })
+    }
+}
+
+/// What waits for its answer.
+struct Waiting {
+    correlation_id: i32,
+    answer: oneshot::Sender<Result<Vec<u8>, ClientError>>,
+}
+
+struct Sending {
+    stream: OwnedWriteHalf,
+    /// Shared with the task that reads: who sends, queues; who reads, takes from the front.
+    waiting: Arc<std::sync::Mutex<VecDeque<Waiting>>>,
+}
+
+/// A connection to a broker.
+pub(crate) struct Connection {
+    address: Arc<str>,
+    client_id: String,
+    request_timeout: std::time::Duration,
+    next_correlation_id: AtomicI32,
+    sending: Mutex<Sending>,
+    reading: JoinHandle<()>,
+    lost: Arc<AtomicBool>,
+    versions: HashMap<ApiKey, (i16, i16)>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.reading.abort();
+    }
+}
+
+impl Connection {
+    /// Connects, and asks which versions the broker speaks.
+    pub(crate) async fn open(address: &str, config: &ClientConfig) -> Result<Connection, ClientError> {
+        let failed = |error: &std::io::Error| ClientError::connection(address, error);
+        let stream = match tokio::time::timeout(config.connect_timeout, TcpStream::connect(address)).await {
+            Ok(connected) => connected.map_err(|error| failed(&error))?,
+            Err(_) => return Err(failed(&std::io::ErrorKind::TimedOut.into())),
+        };
+        stream.set_nodelay(true).map_err(|error| failed(&error))?;
+        let (reader, writer) = stream.into_split();
+        let waiting = Arc::new(std::sync::Mutex::new(VecDeque::new()));
+        let lost = Arc::new(AtomicBool::new(false));
+        let address: Arc<str> = Arc::from(address);
+        let reading =
+            tokio::spawn(read_answers(reader, Arc::clone(&waiting), Arc::clone(&lost), Arc::clone(&address)));
+        let mut connection = Connection {
+            address,
+            client_id: config.client_id.clone(),
+            request_timeout: config.request_timeout,
+            next_correlation_id: AtomicI32::new(0),
+            sending: Mutex::new(Sending { stream: writer, waiting }),
+            reading,
+            lost,
+            versions: HashMap::new(),
+        };
+        connection.versions = connection.negotiate().await?;
+        Ok(connection)
+    }
+
+    /// Whether the broker went away.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    async fn negotiate(&self) -> Result<HashMap<ApiKey, (i16, i16)>, ClientError> {
+        let request = ApiVersionsRequest {
+            client_software_name: "milena".to_owned(),
+            client_software_version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..ApiVersionsRequest::default()
+        };
+        let mut response = ApiVersionsResponse::default();
+        for version in [4, 0] {
+            let mut frame = self.send_in_version(&request, version).await?;
+            // A broker that does not know the version answers in version 0, which begins with the error.
+            if frame.bytes.get(frame.body..frame.body + 2)
+                == Some(&ErrorCode::UnsupportedVersion.code().to_be_bytes()[..])
+            {
+                frame.version = 0;
+            }
+            response = frame.read()?;
+            if ErrorCode::from_code(response.error_code) != ErrorCode::UnsupportedVersion {
+                break;
+            }
+        }
+        ClientError::check(response.error_code, None)?;
+        let known = |api: &protocol::messages::api_versions_response::ApiVersion| {
+            Some((ApiKey::from_code(api.api_key)?, (api.min_version, api.max_version)))
+        };
+        Ok(response.api_keys.iter().filter_map(known).collect())
+    }
+
+    /// The highest version of an API that both sides speak, at most `limit`.
+    pub(crate) fn version(&self, api: ApiKey, limit: i16) -> Result<i16, ClientError> {
+        let unsupported =
+            |detail: String| ClientError::UnsupportedApi { address: self.address.to_string(), api, detail };
+        let (first, last) = *self.versions.get(&api).ok_or_else(|| unsupported(String::new()))?;
+        let ours = api.versions();
+        let highest = last.min(*ours.end()).min(limit);
+        if highest < first.max(*ours.start()) {
+            return Err(unsupported(format!(
+                " in versions {} to {}, only {first} to {last}",
+                ours.start(),
+                ours.end()
+            )));
+        }
+        Ok(highest)
+    }
+
+    /// Sends a request in the highest version that both sides speak, and waits for the answer.
+    pub(crate) async fn call<'q, Q, A>(&self, request: &Q) -> Result<A, ClientError>
+    where
+        Q: Request<'q>,
+        A: for<'a> Message<'a>,
+    {
+        self.send(request).await?.read()
+    }
+
+    /// The same, for answers that borrow from their frame.
+    pub(crate) async fn send<'q, Q: Request<'q>>(&self, request: &Q) -> Result<Frame, ClientError> {
+        let version = self.version(Q::API_KEY, i16::MAX)?;
+        self.send_in_version(request, version).await
+    }
+
+    /// The same in a version that the caller chose.
+    pub(crate) async fn send_in_version<'q, Q: Request<'q>>(
+        &self,
+        request: &Q,
+        version: i16,
+    ) -> Result<Frame, ClientError> {
+        let answer = self.post(request, version).await?;
+        let timeout = || ClientError::Timeout {
+            address: self.address.to_string(),
+            api: Q::API_KEY,
+            timeout_ms: self.request_timeout.as_millis() as u64,
+        };
+        let bytes = match tokio::time::timeout(self.request_timeout, answer).await {
+            Ok(answered) => answered.unwrap_or_else(|_| Err(self.closed()))?,
+            Err(_) => {
+                // Answers come in order: behind one that is missing, none can be trusted to come.
+                self.lost.store(true, Ordering::Relaxed);
+                return Err(timeout());
+            }
+        };
+        let mut reader = Reader::new(&bytes);
+        let read = (|| {
+            reader.i32()?;
+            if Q::API_KEY.response_header_version(version) > 0 {
+                reader.tagged_fields(|_, _| Ok(false))?;
+            }
+            Ok(bytes.len() - reader.remaining().len())
+        })();
+        let body = read.map_err(|error| ClientError::Answer {
+            address: self.address.to_string(),
+            api: Q::API_KEY,
+            error,
+        })?;
+        Ok(Frame { bytes, body, api: Q::API_KEY, version, address: Arc::clone(&self.address) })
+    }
+
+    /// Sends a request that has no answer (`acks=0`).
+    pub(crate) async fn send_without_answer<'q, Q: Request<'q>>(
+        &self,
+        request: &Q,
+        version: i16,
+    ) -> Result<(), ClientError> {
+        let frame = self.frame(request, version, self.next_correlation_id.fetch_add(1, Ordering::Relaxed))?;
+        let mut sending = self.sending.lock().await;
+        self.write(&mut sending, &frame).await
+    }
+
+    async fn post<'q, Q: Request<'q>>(
+        &self,
+        request: &Q,
+        version: i16,
+    ) -> Result<oneshot::Receiver<Result<Vec<u8>, ClientError>>, ClientError> {
+        let mut sending = self.sending.lock().await;
+        let correlation_id = self.next_correlation_id.fetch_add(1, Ordering::Relaxed);
+        let frame = self.frame(request, version, correlation_id)?;
+        let (answer, receiver) = oneshot::channel();
+        lock(&sending.waiting).push_back(Waiting { correlation_id, answer });
+        if self.is_lost() {
+            return Err(self.closed());
+        }
+        self.write(&mut sending, &frame).await?;
+        Ok(receiver)
+    }
+
+    async fn write(&self, sending: &mut Sending, frame: &[u8]) -> Result<(), ClientError> {
+        let written = sending.stream.write_all(frame).await;
+        written.map_err(|error| {
+            self.lost.store(true, Ordering::Relaxed);
+            ClientError::connection(&self.address, &error)
+        })
+    }
+
+    fn frame<'q, Q: Request<'q>>(
+        &self,
+        request: &Q,
+        version: i16,
+        correlation_id: i32,
+    ) -> Result<Vec<u8>, ClientError> {
+        let header = RequestHeader {
+            request_api_key: Q::API_KEY.code(),
+            request_api_version: version,
+            correlation_id,
+            client_id: Some(self.client_id.clone()),
+        };
+        let mut writer = Writer::new();
+        writer.i32(0);
+        header
+            .write(&mut writer, Q::API_KEY.request_header_version(version))
+            .and_then(|()| request.write(&mut writer, version))
+            .map_err(|error| ClientError::Request { api: Q::API_KEY, error })?;
+        let length = writer.position() - 4;
+        writer.set_i32(0, i32::try_from(length).unwrap_or(i32::MAX));
+        Ok(writer.into_bytes())
+    }
+
+    fn closed(&self) -> ClientError {
+        ClientError::connection(&self.address, &std::io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+async fn read_answers(
+    mut stream: OwnedReadHalf,
+    waiting: Arc<std::sync::Mutex<VecDeque<Waiting>>>,
+    lost: Arc<AtomicBool>,
+    address: Arc<str>,
+) {
+    let error = loop {
+        let bytes = match read_frame(&mut stream).await {
+            Ok(bytes) => bytes,
+            Err(error) => break error,
+        };
+        let correlation_id = bytes.first_chunk::<4>().map(|bytes| i32::from_be_bytes(*bytes));
+        let next = lock(&waiting).pop_front();
+        match next {
+            Some(next) if Some(next.correlation_id) == correlation_id => drop(next.answer.send(Ok(bytes))),
+            // An answer to nothing that was asked: this is not a broker, or the stream is out of step.
+            _ => break std::io::ErrorKind::InvalidData.into(),
+        }
+    };
+    lost.store(true, Ordering::Relaxed);
+    for left in lock(&waiting).drain(..) {
+        drop(left.answer.send(Err(ClientError::connection(&address, &error))));
+    }
+}
+
+async fn read_frame(stream: &mut OwnedReadHalf) -> std::io::Result<Vec<u8>> {
+    let size = stream.read_i32().await?;
+    let size = usize::try_from(size).ok().filter(|size| (4..=LARGEST_ANSWER).contains(size));
+    let Some(size) = size else {
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::InvalidData,
+            "the answer has no possible size; is this a PLAINTEXT listener of a broker?",
+        ));
+    };
+    let mut bytes = Vec::with_capacity(size.min(1024 * 1024));
+    let read = stream.take(size as u64).read_to_end(&mut bytes).await?;
+    if read < size { Err(std::io::ErrorKind::UnexpectedEof.into()) } else { Ok(bytes) }
+}

@@ -1,0 +1,72 @@
+//! What a producer is configured with. Names and defaults are the Java client's.
+
+use std::time::Duration;
+
+use protocol::compression::Compression;
+
+use crate::ClientConfig;
+
+/// Who must have a record before it counts as delivered (`acks`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Acks {
+    /// Nobody: no answer is waited for, and offsets are not known.
+    None,
+    /// The leader.
+    Leader,
+    /// Every replica in sync.
+    #[default]
+    All,
+}
+
+impl Acks {
+    pub(crate) fn code(self) -> i16 {
+        match self {
+            Acks::None => 0,
+            Acks::Leader => 1,
+            Acks::All => -1,
+        }
+    }
+}
+
+/// What a producer is configured with.
+#[derive(Debug, Clone)]
+pub struct ProducerConfig {
+    /// Where the brokers are.
+    pub client: ClientConfig,
+    /// `acks`.
+    pub acks: Acks,
+    /// `enable.idempotence`: a record that is sent again is not written again. Needs [`Acks::All`].
+    pub enable_idempotence: bool,
+    /// `linger.ms`: how long a batch that is not full waits for more.
+    pub linger: Duration,
+    /// `batch.size`, in bytes.
+    pub batch_size: usize,
+    /// `compression.type`.
+    pub compression: Compression,
+    /// `buffer.memory`, in bytes: what is queued and not yet delivered.
+    pub buffer_memory: usize,
+    /// `max.request.size`, in bytes.
+    pub max_request_size: usize,
+    /// `max.block.ms`.
+    pub max_block: Duration,
+    /// `delivery.timeout.ms`.
+    pub delivery_timeout: Duration,
+}
+
+impl ProducerConfig {
+    /// The Java client's defaults for brokers at `bootstrap_servers`.
+    pub fn new(bootstrap_servers: impl Into<String>) -> ProducerConfig {
+        ProducerConfig {
+            client: ClientConfig::new(bootstrap_servers),
+            acks: Acks::All,
+            enable_idempotence: true,
+            linger: Duration::from_millis(5),
+            batch_size: 16_384,
+            compression: Compression::None,
+            buffer_memory: 32 * 1024 * 1024,
+            max_request_size: 1024 * 1024,
+            max_block: Duration::from_secs(60),
+            delivery_timeout: Duration::from_secs(120),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The producer: records into batches, batches to the leaders of their partitions.
+//!
+//! Each partition has a task of its own that sends one batch after the other, so that order needs no bookkeeping and an
+//! idempotent producer's sequence numbers follow from it. While a batch is under way the next one fills.
+
+mod batch;
+mod config;
+mod partition;
+mod partitioner;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use common::TopicPartition;
+use tokio::sync::{Notify, OnceCell, Semaphore};
+use tokio::task::JoinHandle;
+
+use crate::cluster::Cluster;
+use crate::{ClientError, TopicInfo};
+
+pub use batch::{Delivery, RecordMetadata};
+pub use config::{Acks, ProducerConfig};
+pub use partitioner::murmur2;
+
+use batch::NewRecord;
+use partition::{PartitionQueue, ProducerIdentity};
+use partitioner::Partitioner;
+
+/// A record to produce.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProducerRecord {
+    /// The topic it is for.
+    pub topic: String,
+    /// The partition it is for; otherwise the key's hash decides, or the producer where there is no key.
+    pub partition: Option<i32>,
+    /// Milliseconds since 1970; otherwise now.
+    pub timestamp: Option<i64>,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its value; none is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Its headers, in order; keys may repeat.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl ProducerRecord {
+    /// A record with a value and nothing else.
+    pub fn new(topic: impl Into<String>, value: impl Into<Vec<u8>>) -> ProducerRecord {
+        ProducerRecord { topic: topic.into(), value: Some(value.into()), ..ProducerRecord::default() }
+    }
+
+    /// The record with this key.
+    pub fn with_key(mut self, key: impl Into<Vec<u8>>) -> ProducerRecord {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// The record for this partition.
+    pub fn with_partition(mut self, partition: i32) -> ProducerRecord {
+        self.partition = Some(partition);
+        self
+    }
+}
+
+/// A producer. Dropping it drops what was not flushed.
+pub struct Producer {
+    shared: Arc<Shared>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) cluster: Cluster,
+    pub(crate) config: ProducerConfig,
+    /// `buffer.memory`, in bytes.
+    memory: Arc<Semaphore>,
+    queues: Mutex<HashMap<TopicPartition, Arc<PartitionQueue>>>,
+    partitioner: Mutex<Partitioner>,
+    /// The id that all partitions begin with, where the producer is idempotent.
+    pub(crate) identity: OnceCell<ProducerIdentity>,
+    /// Told when a batch was answered: a flush looks whether that was the last one.
+    pub(crate) progress: Notify,
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
+impl Producer {
+    /// A producer for the cluster that `config` names. Nothing is sent before the first record.
+    pub fn new(config: ProducerConfig) -> Producer {
+        let memory = Arc::new(Semaphore::new(config.buffer_memory.min(Semaphore::MAX_PERMITS)));
+        Producer {
+            shared: Arc::new(Shared {
+                cluster: Cluster::new(config.client.clone()),
+                config,
+                memory,
+                queues: Mutex::default(),
+                partitioner: Mutex::default(),
+                identity: OnceCell::new(),
+                progress: Notify::new(),
+            }),
+            tasks: Mutex::default(),
+        }
+    }
+
+    /// Queues a record. Waits up to `max.block.ms` for the topic's metadata and for memory; the [`Delivery`] says what
+    /// became of it.
+    pub async fn send(&self, record: ProducerRecord) -> Result<Delivery, ClientError> {
+        let shared = &self.shared;
+        let config = &shared.config;
+        let topic = shared.cluster.topic(&record.topic, true, config.max_block).await?;
+        let size = NewRecord::size_estimate(&record);
+        if size > config.max_request_size {
+            return Err(ClientError::Record(format!(
+                "The message is {size} bytes when serialized which is larger than {}, which is the value of the \
+                 max.request.size configuration.",
+                config.max_request_size
+            )));
+        }
+        let partition = self.partition_for(&record, &topic, size)?;
+        let memory = Arc::clone(&shared.memory).acquire_many_owned(size as u32);
+        let memory = match tokio::time::timeout(config.max_block, memory).await {
+            Ok(permit) => permit.map_err(|_| ClientError::Closed)?,
+            Err(_) => {
+                return Err(ClientError::Record(format!(
+                    "Failed to allocate {size} bytes within the configured max blocking time {} ms. Total memory: {} bytes.",
+                    config.max_block.as_millis(),
+                    config.buffer_memory
+                )));
+            }
+        };
+        let queue = self.queue(TopicPartition::new(record.topic.as_str(), partition));
+        queue.append(NewRecord { record, size, memory }, config)
+    }
+
+    /// Waits until every record that was queued is delivered, or failed for good.
+    pub async fn flush(&self) {
+        let shared = &self.shared;
+        loop {
+            let progress = shared.progress.notified();
+            tokio::pin!(progress);
+            progress.as_mut().enable();
+            let queues: Vec<Arc<PartitionQueue>> = lock(&shared.queues).values().cloned().collect();
+            // Every queue is told to go on, not only those up to the first that is not empty.
+            let mut left = 0;
+            for queue in &queues {
+                left += usize::from(queue.flush());
+            }
+            if left == 0 {
+                return;
+            }
+            progress.await;
+        }
+    }
+
+    /// The partitions of a topic.
+    pub async fn partitions_for(&self, topic: &str) -> Result<Arc<TopicInfo>, ClientError> {
+        self.shared.cluster.topic(topic, true, self.shared.config.max_block).await
+    }
+
+    /// Flushes, and ends.
+    pub async fn close(self) {
+        self.flush().await;
+    }
+
+    fn partition_for(
+        &self,
+        record: &ProducerRecord,
+        topic: &TopicInfo,
+        size: usize,
+    ) -> Result<i32, ClientError> {
+        let count = topic.partitions.len() as i32;
+        match record.partition {
+            Some(partition) if !(0..count).contains(&partition) => Err(ClientError::Record(format!(
+                "Invalid partition given with record: {partition} is not in the range [0...{}]",
+                count - 1
+            ))),
+            Some(partition) => Ok(partition),
+            None => {
+                let mut partitioner = lock(&self.shared.partitioner);
+                Ok(partitioner.partition(
+                    &record.topic,
+                    record.key.as_deref(),
+                    topic,
+                    size,
+                    self.shared.config.batch_size,
+                ))
+            }
+        }
+    }
+
+    fn queue(&self, partition: TopicPartition) -> Arc<PartitionQueue> {
+        let mut queues = lock(&self.shared.queues);
+        if let Some(queue) = queues.get(&partition) {
+            return Arc::clone(queue);
+        }
+        let queue = Arc::new(PartitionQueue::new(partition.clone()));
+        queues.insert(partition, Arc::clone(&queue));
+        let task = tokio::spawn(partition::run(Arc::clone(&self.shared), Arc::clone(&queue)));
+        lock(&self.tasks).push(task);
+        queue
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        for task in lock(&self.tasks).drain(..) {
+            task.abort();
+        }
+    }
+}
