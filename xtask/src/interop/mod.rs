@@ -20,6 +20,7 @@ mod properties;
 mod report;
 mod swap;
 mod toolbox;
+mod twins;
 mod wire;
 
 use crate::project;
@@ -112,6 +113,11 @@ const CASES: &[Case] = &[
         run: properties::run,
     },
     Case { name: "hostile", what: "frames, requests and batches that lie, bombs, crowds", run: hostile::run },
+    Case {
+        name: "twins",
+        what: "Apache Kafka and milena give the same answers to the same clients",
+        run: twins::run,
+    },
 ];
 
 /// Runs the cases that are named, or all of them.
