@@ -1,1 +1,24 @@
-//! Wiring: handlers, publishers, broker lifecycle.
+//! A milena process: listeners, handlers, the controller's thread, and the life of the broker between them.
+//!
+//! Only wiring stands here. What a request does is in one file per API under `handlers`; what is decided is in the crates
+//! below.
+
+mod apis;
+mod broker;
+mod clock;
+mod connection;
+mod controller_thread;
+mod coordinator_log;
+mod error;
+mod fetch_session;
+mod handlers;
+mod housekeeping;
+mod lifecycle;
+mod producer_ids;
+mod publisher;
+mod request;
+mod settings;
+mod start;
+
+pub use error::ServerError;
+pub use start::{RunningServer, start};

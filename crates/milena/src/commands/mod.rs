@@ -1,0 +1,33 @@
+//! One file per command.
+
+mod install_tools;
+mod server_start;
+mod server_stop;
+mod storage;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+/// What the program can do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run a broker (kafka-server-start.sh)
+    ServerStart(server_start::Arguments),
+    /// Stop the brokers of this machine that were started with server-start (kafka-server-stop.sh)
+    ServerStop(server_stop::Arguments),
+    /// Format and inspect log directories (kafka-storage.sh)
+    Storage(storage::Arguments),
+    /// Link the tools' usual names, kafka-topics.sh and kafka-topics and so on, to this program
+    InstallTools(install_tools::Arguments),
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: Command) -> ExitCode {
+    match command {
+        Command::ServerStart(arguments) => server_start::run(arguments),
+        Command::ServerStop(arguments) => server_stop::run(arguments),
+        Command::Storage(arguments) => storage::run(arguments),
+        Command::InstallTools(arguments) => install_tools::run(arguments),
+    }
+}

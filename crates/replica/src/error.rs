@@ -1,0 +1,50 @@
+//! What a partition refuses, and why.
+
+use common::ErrorCode;
+use storage::{AppendError, LogError, ReadError};
+
+/// Why a partition did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum PartitionError {
+    /// This broker is not the leader.
+    #[error("this server is not the leader for that topic-partition")]
+    NotLeader,
+    /// The client knows of a newer leader epoch than this broker.
+    #[error("the leader epoch in the request is newer than the epoch on the broker")]
+    UnknownLeaderEpoch,
+    /// The client's leader epoch is over.
+    #[error("the leader epoch in the request is older than the epoch on the broker")]
+    FencedLeaderEpoch,
+    /// `acks=all` with fewer replicas in sync than `min.insync.replicas` asks for.
+    #[error("{in_sync} replicas are in sync where min.insync.replicas asks for {required}")]
+    NotEnoughReplicas {
+        /// The replicas in sync.
+        in_sync: usize,
+        /// `min.insync.replicas`.
+        required: usize,
+    },
+    /// The log refused an append.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The log refused a read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The log failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+impl PartitionError {
+    /// Kafka's code for it.
+    pub fn error_code(&self) -> ErrorCode {
+        match self {
+            PartitionError::NotLeader => ErrorCode::NotLeaderOrFollower,
+            PartitionError::UnknownLeaderEpoch => ErrorCode::UnknownLeaderEpoch,
+            PartitionError::FencedLeaderEpoch => ErrorCode::FencedLeaderEpoch,
+            PartitionError::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
+            PartitionError::Append(error) => error.error_code(),
+            PartitionError::Read(error) => error.error_code(),
+            PartitionError::Log(error) => error.error_code(),
+        }
+    }
+}

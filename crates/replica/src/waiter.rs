@@ -1,0 +1,183 @@
+//! Fetches that wait for records (Kafka's `DelayedFetch` and its purgatory).
+//!
+//! A fetch that finds too little watches its partitions. An append takes its size off what each watcher still misses,
+//! and wakes those that miss nothing any more: at most once each, and on the thread that appended.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::Mutex;
+
+/// One waiting fetch.
+pub struct FetchWaiter {
+    /// How many bytes it still waits for.
+    missing: AtomicI64,
+    woken: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl FetchWaiter {
+    /// Waits for `missing_bytes` more; of nothing at all for one.
+    pub fn new(missing_bytes: i64) -> Arc<FetchWaiter> {
+        Arc::new(FetchWaiter {
+            missing: AtomicI64::new(missing_bytes.max(1)),
+            woken: AtomicBool::new(false),
+            waker: Mutex::new(None),
+        })
+    }
+
+    /// So many more bytes can be fetched. True where nothing is missing any more.
+    fn add(&self, bytes: i64) -> bool {
+        if self.missing.fetch_sub(bytes, Ordering::AcqRel) > bytes {
+            return false;
+        }
+        self.wake();
+        true
+    }
+
+    /// Ends the wait whatever is missing: something else about the partition has changed.
+    pub fn wake(&self) {
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            if let Some(waker) = self.waker.lock().take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Ready once the wait is over; otherwise the task is woken when it is.
+    pub fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
+        if self.woken.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        *self.waker.lock() = Some(context.waker().clone());
+        // Between the look above and the waker being in its place, the waking may have passed by.
+        if self.woken.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// The fetches that wait for one partition.
+#[derive(Default)]
+pub(crate) struct Watchers {
+    /// Appends look here first, and most find zero.
+    count: AtomicUsize,
+    waiters: Mutex<Vec<Arc<FetchWaiter>>>,
+}
+
+impl Watchers {
+    pub(crate) fn add(&self, waiter: &Arc<FetchWaiter>) {
+        let mut waiters = self.waiters.lock();
+        waiters.push(Arc::clone(waiter));
+        self.count.store(waiters.len(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn remove(&self, waiter: &Arc<FetchWaiter>) {
+        let mut waiters = self.waiters.lock();
+        waiters.retain(|other| !Arc::ptr_eq(other, waiter));
+        self.count.store(waiters.len(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn bytes_added(&self, bytes: usize) {
+        if self.count.load(Ordering::SeqCst) > 0 {
+            let mut waiters = self.waiters.lock();
+            waiters.retain(|waiter| !waiter.add(bytes as i64));
+            self.count.store(waiters.len(), Ordering::SeqCst);
+        }
+    }
+
+    pub(crate) fn wake_all(&self) {
+        let mut waiters = self.waiters.lock();
+        waiters.drain(..).for_each(|waiter| waiter.wake());
+        self.count.store(0, Ordering::SeqCst);
+    }
+}
+
+/// A waiter at the partitions that it watches; dropping this ends the watch.
+pub struct Watch {
+    waiter: Arc<FetchWaiter>,
+    partitions: Vec<Arc<crate::Partition>>,
+}
+
+impl Watch {
+    /// Watches `partitions`. The caller looks once more for records after this: what was appended between its last look
+    /// and now woke nobody.
+    pub fn new(waiter: Arc<FetchWaiter>, partitions: Vec<Arc<crate::Partition>>) -> Watch {
+        for partition in &partitions {
+            partition.watchers().add(&waiter);
+        }
+        Watch { waiter, partitions }
+    }
+
+    /// The waiter.
+    pub fn waiter(&self) -> &Arc<FetchWaiter> {
+        &self.waiter
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        for partition in &self.partitions {
+            partition.watchers().remove(&self.waiter);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_waiter_is_woken_once_when_enough_is_there() {
+        let woken = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut context = Context::from_waker(&waker);
+        let watchers = Watchers::default();
+        let waiter = FetchWaiter::new(100);
+        watchers.add(&waiter);
+        assert!(waiter.poll(&mut context).is_pending());
+        watchers.bytes_added(60);
+        assert!(waiter.poll(&mut context).is_pending());
+        assert_eq!(woken.0.load(Ordering::SeqCst), 0);
+        watchers.bytes_added(60);
+        watchers.bytes_added(60);
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+        assert!(waiter.poll(&mut context).is_ready());
+    }
+
+    #[test]
+    fn waiting_for_nothing_takes_one_byte_and_wake_all_takes_none() {
+        let mut context = Context::from_waker(Waker::noop());
+        let watchers = Watchers::default();
+        let (first, second) = (FetchWaiter::new(0), FetchWaiter::new(1000));
+        watchers.add(&first);
+        watchers.add(&second);
+        assert!(first.poll(&mut context).is_pending());
+        watchers.bytes_added(1);
+        assert!(first.poll(&mut context).is_ready());
+        assert!(second.poll(&mut context).is_pending());
+        watchers.wake_all();
+        assert!(second.poll(&mut context).is_ready());
+    }
+
+    #[test]
+    fn a_waiter_that_left_is_not_woken() {
+        let mut context = Context::from_waker(Waker::noop());
+        let watchers = Watchers::default();
+        let waiter = FetchWaiter::new(1);
+        watchers.add(&waiter);
+        watchers.remove(&waiter);
+        watchers.bytes_added(10);
+        assert!(waiter.poll(&mut context).is_pending());
+    }
+}

@@ -1,0 +1,63 @@
+//! What all connections of a broker share.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI16, AtomicI64};
+
+use arc_swap::ArcSwap;
+use common::Uuid;
+use group::GroupCoordinator;
+use metadata::{BrokerRegistration, MetadataImage, TopicImage};
+use replica::ReplicaManager;
+
+use crate::controller_thread::ControllerHandle;
+use crate::fetch_session::FetchSessions;
+use crate::producer_ids::ProducerIds;
+use crate::settings::Settings;
+
+/// A broker, and the controller beside it.
+pub(crate) struct Broker {
+    pub(crate) node_id: i32,
+    pub(crate) cluster_id: String,
+    pub(crate) settings: Settings,
+    pub(crate) image: ArcSwap<MetadataImage>,
+    pub(crate) replicas: ReplicaManager,
+    pub(crate) groups: GroupCoordinator,
+    pub(crate) sessions: FetchSessions,
+    pub(crate) producer_ids: ProducerIds,
+    pub(crate) controller: ControllerHandle,
+    /// The level of `kraft.version`, which the image does not carry.
+    pub(crate) kraft_version: AtomicI16,
+    /// This broker's epoch, -1 before it is registered.
+    pub(crate) epoch: AtomicI64,
+}
+
+impl Broker {
+    /// The newest metadata.
+    pub(crate) fn image(&self) -> Arc<MetadataImage> {
+        self.image.load_full()
+    }
+
+    /// The brokers that take requests.
+    pub(crate) fn alive_brokers(image: &MetadataImage) -> impl Iterator<Item = &Arc<BrokerRegistration>> {
+        image.cluster.brokers.values().filter(|broker| !broker.fenced)
+    }
+
+    /// The finalised features as `ApiVersions` tells them.
+    pub(crate) fn finalized_features(&self, image: &MetadataImage) -> BTreeMap<String, i16> {
+        let mut features = image.features.finalized_versions.clone();
+        if let Some(version) = image.features.metadata_version() {
+            features.insert(metadata::METADATA_VERSION_FEATURE.to_owned(), version.feature_level());
+        }
+        let kraft_version = self.kraft_version.load(std::sync::atomic::Ordering::Relaxed);
+        if kraft_version > 0 {
+            features.insert("kraft.version".to_owned(), kraft_version);
+        }
+        features
+    }
+}
+
+/// A topic that a request names, by name or by id.
+pub(crate) fn topic_of<'i>(image: &'i MetadataImage, name: &str, id: Uuid) -> Option<&'i Arc<TopicImage>> {
+    if id.is_zero() { image.topics.topic(name) } else { image.topics.topic_by_id(&id) }
+}

@@ -1,0 +1,73 @@
+//! Why a broker does not start, or stops.
+
+use config::ConfigError;
+use protocol::{DecodeError, EncodeError};
+use raft::RaftError;
+use storage::{LogDirError, LogError};
+
+/// Why a broker does not start, or stops. The text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The configuration is not usable.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A setting asks for what this version does not have.
+    #[error("{0}")]
+    Unsupported(String),
+    /// A log directory cannot be used.
+    #[error(transparent)]
+    LogDir(#[from] LogDirError),
+    /// A log failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The metadata log or the quorum failed.
+    #[error(transparent)]
+    Raft(#[from] RaftError),
+    /// The directories cannot be formatted.
+    #[error("the log directories cannot be formatted: {0}")]
+    Format(String),
+    /// The directories were not formatted.
+    #[error(
+        "{0} is not formatted: run 'milena storage format --standalone -t $(milena storage random-uuid) -c FILE' \
+         with this configuration once, then start again"
+    )]
+    NotFormatted(String),
+    /// A listener's address cannot be used.
+    #[error("cannot listen on {address} for listener {listener}: {error}{hint}")]
+    Bind {
+        /// The listener's name.
+        listener: String,
+        /// Its address.
+        address: String,
+        /// What the system says.
+        error: std::io::Error,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// This node does not lead its quorum.
+    #[error(
+        "this node is not the leader of its quorum; quorums of several controllers are not supported by this version"
+    )]
+    NoQuorum,
+    /// The controller refused this broker.
+    #[error("the controller refused to register this broker: {0}")]
+    Registration(String),
+    /// A record of the metadata log is not known.
+    #[error("a record of the metadata log cannot be read: {0}; it may be from a newer version")]
+    MetadataRecord(DecodeError),
+    /// A metadata record cannot be written.
+    #[error("a metadata record cannot be written: {0}")]
+    WriteRecord(EncodeError),
+    /// Records do not fit the state before them.
+    #[error("the metadata log contradicts itself: {0}")]
+    Replay(String),
+    /// A snapshot cannot be made.
+    #[error("a metadata snapshot cannot be written: {0}")]
+    Snapshot(String),
+    /// The system refused something.
+    #[error("{0}: {1}")]
+    Io(&'static str, std::io::Error),
+    /// The controller has stopped.
+    #[error("the controller has stopped")]
+    ControllerStopped,
+}

@@ -1,0 +1,58 @@
+//! `DescribeProducers` (KIP-664): who writes to a partition.
+
+use std::sync::Arc;
+
+use common::ErrorCode;
+use network::{Handled, Outbox};
+use protocol::messages::describe_producers_response::{PartitionResponse, ProducerState, TopicResponse};
+use protocol::messages::{DescribeProducersRequest, DescribeProducersResponse};
+
+use crate::broker::Broker;
+use crate::request::{BadRequest, Request};
+
+pub(crate) fn handle(
+    broker: &Arc<Broker>,
+    mut request: Request<'_>,
+    out: &mut Outbox,
+) -> Result<Handled, BadRequest> {
+    let body: DescribeProducersRequest = request.read()?;
+    let topics = body
+        .topics
+        .iter()
+        .map(|topic| TopicResponse {
+            name: topic.name.clone(),
+            partitions: topic
+                .partition_indexes
+                .iter()
+                .map(|index| describe(broker, &topic.name, *index))
+                .collect(),
+        })
+        .collect();
+    request.head.answer(&DescribeProducersResponse { topics, ..Default::default() }, out)
+}
+
+fn describe(broker: &Broker, topic: &str, index: i32) -> PartitionResponse {
+    let mut response = PartitionResponse { partition_index: index, ..PartitionResponse::default() };
+    let Some(partition) = broker.replicas.partition(topic, index) else {
+        response.error_code = ErrorCode::UnknownTopicOrPartition.code();
+        return response;
+    };
+    if !partition.is_leader() {
+        response.error_code = ErrorCode::NotLeaderOrFollower.code();
+        return response;
+    }
+    response.active_producers = partition
+        .log()
+        .active_producers()
+        .into_iter()
+        .map(|producer| ProducerState {
+            producer_id: producer.producer_id,
+            producer_epoch: i32::from(producer.producer_epoch),
+            last_sequence: producer.last_sequence(),
+            last_timestamp: producer.last_timestamp,
+            coordinator_epoch: producer.coordinator_epoch,
+            current_txn_start_offset: producer.current_txn_first_offset.unwrap_or(-1),
+        })
+        .collect();
+    response
+}

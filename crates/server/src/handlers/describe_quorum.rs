@@ -1,0 +1,84 @@
+//! `DescribeQuorum` (KIP-836): leader, voters and observers of the metadata log.
+
+use std::sync::Arc;
+
+use common::ErrorCode;
+use common::topic::CLUSTER_METADATA_TOPIC;
+use network::Handled;
+use protocol::messages::describe_quorum_response::{Listener, Node, PartitionData, ReplicaState, TopicData};
+use protocol::messages::{DescribeQuorumRequest, DescribeQuorumResponse};
+
+use crate::broker::Broker;
+use crate::clock::now_ms;
+use crate::request::{BadRequest, Request};
+
+pub(crate) fn handle(broker: &Arc<Broker>, mut request: Request<'_>) -> Result<Handled, BadRequest> {
+    let body: DescribeQuorumRequest = request.read()?;
+    let version = request.head.version;
+    let broker = Arc::clone(broker);
+    request.head.later(async move {
+        let asks_for_the_log = body.topics.iter().any(|topic| {
+            topic.topic_name == CLUSTER_METADATA_TOPIC
+                && topic.partitions.iter().any(|partition| partition.partition_index == 0)
+        });
+        if !asks_for_the_log {
+            return DescribeQuorumResponse {
+                error_code: ErrorCode::UnknownTopicOrPartition.code(),
+                ..DescribeQuorumResponse::default()
+            };
+        }
+        match broker.controller.inspect(|raft, _| raft.describe_quorum(now_ms())).await {
+            Ok(Some(quorum)) => describe(quorum, version),
+            Ok(None) | Err(_) => DescribeQuorumResponse {
+                error_code: ErrorCode::NotController.code(),
+                ..DescribeQuorumResponse::default()
+            },
+        }
+    })
+}
+
+fn describe(quorum: raft::QuorumDescription, version: i16) -> DescribeQuorumResponse {
+    let state = |replica: &raft::ReplicaState| ReplicaState {
+        replica_id: replica.key.id,
+        replica_directory_id: match version {
+            2.. => replica.key.directory_id.unwrap_or(common::Uuid::ZERO),
+            _ => common::Uuid::ZERO,
+        },
+        log_end_offset: replica.end_offset.unwrap_or(-1),
+        last_fetch_timestamp: replica.last_fetch_timestamp_ms,
+        last_caught_up_timestamp: replica.last_caught_up_timestamp_ms,
+    };
+    let nodes = quorum
+        .voters
+        .iter()
+        .map(|voter| Node {
+            node_id: voter.key.id,
+            listeners: voter
+                .endpoints
+                .iter()
+                .map(|endpoint| Listener {
+                    name: endpoint.name.clone(),
+                    host: endpoint.host.clone(),
+                    port: endpoint.port,
+                })
+                .collect(),
+        })
+        .collect();
+    let partition = PartitionData {
+        partition_index: 0,
+        leader_id: quorum.leader_id,
+        leader_epoch: quorum.leader_epoch,
+        high_watermark: quorum.high_watermark,
+        current_voters: quorum.voters.iter().map(state).collect(),
+        observers: quorum.observers.iter().map(state).collect(),
+        ..PartitionData::default()
+    };
+    DescribeQuorumResponse {
+        topics: vec![TopicData {
+            topic_name: CLUSTER_METADATA_TOPIC.to_owned(),
+            partitions: vec![partition],
+        }],
+        nodes: if version >= 2 { nodes } else { Vec::new() },
+        ..DescribeQuorumResponse::default()
+    }
+}

@@ -1,0 +1,294 @@
+//! `Fetch`: records out of the logs, with sessions (KIP-227) and a wait for more.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::ErrorCode;
+use network::{Handled, Later, Outbox};
+use protocol::Records;
+use protocol::messages::fetch_response::{
+    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+};
+use protocol::messages::{FetchRequest, FetchResponse};
+use replica::{FetchWaiter, FetchedPartition, Isolation, Partition, PartitionError, Watch};
+use storage::LogSlice;
+
+use crate::broker::Broker;
+use crate::clock::now_ms;
+use crate::fetch_session::{FetchContext, FetchPartition, PartitionFacts, TopicKey};
+use crate::request::{BadRequest, Head, Request};
+
+pub(crate) fn handle(
+    broker: &Arc<Broker>,
+    mut request: Request<'_>,
+    out: &mut Outbox,
+) -> Result<Handled, BadRequest> {
+    let body: FetchRequest = request.read()?;
+    let head = request.head;
+    let context = match broker.sessions.begin(&body, head.version, now_ms()) {
+        Ok(context) => context,
+        Err(error) => {
+            let refusal = FetchResponse { error_code: error.code(), ..FetchResponse::default() };
+            return head.answer(&refusal, out);
+        }
+    };
+    let fetch = Fetch {
+        broker: Arc::clone(broker),
+        head,
+        listener: Arc::clone(&request.client.connection.listener),
+        max_bytes: body.max_bytes.min(broker.settings.broker().replication.fetch_max_bytes).max(0) as usize,
+        min_bytes: body.min_bytes.max(0) as usize,
+        isolation: match body.isolation_level {
+            0 => Isolation::ReadUncommitted,
+            _ => Isolation::ReadCommitted,
+        },
+        context,
+    };
+    let found = fetch.read();
+    if body.max_wait_ms <= 0 || fetch.is_satisfied(&found) {
+        return fetch.answer(found, out);
+    }
+    let max_wait = Duration::from_millis(body.max_wait_ms as u64);
+    let later: Later = Box::pin(async move {
+        let found = fetch.wait(max_wait, found.bytes).await;
+        let mut out = Outbox::new();
+        if let Err(error) = fetch.answer(found, &mut out) {
+            tracing::error!("{error}");
+        }
+        out
+    });
+    Ok(Handled::Later(later))
+}
+
+struct Fetch {
+    broker: Arc<Broker>,
+    head: Head,
+    listener: Arc<str>,
+    max_bytes: usize,
+    min_bytes: usize,
+    isolation: Isolation,
+    context: FetchContext,
+}
+
+/// What a look at all partitions found.
+struct Found {
+    partitions: Vec<Result<FetchedPartition, ErrorCode>>,
+    bytes: usize,
+    /// Something that the client must know at once: an error, or a log that parts from its own.
+    urgent: bool,
+}
+
+impl Fetch {
+    fn read(&self) -> Found {
+        let mut found =
+            Found { partitions: Vec::with_capacity(self.context.partitions.len()), bytes: 0, urgent: false };
+        for wanted in &self.context.partitions {
+            let result = self.read_partition(wanted, found.bytes);
+            match &result {
+                Ok(fetched) => {
+                    found.bytes += fetched.records.len();
+                    found.urgent |= fetched.diverging.is_some();
+                }
+                Err(_) => found.urgent = true,
+            }
+            found.partitions.push(result);
+        }
+        found
+    }
+
+    fn read_partition(
+        &self,
+        wanted: &FetchPartition,
+        bytes_before: usize,
+    ) -> Result<FetchedPartition, ErrorCode> {
+        let partition = self.partition(wanted)?;
+        let request = replica::FetchRequest {
+            offset: wanted.offset,
+            max_bytes: (wanted.max_bytes.max(0) as usize).min(self.max_bytes.saturating_sub(bytes_before)),
+            isolation: self.isolation,
+            current_leader_epoch: wanted.current_leader_epoch,
+            last_fetched_epoch: wanted.last_fetched_epoch,
+            // The first records of an answer come whole, so that a large batch cannot stop a consumer (KIP-74).
+            min_one_message: bytes_before == 0,
+        };
+        partition.fetch(&request).map_err(|error| {
+            if matches!(error, PartitionError::Log(_)) {
+                tracing::error!(partition = %partition.topic_partition(), %error, "a fetch failed");
+            }
+            error.error_code()
+        })
+    }
+
+    fn partition(&self, wanted: &FetchPartition) -> Result<Arc<Partition>, ErrorCode> {
+        let replicas = &self.broker.replicas;
+        let partition = match &wanted.topic {
+            TopicKey::Name(name) => replicas.partition(name, wanted.partition),
+            TopicKey::Id(id) => replicas.partition_by_id(*id, wanted.partition),
+        };
+        if let Some(partition) = partition {
+            return Ok(partition);
+        }
+        let image = self.broker.image();
+        let topic = match &wanted.topic {
+            TopicKey::Name(name) => image.topics.topic(name),
+            TopicKey::Id(id) => image.topics.topic_by_id(id),
+        };
+        Err(match (topic, &wanted.topic) {
+            (Some(topic), _) if topic.partitions.contains_key(&wanted.partition) => {
+                ErrorCode::NotLeaderOrFollower
+            }
+            (None, TopicKey::Id(_)) => ErrorCode::UnknownTopicId,
+            _ => ErrorCode::UnknownTopicOrPartition,
+        })
+    }
+
+    fn is_satisfied(&self, found: &Found) -> bool {
+        found.urgent || found.bytes >= self.min_bytes || found.partitions.is_empty()
+    }
+
+    /// Waits until enough is there or the time is over, and looks again.
+    async fn wait(&self, max_wait: Duration, bytes_now: usize) -> Found {
+        let missing = self.min_bytes.saturating_sub(bytes_now);
+        let partitions: Vec<Arc<Partition>> =
+            self.context.partitions.iter().filter_map(|wanted| self.partition(wanted).ok()).collect();
+        let watch = Watch::new(FetchWaiter::new(missing as i64), partitions);
+        // What came between the first look and the watch woke nobody.
+        let found = self.read();
+        if self.is_satisfied(&found) {
+            return found;
+        }
+        // Woken or not, the answer is what is there now: a wait that ends in time may have met a few bytes too few.
+        let _ = tokio::time::timeout(max_wait, poll_fn(|context| watch.waiter().poll(context))).await;
+        drop(watch);
+        self.read()
+    }
+
+    fn answer(&self, found: Found, out: &mut Outbox) -> Result<Handled, BadRequest> {
+        let facts: Vec<PartitionFacts> = found.partitions.iter().map(facts).collect();
+        let (session_id, named) = self.broker.sessions.finish(&self.context, &facts, now_ms());
+        let mut response = FetchResponse { session_id, ..FetchResponse::default() };
+        let mut slices: Vec<LogSlice> = Vec::new();
+        let entries = self.context.partitions.iter().zip(&found.partitions).zip(named);
+        let mut last_topic: Option<&TopicKey> = None;
+        for ((wanted, result), named) in entries {
+            if !named {
+                continue;
+            }
+            if last_topic != Some(&wanted.topic) {
+                last_topic = Some(&wanted.topic);
+                response.responses.push(match &wanted.topic {
+                    TopicKey::Name(name) => FetchableTopicResponse { topic: name, ..Default::default() },
+                    TopicKey::Id(id) => FetchableTopicResponse { topic_id: *id, ..Default::default() },
+                });
+            }
+            if let Some(topic) = response.responses.last_mut() {
+                topic.partitions.push(partition_data(wanted.partition, result, &mut slices));
+            }
+        }
+        let image = self.broker.image();
+        if self.head.version >= 16 {
+            self.name_leaders(&image, &mut response);
+        }
+        self.head.answer_with_records(&response, &slices, out)
+    }
+
+    /// Tells where the leaders are (KIP-951).
+    fn name_leaders<'a>(&self, image: &'a metadata::MetadataImage, response: &mut FetchResponse<'a>) {
+        for topic in &mut response.responses {
+            for partition in &mut topic.partitions {
+                let error = ErrorCode::from_code(partition.error_code);
+                if !matches!(error, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch) {
+                    continue;
+                }
+                let known = crate::broker::topic_of(image, topic.topic, topic.topic_id);
+                let registration = known.and_then(|known| known.partitions.get(&partition.partition_index));
+                let Some(registration) = registration else { continue };
+                partition.current_leader = LeaderIdAndEpoch {
+                    leader_id: registration.leader,
+                    leader_epoch: registration.leader_epoch,
+                };
+                let leader = image.cluster.brokers.get(&registration.leader);
+                let Some((leader, endpoint)) =
+                    leader.and_then(|leader| Some((leader, leader.listener(&self.listener)?)))
+                else {
+                    continue;
+                };
+                let node = NodeEndpoint {
+                    node_id: leader.id,
+                    host: &endpoint.host,
+                    port: i32::from(endpoint.port),
+                    rack: leader.rack.as_deref(),
+                };
+                if !response.node_endpoints.contains(&node) {
+                    response.node_endpoints.push(node);
+                }
+            }
+        }
+    }
+}
+
+fn facts(result: &Result<FetchedPartition, ErrorCode>) -> PartitionFacts {
+    match result {
+        Ok(fetched) => PartitionFacts {
+            has_records: !fetched.records.is_empty(),
+            error: ErrorCode::None,
+            diverging: fetched.diverging.is_some(),
+            high_watermark: fetched.high_watermark,
+            log_start_offset: fetched.log_start_offset,
+        },
+        Err(error) => PartitionFacts {
+            has_records: false,
+            error: *error,
+            diverging: false,
+            high_watermark: -1,
+            log_start_offset: -1,
+        },
+    }
+}
+
+fn partition_data<'a>(
+    index: i32,
+    result: &Result<FetchedPartition, ErrorCode>,
+    slices: &mut Vec<LogSlice>,
+) -> PartitionData<'a> {
+    let fetched = match result {
+        Ok(fetched) => fetched,
+        Err(error) => {
+            return PartitionData {
+                partition_index: index,
+                error_code: error.code(),
+                high_watermark: -1,
+                records: Some(Records::Inline(&[])),
+                ..PartitionData::default()
+            };
+        }
+    };
+    let records = match fetched.records.len() {
+        0 => Records::Inline(&[]),
+        length => {
+            slices.push(fetched.records.clone());
+            Records::Elsewhere(length)
+        }
+    };
+    PartitionData {
+        partition_index: index,
+        high_watermark: fetched.high_watermark,
+        last_stable_offset: fetched.last_stable_offset,
+        log_start_offset: fetched.log_start_offset,
+        diverging_epoch: fetched.diverging.as_ref().map_or_else(EpochEndOffset::default, |end| {
+            EpochEndOffset { epoch: end.epoch, end_offset: end.offset }
+        }),
+        aborted_transactions: fetched.aborted.as_ref().map(|aborted| {
+            aborted
+                .iter()
+                .map(|txn| AbortedTransaction {
+                    producer_id: txn.producer_id,
+                    first_offset: txn.first_offset,
+                })
+                .collect()
+        }),
+        records: Some(records),
+        ..PartitionData::default()
+    }
+}

@@ -1,0 +1,75 @@
+//! One file per API (`KafkaApis`, `ControllerApis`).
+
+pub(crate) mod admin;
+pub(crate) mod api_versions;
+pub(crate) mod authorized_operations;
+pub(crate) mod configs;
+pub(crate) mod delete_records;
+pub(crate) mod describe_cluster;
+pub(crate) mod describe_log_dirs;
+pub(crate) mod describe_producers;
+pub(crate) mod describe_quorum;
+pub(crate) mod describe_topic_partitions;
+pub(crate) mod fetch;
+pub(crate) mod find_coordinator;
+pub(crate) mod groups;
+pub(crate) mod init_producer_id;
+pub(crate) mod internal_topics;
+pub(crate) mod list_offsets;
+pub(crate) mod metadata;
+pub(crate) mod offset_for_leader_epoch;
+pub(crate) mod produce;
+
+use std::sync::Arc;
+
+use network::{Handled, Outbox};
+use protocol::ApiKey;
+
+use crate::apis::ListenerKind;
+use crate::broker::Broker;
+use crate::request::{BadRequest, Request};
+
+/// Serves a request whose version was checked.
+pub(crate) fn dispatch(
+    broker: &Arc<Broker>,
+    kind: ListenerKind,
+    request: Request<'_>,
+    out: &mut Outbox,
+) -> Result<Handled, BadRequest> {
+    match request.head.api {
+        ApiKey::Produce => produce::handle(broker, request, out),
+        ApiKey::Fetch => fetch::handle(broker, request, out),
+        ApiKey::ListOffsets => list_offsets::handle(broker, request, out),
+        ApiKey::Metadata => metadata::handle(broker, request, out),
+        ApiKey::ApiVersions => api_versions::handle(broker, kind, request, out),
+        ApiKey::FindCoordinator => find_coordinator::handle(broker, request),
+        ApiKey::OffsetCommit
+        | ApiKey::OffsetFetch
+        | ApiKey::JoinGroup
+        | ApiKey::Heartbeat
+        | ApiKey::LeaveGroup
+        | ApiKey::SyncGroup
+        | ApiKey::DescribeGroups
+        | ApiKey::ListGroups
+        | ApiKey::DeleteGroups
+        | ApiKey::OffsetDelete => groups::handle(broker, request),
+        ApiKey::DeleteRecords => delete_records::handle(broker, request, out),
+        ApiKey::InitProducerId => init_producer_id::handle(broker, request),
+        ApiKey::OffsetForLeaderEpoch => offset_for_leader_epoch::handle(broker, request, out),
+        ApiKey::DescribeConfigs => configs::describe(broker, request, out),
+        ApiKey::DescribeLogDirs => describe_log_dirs::handle(broker, request, out),
+        ApiKey::DescribeProducers => describe_producers::handle(broker, request, out),
+        ApiKey::DescribeQuorum => describe_quorum::handle(broker, request),
+        ApiKey::DescribeCluster => describe_cluster::handle(broker, kind, request, out),
+        ApiKey::DescribeTopicPartitions => describe_topic_partitions::handle(broker, request, out),
+        ApiKey::CreateTopics
+        | ApiKey::DeleteTopics
+        | ApiKey::CreatePartitions
+        | ApiKey::AlterConfigs
+        | ApiKey::IncrementalAlterConfigs
+        | ApiKey::AllocateProducerIds
+        | ApiKey::BrokerRegistration
+        | ApiKey::BrokerHeartbeat => admin::handle(broker, request),
+        other => Err(BadRequest::NotServed(other)),
+    }
+}
