@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use common::ErrorCode;
+use config::alter::{Op, Operation};
 use metadata::{ConfigResource, ConfigResourceType, VersionedRecord};
 use protocol::messages::{
     AlterConfigsRequest, AlterConfigsResponse, IncrementalAlterConfigsRequest,
@@ -11,7 +12,7 @@ use protocol::messages::{
 };
 
 use crate::api_error::{ApiError, code_and_message};
-use crate::configuration_control::{OpType, clear_elr_records};
+use crate::configuration_control::clear_elr_records;
 use crate::quorum_controller::QuorumController;
 use crate::result::{ControllerRequestContext, ControllerResult};
 
@@ -29,16 +30,14 @@ impl QuorumController {
         let resources = request.resources.iter().map(|resource| {
             let id = resource_of(resource.resource_type, &resource.resource_name);
             let ops = resource.configs.iter().map(|config| {
-                let op = OpType::from_id(config.config_operation)?;
-                Some((config.name.clone(), (op, config.value.clone())))
+                let operation = Operation::from_code(config.config_operation)?;
+                Ok(Op { name: config.name.clone(), operation, value: config.value.clone() })
             });
-            // What is repeated within a resource counts as it comes last.
-            (id, ops.collect::<Option<BTreeMap<_, _>>>())
+            (id, ops.collect::<Result<Vec<Op>, (ErrorCode, String)>>())
         });
         let environment = self.config_environment(context);
         let (outcomes, records) = self.alter_each(resources, |resource, ops| {
-            let unknown = || ApiError::new(ErrorCode::InvalidRequest, "Unknown config operation.");
-            let ops = ops.as_ref().ok_or_else(unknown)?;
+            let ops = ops.as_ref().map_err(|(error, message)| ApiError::new(*error, message))?;
             let made = self.state.configs.incremental_alter(resource, ops, environment)?;
             self.check_exists(resource).map(|()| made)
         });

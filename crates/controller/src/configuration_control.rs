@@ -1,50 +1,19 @@
 //! The dynamic configs of topics, brokers, groups and client metrics (`org.apache.kafka.controller.ConfigurationControlManager`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use common::{ErrorCode, topic};
-use config::{BrokerConfig, ConfigType};
+use common::ErrorCode;
+use config::BrokerConfig;
+use config::alter::{Op, ResourceType, apply_ops, validate};
 use metadata::{ConfigResource, ConfigResourceType, MetadataRecord, MetadataVersion, VersionedRecord};
 use protocol::messages::{ClearElrRecord, ConfigRecord};
 
 use crate::api_error::ApiError;
-use crate::config_rules;
 
 /// The key of the smallest ISR that takes writes.
 pub const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
 const UNCLEAN_LEADER_ELECTION: &str = "unclean.leader.election.enable";
 const CORDONED_LOG_DIRS: &str = "cordoned.log.dirs";
-
-/// What to do with one config (`AlterConfigOp.OpType`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpType {
-    /// Give it this value.
-    Set,
-    /// Take it away.
-    Delete,
-    /// Add to a list.
-    Append,
-    /// Take from a list.
-    Subtract,
-}
-
-impl OpType {
-    /// The operation with this number on the wire.
-    pub fn from_id(id: i8) -> Option<OpType> {
-        [OpType::Set, OpType::Delete, OpType::Append, OpType::Subtract]
-            .get(usize::try_from(id).ok()?)
-            .copied()
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            OpType::Set => "SET",
-            OpType::Delete => "DELETE",
-            OpType::Append => "APPEND",
-            OpType::Subtract => "SUBTRACT",
-        }
-    }
-}
 
 /// What a check of new configs depends on beside the configs.
 #[derive(Clone, Copy)]
@@ -150,59 +119,25 @@ impl ConfigurationControlManager {
     }
 
     /// Checks operations on a resource's configs and makes their records.
-    /// `is_new` says that the resource is being made by the same request.
     pub fn incremental_alter(
         &self,
         resource: &ConfigResource,
-        ops: &BTreeMap<String, (OpType, Option<String>)>,
+        ops: &[Op],
         environment: ConfigEnvironment,
     ) -> Result<Vec<VersionedRecord>, ApiError> {
-        let current = self.data.get(resource);
-        let mut changes = Vec::new();
-        for (key, (op, value)) in ops {
-            let before = current.and_then(|configs| configs.get(key));
-            let after = match op {
-                OpType::Set => value.clone(),
-                OpType::Delete => None,
-                OpType::Append | OpType::Subtract => {
-                    Some(self.changed_list(resource, key, *op, before, value)?)
-                }
-            };
-            // A broker acts on its own configs even where nothing changes: it reads key stores again, for example.
-            if before != after.as_ref() || resource.resource_type == ConfigResourceType::BROKER {
-                changes.push((key.clone(), after));
-            }
-        }
-        self.validate(resource, &changes, &[], environment)?;
+        let empty = BTreeMap::new();
+        let current = self.data.get(resource).unwrap_or(&empty);
+        let after = apply_ops(resource_type(resource)?, current, ops).map_err(refused)?;
+        let keys: BTreeSet<&String> = ops.iter().map(|op| &op.name).collect();
+        // A broker acts on its own configs even where nothing changes: it reads key stores again, for example.
+        let is_broker = resource.resource_type == ConfigResourceType::BROKER;
+        let changes: Vec<_> = keys
+            .into_iter()
+            .filter(|key| is_broker || current.get(*key) != after.get(*key))
+            .map(|key| (key.clone(), after.get(key).cloned()))
+            .collect();
+        self.validate(resource, &changes, environment)?;
         Ok(records(resource, changes))
-    }
-
-    fn changed_list(
-        &self,
-        resource: &ConfigResource,
-        key: &str,
-        op: OpType,
-        before: Option<&String>,
-        operand: &Option<String>,
-    ) -> Result<String, ApiError> {
-        let definition = config_rules::definition(resource.resource_type, key);
-        if definition.is_none_or(|definition| definition.config_type != ConfigType::List) {
-            let message = format!("Can't {} to key {key} because its type is not LIST.", op.name());
-            return Err(ApiError::new(ErrorCode::InvalidConfig, message));
-        }
-        let before = before.cloned().or_else(|| definition.and_then(config_rules::default_text));
-        let parts = |text: &str| -> Vec<String> {
-            text.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect()
-        };
-        let mut list = before.as_deref().map(parts).unwrap_or_default();
-        for part in operand.as_deref().unwrap_or_default().split(',') {
-            match (op, list.iter().position(|known| known == part)) {
-                (OpType::Append, None) => list.push(part.to_owned()),
-                (OpType::Subtract, Some(index)) => drop(list.remove(index)),
-                _ => {}
-            }
-        }
-        Ok(list.join(","))
     }
 
     /// Checks a resource's whole new set of configs and makes the records that lead to it.
@@ -215,28 +150,28 @@ impl ConfigurationControlManager {
         let empty = BTreeMap::new();
         let current = self.data.get(resource).unwrap_or(&empty);
         let is_broker = resource.resource_type == ConfigResourceType::BROKER;
-        let explicit: Vec<_> = configs
+        let explicit = configs
             .iter()
             .filter(|(key, value)| is_broker || current.get(*key) != value.as_ref())
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        let implicit: Vec<_> =
-            current.keys().filter(|key| !configs.contains_key(*key)).map(|key| (key.clone(), None)).collect();
-        self.validate(resource, &explicit, &implicit, environment)?;
-        Ok(records(resource, explicit.into_iter().chain(implicit)))
+            .map(|(key, value)| (key.clone(), value.clone()));
+        let implicit =
+            current.keys().filter(|key| !configs.contains_key(*key)).map(|key| (key.clone(), None));
+        let changes: Vec<_> = explicit.chain(implicit).collect();
+        self.validate(resource, &changes, environment)?;
+        Ok(records(resource, changes))
     }
 
+    /// What a broker's configs may be, that broker checks itself; here only the rules of the cluster.
     fn validate(
         &self,
         resource: &ConfigResource,
-        explicit: &[(String, Option<String>)],
-        implicit: &[(String, Option<String>)],
+        changes: &[(String, Option<String>)],
         environment: ConfigEnvironment,
     ) -> Result<(), ApiError> {
         let empty = BTreeMap::new();
         let existing = self.data.get(resource).unwrap_or(&empty);
         let mut all = existing.clone();
-        for (key, value) in explicit.iter().chain(implicit) {
+        for (key, value) in changes {
             check_transition(resource, key, value.as_deref(), existing, environment)?;
             match value {
                 None => drop(all.remove(key)),
@@ -250,45 +185,8 @@ impl ConfigurationControlManager {
                 Some(value) => drop(all.insert(key.clone(), value.clone())),
             }
         }
-        self.validate_resource(resource, &all, existing)
-    }
-
-    /// Kafka's `ControllerConfigurationValidator`. What a broker's configs may be, that broker checks itself.
-    fn validate_resource(
-        &self,
-        resource: &ConfigResource,
-        configs: &BTreeMap<String, String>,
-        existing: &BTreeMap<String, String>,
-    ) -> Result<(), ApiError> {
-        let invalid = |message: &str| Err(ApiError::new(ErrorCode::InvalidRequest, message));
-        let name = resource.name.as_str();
-        match resource.resource_type {
-            ConfigResourceType::TOPIC => {
-                if name.is_empty() {
-                    return invalid("Default topic resources are not allowed.");
-                }
-                topic::validate_topic_name(name)
-                    .map_err(|error| ApiError::new(ErrorCode::InvalidTopicException, error.to_string()))?;
-                let defaults = &self.static_config.topic_defaults;
-                defaults
-                    .validate(existing, configs)
-                    .map_err(|error| ApiError::new(ErrorCode::InvalidConfig, error.to_string()))
-            }
-            ConfigResourceType::BROKER => match name.parse::<i32>() {
-                _ if name.is_empty() => Ok(()),
-                Ok(id) if id < 0 => invalid("Invalid negative broker ID."),
-                Ok(_) => Ok(()),
-                Err(_) => invalid("Unable to parse broker name as a base 10 number."),
-            },
-            ConfigResourceType::CLIENT_METRICS => config_rules::validate_client_metrics(name, configs),
-            ConfigResourceType::GROUP => {
-                if name.is_empty() {
-                    return invalid("Default group resources are not allowed.");
-                }
-                config_rules::validate_group(&self.static_config, configs)
-            }
-            other => invalid(&format!("Unknown resource type {other}")),
-        }
+        let resource_type = resource_type(resource)?;
+        validate(&self.static_config, resource_type, &resource.name, existing, &all).map_err(refused)
     }
 
     /// Turning ELR on makes `min.insync.replicas` a matter of the whole cluster: a value for all brokers where there is
@@ -307,6 +205,20 @@ impl ConfigurationControlManager {
         }
         made
     }
+}
+
+fn resource_type(resource: &ConfigResource) -> Result<ResourceType, ApiError> {
+    match resource.resource_type {
+        ConfigResourceType::TOPIC => Ok(ResourceType::Topic),
+        ConfigResourceType::BROKER => Ok(ResourceType::Broker),
+        ConfigResourceType::CLIENT_METRICS => Ok(ResourceType::ClientMetrics),
+        ConfigResourceType::GROUP => Ok(ResourceType::Group),
+        other => Err(ApiError::new(ErrorCode::InvalidRequest, format!("Unknown resource type {other}"))),
+    }
+}
+
+fn refused((error, message): (ErrorCode, String)) -> ApiError {
+    ApiError::new(error, message)
 }
 
 /// The record that sets `min.insync.replicas`.

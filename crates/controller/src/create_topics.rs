@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::topic::{CLUSTER_METADATA_TOPIC, validate_topic_name};
 use common::{ErrorCode, Uuid};
+use config::alter::{Op, Operation};
+use config::describe;
 use metadata::{ConfigResource, PartitionRegistration, VersionedRecord};
 use protocol::messages::create_topics_request::CreatableTopic;
 use protocol::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, TopicRecord};
 
 use crate::api_error::ApiError;
-use crate::config_rules::effective_topic_configs;
-use crate::configuration_control::{ConfigEnvironment, OpType, clear_elr_records};
+use crate::configuration_control::{ConfigEnvironment, clear_elr_records};
 use crate::quorum_controller::QuorumController;
 use crate::random::Random;
 use crate::result::{ControllerRequestContext, ControllerResult};
@@ -130,8 +131,14 @@ impl QuorumController {
         if configs.is_empty() {
             return Ok(Vec::new());
         }
-        let set = |(key, value): (&String, &String)| (key.clone(), (OpType::Set, Some(value.clone())));
-        let ops = configs.iter().map(set).collect();
+        let ops: Vec<Op> = configs
+            .iter()
+            .map(|(name, value)| Op {
+                name: name.clone(),
+                operation: Operation::Set,
+                value: Some(value.clone()),
+            })
+            .collect();
         let environment = self.config_environment(context);
         let mut records =
             self.state.configs.incremental_alter(&ConfigResource::topic(name), &ops, environment)?;
@@ -231,13 +238,15 @@ impl QuorumController {
         partitions: &[PartitionRegistration],
         configs: &BTreeMap<String, String>,
     ) -> CreatableTopicResult {
-        let effective = effective_topic_configs(self.state.configs.effective_config(), configs);
-        let configs = effective.into_iter().map(|config| CreatableTopicConfigs {
-            name: config.name.to_owned(),
-            value: config.value,
-            read_only: false,
-            config_source: config.source,
-            is_sensitive: config.is_sensitive,
+        // The configs were checked: they can be described.
+        let entries =
+            describe::topic(self.state.configs.effective_config(), configs, None).unwrap_or_default();
+        let configs = entries.into_iter().map(|entry| CreatableTopicConfigs {
+            name: entry.name,
+            value: entry.value,
+            read_only: entry.read_only,
+            config_source: entry.source.code(),
+            is_sensitive: entry.is_sensitive,
         });
         CreatableTopicResult {
             name: name.to_owned(),

@@ -14,7 +14,6 @@ mod broker_lifecycle;
 mod client_quota_control;
 mod cluster_control;
 mod config;
-mod config_rules;
 mod configuration_control;
 mod create_partitions;
 mod create_topics;
