@@ -37,6 +37,16 @@ impl QuorumController {
         }
     }
 
+    /// The process behind a broker's last registration is known to be gone: a new incarnation may register at once.
+    ///
+    /// Divergence: Kafka lets a new incarnation wait until the session of the old one has run out, 9 s by default. A
+    /// combined node holds the lock on its broker's directories, so that no other process can be that broker.
+    pub fn end_session(&mut self, broker_id: i32) {
+        if let Some(heartbeats) = &mut self.heartbeats {
+            heartbeats.end_session(broker_id);
+        }
+    }
+
     fn try_register_broker(
         &mut self,
         context: &ControllerRequestContext<'_>,

@@ -87,6 +87,11 @@ impl BrokerHeartbeatManager {
             .is_some_and(|contact_ms| !self.is_expired(*contact_ms, now_ms))
     }
 
+    /// Ends whatever session a broker has: its process is known to be gone.
+    pub fn end_session(&mut self, broker_id: i32) {
+        self.contact_times.retain(|(id, _), _| *id != broker_id);
+    }
+
     /// Forgets one session that is over, and says whose it was.
     pub fn remove_expired(&mut self, now_ms: i64) -> Option<(i32, i64)> {
         let expired = self.contact_times.iter().find(|(_, contact_ms)| self.is_expired(**contact_ms, now_ms));

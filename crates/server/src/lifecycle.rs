@@ -109,11 +109,19 @@ pub(crate) async fn leave(broker: &Arc<Broker>) {
     if !broker.settings.broker().replication.controlled_shutdown_enable {
         return;
     }
-    match beat(broker, true).await {
-        Ok(true) => {}
-        Ok(false) => tracing::info!("leaving without handing leadership over: no other broker can take it"),
-        Err(error) => tracing::warn!("the controller did not take the wish to leave: {error}"),
+    // The first one begins the controlled shutdown, and the next is told that it is complete: with one broker there is
+    // nobody to wait for. More are tried only in case that is not so.
+    for _ in 0..5 {
+        match beat(broker, true).await {
+            Ok(true) => return,
+            Ok(false) => tokio::time::sleep(Duration::from_millis(1)).await,
+            Err(error) => {
+                tracing::warn!("the controller did not take the wish to leave: {error}");
+                return;
+            }
+        }
     }
+    tracing::info!("leaving although some partitions are still led here");
 }
 
 /// One heartbeat. Whether the controller says that this broker should shut down now.
