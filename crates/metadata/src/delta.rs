@@ -195,12 +195,14 @@ impl MetadataDelta {
     /// The image with the changes; parts without any are shared with the image before.
     pub fn apply(&self, provenance: MetadataProvenance) -> MetadataImage {
         let before = &self.image;
+        // Every deleted topic looks for configs; few have any.
+        let configs = self.configs.as_ref().filter(|delta| !delta.changes.is_empty());
         MetadataImage {
             provenance,
             features: part(&before.features, self.features.as_ref().map(FeaturesDelta::apply)),
             cluster: part(&before.cluster, self.cluster.as_ref().map(ClusterDelta::apply)),
             topics: part(&before.topics, self.topics.as_ref().map(TopicsDelta::apply)),
-            configs: part(&before.configs, self.configs.as_ref().map(ConfigurationsDelta::apply)),
+            configs: part(&before.configs, configs.map(ConfigurationsDelta::apply)),
             client_quotas: part(
                 &before.client_quotas,
                 self.client_quotas.as_ref().map(ClientQuotasDelta::apply),

@@ -25,6 +25,7 @@ mod metadata_version;
 mod partition_registration;
 mod producer_ids_image;
 mod scram_image;
+mod sharded_map;
 mod topics_delta;
 mod topics_image;
 mod writer;

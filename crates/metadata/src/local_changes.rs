@@ -73,3 +73,86 @@ impl LocalReplicaChanges {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::messages::{PartitionChangeRecord, PartitionRecord, RemoveTopicRecord, TopicRecord};
+
+    use super::*;
+    use crate::delta::MetadataDelta;
+    use crate::image::{MetadataImage, MetadataProvenance};
+    use crate::{MetadataRecord, directory_id};
+
+    const TOPIC: Uuid = Uuid::from_u128(1000);
+    const DIRECTORY: Uuid = Uuid::from_u128(2000);
+
+    fn partition(partition_id: i32, replicas: &[i32]) -> MetadataRecord {
+        PartitionRecord {
+            topic_id: TOPIC,
+            partition_id,
+            replicas: replicas.to_vec(),
+            isr: replicas.to_vec(),
+            leader: replicas[0],
+            directories: vec![directory_id::UNASSIGNED; replicas.len()],
+            leader_epoch: 0,
+            partition_epoch: 0,
+            ..PartitionRecord::default()
+        }
+        .into()
+    }
+
+    fn change(partition_id: i32, change: impl FnOnce(&mut PartitionChangeRecord)) -> MetadataRecord {
+        let mut record = PartitionChangeRecord { topic_id: TOPIC, partition_id, ..Default::default() };
+        change(&mut record);
+        record.into()
+    }
+
+    /// The changes for broker 1, and the image after them.
+    fn changes(image: &MetadataImage, records: &[MetadataRecord]) -> (LocalReplicaChanges, MetadataImage) {
+        let mut delta = MetadataDelta::new(image);
+        for record in records {
+            delta.replay(record).unwrap();
+        }
+        let changes = delta.topics_delta().unwrap().local_changes(1);
+        (changes, delta.apply(MetadataProvenance::EMPTY))
+    }
+
+    fn numbers(changes: &[(TopicPartition, PartitionInfo)]) -> Vec<i32> {
+        changes.iter().map(|(topic_partition, _)| topic_partition.partition).collect()
+    }
+
+    #[test]
+    fn a_broker_hears_of_its_own_replicas_alone() {
+        let topic = TopicRecord { name: "topic".to_owned(), topic_id: TOPIC };
+        let records = [topic.into(), partition(0, &[1, 2]), partition(1, &[2, 1]), partition(2, &[2, 3])];
+        let (made, image) = changes(&MetadataImage::empty(), &records);
+        assert_eq!((numbers(&made.elected_leaders), numbers(&made.leaders)), (vec![0], vec![0]));
+        assert_eq!(numbers(&made.followers), [1]);
+        assert_eq!(made.deletes, []);
+        assert_eq!(made.directory_ids.len(), 2);
+
+        // A change of the ISR makes no new leader; naming a leader does, even the same one.
+        let shrink = change(0, |record| record.isr = Some(vec![1]));
+        let (shrunk, image) = changes(&image, &[shrink]);
+        assert_eq!((numbers(&shrunk.elected_leaders), numbers(&shrunk.leaders)), (vec![], vec![0]));
+        let (elected, image) = changes(&image, &[change(0, |record| record.leader = 1)]);
+        assert_eq!(numbers(&elected.elected_leaders), [0]);
+
+        let assigned =
+            change(1, |record| record.directories = Some(vec![directory_id::UNASSIGNED, DIRECTORY]));
+        let (assigned, image) = changes(&image, &[assigned]);
+        assert_eq!(assigned.directory_ids, [(TopicIdPartition { topic_id: TOPIC, partition: 1 }, DIRECTORY)]);
+
+        let moved = change(0, |record| {
+            record.replicas = Some(vec![2, 3]);
+            record.directories = Some(vec![directory_id::UNASSIGNED; 2]);
+            record.leader = 2;
+        });
+        let (moved, image) = changes(&image, &[moved]);
+        assert_eq!(moved.deletes, [TopicPartition::new("topic", 0)]);
+
+        // With the topic goes what the broker still had of it.
+        let (deleted, _) = changes(&image, &[RemoveTopicRecord { topic_id: TOPIC }.into()]);
+        assert_eq!(deleted.deletes, [TopicPartition::new("topic", 1)]);
+    }
+}

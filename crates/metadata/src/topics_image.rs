@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::Uuid;
-use foldhash::{HashMap, HashMapExt};
 use protocol::messages::TopicRecord;
 
 use crate::partition_registration::PartitionRegistration;
+use crate::sharded_map::ShardedMap;
 use crate::writer::ImageWriter;
 
 /// One topic.
@@ -47,14 +47,14 @@ impl TopicImage {
 /// **Invariant:** both maps hold the same topics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TopicsImage {
-    by_name: HashMap<Arc<str>, Arc<TopicImage>>,
-    by_id: HashMap<Uuid, Arc<TopicImage>>,
+    by_name: ShardedMap<Arc<str>, Arc<TopicImage>>,
+    by_id: ShardedMap<Uuid, Arc<TopicImage>>,
 }
 
 impl TopicsImage {
     /// Whether there is no topic.
     pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
+        self.len() == 0
     }
 
     /// How many topics there are.
@@ -97,7 +97,7 @@ impl TopicsImage {
 
     pub(crate) fn remove(&mut self, id: &Uuid) {
         if let Some(topic) = self.by_id.remove(id) {
-            self.by_name.remove(&topic.name);
+            self.by_name.remove(&*topic.name);
         }
     }
 
@@ -109,7 +109,7 @@ impl TopicsImage {
 
     /// An image of these topics; for tests of those that read images.
     pub fn from_topics(topics: impl IntoIterator<Item = TopicImage>) -> TopicsImage {
-        let mut image = TopicsImage { by_name: HashMap::new(), by_id: HashMap::new() };
+        let mut image = TopicsImage::default();
         for topic in topics {
             image.insert(Arc::new(topic));
         }
