@@ -17,6 +17,7 @@ import java.util.TreeSet;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
@@ -46,7 +47,8 @@ import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 
 public class Transcript {
-    private static final long START_MS = 1_700_000_000_000L;
+    /** The time of the first record. Not long ago: retention would delete it. */
+    private static final long START_MS = System.currentTimeMillis() - 3_600_000;
     private static String bootstrap;
     private static Admin admin;
 
@@ -77,6 +79,7 @@ public class Transcript {
         // What waited too long says how long, in words that differ from run to run; what was refused for its time says the time.
         if (text.contains("TimeoutException")) text = text.replaceAll("(TimeoutException).*", "$1");
         if (title.startsWith("produce")) text = text.replaceAll("-?\\d{13,}", "TIME");
+        text = Pattern.compile("\\b\\d{13}\\b").matcher(text).replaceAll(time -> "START+" + (Long.parseLong(time.group()) - START_MS));
         text = text.replace('\n', ' ').replaceAll("127\\.0\\.0\\.1:\\d+", "ADDRESS").replaceAll("localhost:\\d+", "ADDRESS");
         System.out.println(title + " => " + text);
     }
