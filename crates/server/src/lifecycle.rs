@@ -49,8 +49,11 @@ pub(crate) fn register(
     request: BrokerRegistrationRequest,
 ) -> Result<i64, ServerError> {
     let version = *ApiKey::BrokerRegistration.versions().end();
-    let response = controller
-        .request_now(version, |controller, context| controller.register_broker(context, &request))?;
+    let response = controller.request_now(version, |controller, context| {
+        // The lock on the log directories is ours, so the process that this broker was before is gone.
+        controller.end_session(request.broker_id);
+        controller.register_broker(context, &request)
+    })?;
     check(response.error_code)?;
     let epoch = response.broker_epoch;
     for want_fence in [true, false] {
