@@ -113,7 +113,7 @@ impl LogSlice {
         while read < self.length {
             let rest = room.get_mut(read..).unwrap_or_default();
             match rustix::io::pread(file, rest, self.position + read as u64) {
-                Ok((filled, _)) if filled.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(([], _)) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok((filled, _)) => read += filled.len(),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),

@@ -27,10 +27,13 @@ impl Log {
         self.health.check()?;
         let _one_at_a_time = self.flush.lock();
         let recovery_point = self.recovery_point();
-        let target = offset.min(self.log_end_offset());
-        if target <= recovery_point {
+        let log_end_offset = self.log_end_offset();
+        if offset.min(log_end_offset) <= recovery_point {
+            // Whoever held the lock has synced this too: one sync serves all who waited for it.
             return Ok(());
         }
+        let syncs_active = offset > self.active_segment().base_offset();
+        let target = if syncs_active { log_end_offset } else { offset };
         let truncations = self.truncations.load(Ordering::Acquire);
         self.sync_segments(recovery_point, target)
             .map_err(|error| self.fail("Error while flushing log", error))?;
@@ -93,6 +96,10 @@ impl Log {
         self.write_epochs()?;
         if new_files {
             sync_dir(&self.dir.get())?;
+            if !self.dir_synced.load(Ordering::Relaxed) {
+                sync_dir(self.health.dir())?;
+                self.dir_synced.store(true, Ordering::Relaxed);
+            }
         }
         Ok(())
     }

@@ -68,6 +68,8 @@ pub struct Log {
     /// Held by whoever syncs. Taken before the writer's lock, never while holding it.
     flush: Mutex<()>,
     last_flush_ms: AtomicI64,
+    /// Whether the name of the partition's directory lasts.
+    dir_synced: AtomicBool,
     /// How often the log was truncated: a sync that ran meanwhile proves nothing.
     truncations: AtomicU64,
     deleted: Mutex<Vec<retention::DeletedFile>>,

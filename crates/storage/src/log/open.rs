@@ -92,6 +92,7 @@ impl Log {
             .clone()
             .unwrap_or_else(|| Arc::new(DirHealth::new(dir.parent().unwrap_or(Path::new(".")))));
         let fail = |error| health.fail(format!("Error while loading log {}", dir.display()), error);
+        let is_new = !dir.exists();
         fs::create_dir_all(dir).map_err(fail)?;
         let stored_id = read_partition_metadata(dir)?;
         if let (Some(stored), Some(given)) = (stored_id, options.topic_id)
@@ -141,6 +142,7 @@ impl Log {
             }),
             flush: Mutex::new(()),
             last_flush_ms: AtomicI64::new(options.now_ms),
+            dir_synced: AtomicBool::new(!is_new),
             truncations: AtomicU64::new(0),
             deleted: Mutex::new(Vec::<DeletedFile>::new()),
         };
@@ -400,7 +402,7 @@ impl Loader<'_> {
             )?;
         }
         let truncated = recover_segment(&segment, &self.options.config, &mut self.producers, epochs)?;
-        self.producers.take_snapshot(true)?;
+        self.producers.take_snapshot(false)?;
         Ok(truncated)
     }
 

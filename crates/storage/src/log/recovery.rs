@@ -135,6 +135,8 @@ fn replay_batch(
 }
 
 /// Makes the producer state that before `end_offset`: from the newest snapshot that can be used, and the records behind it.
+///
+/// Divergence: Kafka syncs the snapshots that it writes here. One that a crash spoils is known by its checksum, and made again.
 pub(super) fn rebuild_producer_state(
     producers: &mut ProducerStateManager,
     segments: &[Arc<LogSegment>],
@@ -151,7 +153,7 @@ pub(super) fn rebuild_producer_state(
         // There was never a producer with an id: a clean stop would have left a snapshot otherwise.
         for offset in snapshot_at.into_iter().chain([end_offset]) {
             producers.update_map_end_offset(offset);
-            producers.take_snapshot(true)?;
+            producers.take_snapshot(false)?;
         }
         return Ok(());
     }
@@ -164,13 +166,13 @@ pub(super) fn rebuild_producer_state(
             let start = segment.base_offset().max(producers.map_end_offset()).max(log_start_offset);
             producers.update_map_end_offset(start);
             if snapshot_at.contains(&segment.base_offset()) {
-                producers.take_snapshot(true)?;
+                producers.take_snapshot(false)?;
             }
             replay_segment(producers, segment, start, end_offset)?;
         }
     }
     producers.update_map_end_offset(end_offset);
-    producers.take_snapshot(true)?;
+    producers.take_snapshot(false)?;
     Ok(())
 }
 

@@ -25,12 +25,7 @@ impl LogManager {
         let mut deleted = 0;
         for log in self.logs() {
             // An error took the log directory offline, and was logged there.
-            if !log.config().compact {
-                deleted += log.delete_old_segments(now_ms).unwrap_or(0);
-            } else if !log.config().delete {
-                // Nothing is compacted yet, but records that were deleted by request go.
-                deleted += log.delete_old_segments(now_ms).unwrap_or(0);
-            }
+            deleted += log.delete_old_segments(now_ms).unwrap_or(0);
             let _ = log.purge_deleted_files(now_ms);
         }
         self.purge_deleted_logs(now_ms);

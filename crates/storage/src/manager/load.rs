@@ -58,6 +58,7 @@ impl LogManager {
         is_stray: IsStray<'_>,
         now_ms: i64,
     ) -> Result<(), LogError> {
+        self.read_previous_broker_epoch();
         let mut jobs = Vec::new();
         for dir in &self.dirs {
             match self.find_logs(dir, now_ms) {
@@ -108,13 +109,18 @@ impl LogManager {
         Ok(())
     }
 
+    /// The stop was clean only if all directories say so, and of the same broker epoch.
+    fn read_previous_broker_epoch(&self) {
+        let mut epochs = self.dirs.iter().map(|dir| dir.clean_shutdown_file().read().unwrap_or(-1));
+        let first = epochs.next().unwrap_or(-1);
+        let epoch = if epochs.all(|epoch| epoch == first) { first } else { -1 };
+        self.previous_broker_epoch.store(epoch, Ordering::Relaxed);
+    }
+
     /// Looks what lies in a directory, and takes the mark of a clean stop away.
     fn find_logs(&self, dir: &Arc<LogDir>, now_ms: i64) -> io::Result<Vec<Job>> {
         let mark = dir.clean_shutdown_file();
         let clean_shutdown = mark.exists();
-        if let Some(epoch) = mark.read() {
-            self.previous_broker_epoch.fetch_max(epoch, Ordering::Relaxed);
-        }
         mark.delete().map_err(|error| error.into_io())?;
         let checkpoints = Arc::new(Checkpoints {
             clean_shutdown,
