@@ -91,22 +91,15 @@ impl System {
     }
 }
 
-/// The configuration that a system gets where its command names `{properties}`: one node, both roles, all else default.
+/// The configuration that a system gets where its command names `{properties}`: a single node that formats its directory
+/// by itself, all else default.
 fn server_properties(dir: &Path, port: u16) -> String {
-    let (data, controller) = (dir.join("data"), port + 1);
     format!(
-        "process.roles=broker,controller\n\
-         node.id=1\n\
-         controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
-         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-         controller.listener.names=CONTROLLER\n\
-         inter.broker.listener.name=PLAINTEXT\n\
-         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+        "node.id=1\n\
+         listeners=PLAINTEXT://127.0.0.1:{port}\n\
          log.dirs={}\n\
-         offsets.topic.replication.factor=1\n\
          log.segment.delete.delay.ms=1000\n",
-        data.display()
+        dir.join("data").display()
     )
 }
 
