@@ -87,10 +87,10 @@ impl Log {
     /// [`LogError::InconsistentTopicId`] if the directory is another topic's, and those of the file system.
     pub fn open(dir: impl AsRef<Path>, options: OpenOptions) -> Result<Log, LogError> {
         let dir = dir.as_ref();
-        let health = options
-            .dir_health
-            .clone()
-            .unwrap_or_else(|| Arc::new(DirHealth::new(dir.parent().unwrap_or(Path::new(".")))));
+        let health = options.dir_health.clone().unwrap_or_else(|| {
+            let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+            Arc::new(DirHealth::new(parent.unwrap_or(Path::new("."))))
+        });
         let fail = |error| health.fail(format!("Error while loading log {}", dir.display()), error);
         let is_new = !dir.exists();
         fs::create_dir_all(dir).map_err(fail)?;
