@@ -221,17 +221,17 @@ impl Partition {
         let high_watermark = log.high_watermark();
         let last_stable_offset = log.last_stable_offset().min(high_watermark);
         let log_start_offset = log.log_start_offset();
-        if request.last_fetched_epoch >= 0 {
-            if let Some(diverging) = self.diverging(request) {
-                return Ok(FetchedPartition {
-                    records: LogSlice::default(),
-                    high_watermark,
-                    last_stable_offset,
-                    log_start_offset,
-                    aborted: None,
-                    diverging: Some(diverging),
-                });
-            }
+        if request.last_fetched_epoch >= 0
+            && let Some(diverging) = self.diverging(request)
+        {
+            return Ok(FetchedPartition {
+                records: LogSlice::default(),
+                high_watermark,
+                last_stable_offset,
+                log_start_offset,
+                aborted: None,
+                diverging: Some(diverging),
+            });
         }
         let limit = match request.isolation {
             Isolation::ReadUncommitted => high_watermark,

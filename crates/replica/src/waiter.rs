@@ -38,10 +38,10 @@ impl FetchWaiter {
 
     /// Ends the wait whatever is missing: something else about the partition has changed.
     pub fn wake(&self) {
-        if !self.woken.swap(true, Ordering::AcqRel) {
-            if let Some(waker) = self.waker.lock().take() {
-                waker.wake();
-            }
+        if !self.woken.swap(true, Ordering::AcqRel)
+            && let Some(waker) = self.waker.lock().take()
+        {
+            waker.wake();
         }
     }
 

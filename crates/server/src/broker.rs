@@ -8,12 +8,32 @@ use arc_swap::ArcSwap;
 use common::Uuid;
 use group::GroupCoordinator;
 use metadata::{BrokerRegistration, MetadataImage, TopicImage};
+use parking_lot::Mutex;
 use replica::ReplicaManager;
+use tokio::sync::oneshot;
 
 use crate::controller_thread::ControllerHandle;
+use crate::error::ServerError;
 use crate::fetch_session::FetchSessions;
 use crate::producer_ids::ProducerIds;
 use crate::settings::Settings;
+
+/// Tells once that something broke which the broker cannot go on without.
+pub(crate) struct Fault(Mutex<Option<oneshot::Sender<ServerError>>>);
+
+impl Fault {
+    pub(crate) fn new() -> (Arc<Fault>, oneshot::Receiver<ServerError>) {
+        let (sender, receiver) = oneshot::channel();
+        (Arc::new(Fault(Mutex::new(Some(sender)))), receiver)
+    }
+
+    /// The first error is told, those behind it are its consequences.
+    pub(crate) fn raise(&self, error: ServerError) {
+        if let Some(sender) = self.0.lock().take() {
+            drop(sender.send(error));
+        }
+    }
+}
 
 /// A broker, and the controller beside it.
 pub(crate) struct Broker {
@@ -26,6 +46,7 @@ pub(crate) struct Broker {
     pub(crate) sessions: FetchSessions,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) controller: ControllerHandle,
+    pub(crate) fault: Arc<Fault>,
     /// The level of `kraft.version`, which the image does not carry.
     pub(crate) kraft_version: AtomicI16,
     /// This broker's epoch, -1 before it is registered.

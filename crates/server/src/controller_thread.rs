@@ -10,7 +10,7 @@ use std::time::Duration;
 use controller::{ControllerRequestContext, ControllerResult, QuorumController};
 use metadata::{CommittedBatch, MetadataDelta, MetadataImage, MetadataLoader, VersionedRecord};
 use protocol::{MetadataRecord, Writer};
-use raft::{OffsetAndEpoch, RaftEvent, RaftNode};
+use raft::{OffsetAndEpoch, RaftEvent, RaftNode, SnapshotReader};
 use tokio::sync::oneshot;
 
 use crate::clock::now_ms;
@@ -101,30 +101,21 @@ impl ControllerState {
     /// Opens nothing itself: `raft` is open, `controller` is empty. Replays the log, and takes up the leadership that a
     /// lone voter has from the start.
     pub(crate) fn new(
-        raft: RaftNode,
+        mut raft: RaftNode,
         make_controller: impl FnOnce(Option<Vec<VersionedRecord>>) -> Result<QuorumController, ServerError>,
     ) -> Result<ControllerState, ServerError> {
-        let mut raft = raft;
-        let mut bootstrap = None;
-        let mut make_controller = Some(make_controller);
-        let mut state: Option<ControllerState> = None;
-        // The bootstrap snapshot comes first if there is one: the controller is made with it.
         let mut events = raft.poll(now_ms())?;
-        if let Some(RaftEvent::LoadBootstrap(_)) = events.first() {
-            if let RaftEvent::LoadBootstrap(reader) = events.remove(0) {
-                let mut records = Vec::new();
-                for framed in reader.read_all()? {
-                    records.push(MetadataRecord::read_framed(&framed).map_err(ServerError::MetadataRecord)?);
-                }
-                bootstrap = Some(records);
-            }
-        }
-        if let Some(make) = make_controller.take() {
-            let controller = make(bootstrap)?;
-            state =
-                Some(ControllerState { raft, controller, loader: MetadataLoader::new(), publisher: None });
-        }
-        let mut state = state.ok_or(ServerError::NoQuorum)?;
+        // The bootstrap snapshot comes first if there is one: the controller is made with it.
+        let bootstrap = match events.first() {
+            Some(RaftEvent::LoadBootstrap(_)) => Some(events.remove(0)),
+            _ => None,
+        };
+        let bootstrap = match bootstrap {
+            Some(RaftEvent::LoadBootstrap(reader)) => Some(read_records(reader)?),
+            _ => None,
+        };
+        let controller = make_controller(bootstrap)?;
+        let mut state = ControllerState { raft, controller, loader: MetadataLoader::new(), publisher: None };
         while !events.is_empty() {
             for event in events {
                 state.on_event(event, true)?;
@@ -234,11 +225,8 @@ impl ControllerState {
             RaftEvent::LoadSnapshot(reader) => {
                 let id = reader.snapshot_id();
                 let time = reader.last_contained_log_timestamp_ms();
-                let mut records = Vec::new();
-                for framed in reader.read_all()? {
-                    records
-                        .push(MetadataRecord::read_framed(&framed).map_err(ServerError::MetadataRecord)?.0);
-                }
+                let records: Vec<MetadataRecord> =
+                    read_records(reader)?.into_iter().map(|(record, _)| record).collect();
                 self.controller
                     .load_snapshot(records.iter(), id.offset - 1)
                     .map_err(|error| ServerError::Replay(error.to_string()))?;
@@ -373,6 +361,14 @@ impl ControllerState {
             self.snapshot_if_due()?;
         }
     }
+}
+
+fn read_records(reader: SnapshotReader) -> Result<Vec<VersionedRecord>, ServerError> {
+    let framed = reader.read_all()?;
+    framed
+        .iter()
+        .map(|framed| MetadataRecord::read_framed(framed).map_err(ServerError::MetadataRecord))
+        .collect()
 }
 
 /// The thread, to end it.

@@ -67,6 +67,9 @@ pub enum ServerError {
     /// The system refused something.
     #[error("{0}: {1}")]
     Io(&'static str, std::io::Error),
+    /// Every log directory has failed.
+    #[error("every log directory has failed; the errors above name the disks to look at")]
+    NoLogDir,
     /// The controller has stopped.
     #[error("the controller has stopped")]
     ControllerStopped,

@@ -258,13 +258,13 @@ impl Session {
             // After an error the next answer names the partition again, even where it is well by then.
             Told { high_watermark: -1, log_start_offset: -1 }
         };
-        if facts.has_records {
-            if let Some(entry) = self.order.remove(&position) {
-                let last = self.next_position;
-                self.next_position += 1;
-                self.order.insert(last, entry);
-                self.positions.insert(key, last);
-            }
+        if facts.has_records
+            && let Some(entry) = self.order.remove(&position)
+        {
+            let last = self.next_position;
+            self.next_position += 1;
+            self.order.insert(last, entry);
+            self.positions.insert(key, last);
         }
         news
     }

@@ -99,6 +99,10 @@ pub(crate) async fn send_heartbeats(broker: Arc<Broker>) {
     let interval = Duration::from_millis(u64::try_from(interval).unwrap_or(2000));
     loop {
         tokio::time::sleep(interval).await;
+        if broker.replicas.logs().live_dirs().is_empty() {
+            broker.fault.raise(ServerError::NoLogDir);
+            return;
+        }
         match beat(&broker, false).await {
             Ok(_) => {}
             Err(error) => tracing::warn!("a heartbeat was not taken: {error}"),

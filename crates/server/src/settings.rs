@@ -75,6 +75,7 @@ pub(crate) fn log_config(config: &TopicConfig) -> LogConfig {
         retention_size: config.retention_bytes,
         retention_ms: config.retention_ms,
         max_message_size: config.max_message_bytes,
+        max_decompressed_message_size: config.max_decompressed_message_bytes,
         file_delete_delay_ms: config.file_delete_delay_ms,
         delete: config.delete,
         compact: config.compact,
@@ -94,6 +95,5 @@ pub(crate) fn log_config(config: &TopicConfig) -> LogConfig {
         message_timestamp_before_max_ms: config.message_timestamp_before_max_ms,
         message_timestamp_after_max_ms: config.message_timestamp_after_max_ms,
         preallocate: config.preallocate,
-        ..LogConfig::default()
     }
 }

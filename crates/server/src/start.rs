@@ -24,7 +24,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::apis::ListenerKind;
-use crate::broker::Broker;
+use crate::broker::{Broker, Fault};
 use crate::clock::now_ms;
 use crate::connection::BrokerService;
 use crate::controller_thread::{self, ControllerState, RunningController};
@@ -80,6 +80,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
 
     let (handle, jobs) = controller_thread::channel();
     let group_timers = Arc::new(Notify::new());
+    let (raiser, fault) = Fault::new();
     let broker = Arc::new_cyclic(|weak| {
         let wake = Arc::clone(&group_timers);
         Broker {
@@ -96,15 +97,16 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
             sessions: FetchSessions::new(config.replication.max_incremental_fetch_session_cache_slots),
             producer_ids: ProducerIds::default(),
             controller: handle,
+            fault: Arc::clone(&raiser),
             kraft_version: AtomicI16::new(controller.kraft_version()),
             epoch: AtomicI64::new(epoch),
         }
     });
     let published = Arc::clone(&broker);
     controller.publish_to(Box::new(move |delta, image| publisher::publish(&published, delta, image)))?;
-    let (fault_sender, fault) = oneshot::channel();
+    let on_fault = Arc::clone(&broker.fault);
     let controller = controller
-        .spawn(jobs, move |error| drop(fault_sender.send(error)))
+        .spawn(jobs, move |error| on_fault.raise(error))
         .map_err(|error| ServerError::Io("no thread for the controller", error))?;
 
     let mut tasks = housekeeping::start(&broker, group_timers);

@@ -41,6 +41,8 @@ pub struct LogConfig {
     pub retention_ms: i64,
     /// `max.message.bytes`: the largest batch, as it is stored.
     pub max_message_size: i32,
+    /// `max.decompressed.message.bytes`: the largest record of a compressed batch, decompressed.
+    pub max_decompressed_message_size: i32,
     /// `file.delete.delay.ms`: how long a deleted file stays, so that readers can finish.
     pub file_delete_delay_ms: i64,
     /// `cleanup.policy` contains `delete`.
@@ -74,6 +76,7 @@ impl Default for LogConfig {
             retention_size: -1,
             retention_ms: 7 * 24 * 3_600_000,
             max_message_size: (1 << 20) + 12,
+            max_decompressed_message_size: i32::MAX,
             file_delete_delay_ms: 60_000,
             delete: true,
             compact: false,

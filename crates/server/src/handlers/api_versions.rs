@@ -19,20 +19,8 @@ pub(crate) fn handle(
 ) -> Result<Handled, BadRequest> {
     let body: ApiVersionsRequest = request.read()?;
     let version = request.head.version;
-    if version >= 3
-        && !(is_valid_name(&body.client_software_name) && is_valid_name(&body.client_software_version))
-    {
-        let refusal = ApiVersionsResponse {
-            error_code: ErrorCode::InvalidRequest.code(),
-            ..ApiVersionsResponse::default()
-        };
-        return request.head.answer(&refusal, out);
-    }
-    if version >= 5 && is_misrouted(broker, &body) {
-        let refusal = ApiVersionsResponse {
-            error_code: ErrorCode::RebootstrapRequired.code(),
-            ..ApiVersionsResponse::default()
-        };
+    if let Some(error) = refusal(broker, &body, version) {
+        let refusal = ApiVersionsResponse { error_code: error.code(), ..ApiVersionsResponse::default() };
         return request.head.answer(&refusal, out);
     }
     request.head.answer(&response(broker, kind, version), out)
@@ -51,10 +39,22 @@ pub(crate) fn unsupported_version(
     Head { version: 0, ..head }.answer(&response, out)
 }
 
-/// A client that says whom it means to talk to (KIP-1242) and reached another.
-fn is_misrouted(broker: &Broker, request: &ApiVersionsRequest) -> bool {
-    request.cluster_id.as_ref().is_some_and(|id| *id != broker.cluster_id)
-        || (request.node_id != -1 && request.node_id != broker.node_id)
+/// Why a client is not told what is served, if it is not.
+fn refusal(broker: &Broker, request: &ApiVersionsRequest, version: i16) -> Option<ErrorCode> {
+    let named = [&request.client_software_name, &request.client_software_version];
+    if version >= 3 && !named.iter().all(|name| is_valid_name(name)) {
+        return Some(ErrorCode::InvalidRequest);
+    }
+    if version < 5 {
+        return None;
+    }
+    // A client may say whom it means to talk to (KIP-1242): cluster and node, or neither.
+    match (&request.cluster_id, request.node_id) {
+        (None, -1) => None,
+        (None, _) | (Some(_), -1) => Some(ErrorCode::InvalidRequest),
+        (Some(cluster), node) if *cluster == broker.cluster_id && node == broker.node_id => None,
+        _ => Some(ErrorCode::RebootstrapRequired),
+    }
 }
 
 /// Letters, digits, dots and dashes, with a letter or digit at both ends.

@@ -20,3 +20,5 @@ const fn bits(operations: &[u32]) -> i32 {
 pub(crate) const TOPIC: i32 = bits(&[3, 4, 5, 6, 7, 8, 10, 11]);
 /// All that can be done with the cluster.
 pub(crate) const CLUSTER: i32 = bits(&[5, 7, 8, 9, 10, 11, 12]);
+/// All that can be done with a group.
+pub(crate) const GROUP: i32 = bits(&[3, 6, 8, 10, 11]);

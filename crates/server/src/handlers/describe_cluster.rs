@@ -27,23 +27,33 @@ pub(crate) fn handle(
         ListenerKind::Broker => BROKERS,
         ListenerKind::Controller => CONTROLLERS,
     };
+    if body.endpoint_type != served {
+        let (error, message) = match body.endpoint_type {
+            BROKERS | CONTROLLERS => (
+                ErrorCode::MismatchedEndpointType,
+                format!(
+                    "The request was sent to an endpoint of type {}, but we wanted an endpoint of type {}",
+                    endpoint_name(served),
+                    endpoint_name(body.endpoint_type)
+                ),
+            ),
+            other => (ErrorCode::UnsupportedEndpointType, format!("Unsupported endpoint type {other}")),
+        };
+        // Version 0 knows of no endpoint types, nor of their errors.
+        let error = if request.head.version == 0 { ErrorCode::InvalidRequest } else { error };
+        let refusal = DescribeClusterResponse {
+            error_code: error.code(),
+            error_message: Some(message),
+            ..DescribeClusterResponse::default()
+        };
+        return request.head.answer(&refusal, out);
+    }
     let mut response = DescribeClusterResponse {
         cluster_id: broker.cluster_id.clone(),
         controller_id: broker.node_id,
         endpoint_type: body.endpoint_type,
         ..DescribeClusterResponse::default()
     };
-    if body.endpoint_type != served {
-        let (error, message) = match body.endpoint_type {
-            BROKERS | CONTROLLERS => {
-                (ErrorCode::MismatchedEndpointType, "The request was sent to an endpoint of the wrong type.")
-            }
-            _ => (ErrorCode::UnsupportedEndpointType, "Unsupported endpoint type"),
-        };
-        response.error_code = error.code();
-        response.error_message = Some(message.to_owned());
-        return request.head.answer(&response, out);
-    }
     let image = broker.image();
     response.brokers = match kind {
         ListenerKind::Broker => image
@@ -82,4 +92,8 @@ pub(crate) fn handle(
         response.cluster_authorized_operations = operations::CLUSTER;
     }
     request.head.answer(&response, out)
+}
+
+fn endpoint_name(endpoint_type: i8) -> &'static str {
+    if endpoint_type == BROKERS { "BROKER" } else { "CONTROLLER" }
 }

@@ -6,9 +6,11 @@ use common::Uuid;
 use group::{Reply, RequestContext, TopicResolver};
 use metadata::MetadataImage;
 use network::Handled;
+use protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
 use protocol::{ApiKey, Message};
 use tokio::sync::oneshot;
 
+use super::authorized_operations as operations;
 use crate::broker::Broker;
 use crate::clock::now_ms;
 use crate::request::{BadRequest, Request};
@@ -56,9 +58,10 @@ pub(crate) fn handle(broker: &Arc<Broker>, request: Request<'_>) -> Result<Handl
         ApiKey::LeaveGroup => {
             call(request, |context, body, reply| groups.leave_group(context, body, now, reply))
         }
-        ApiKey::DescribeGroups => {
-            call(request, |context, body, reply| groups.describe_groups(context, body, now, reply))
-        }
+        ApiKey::DescribeGroups => call(request, |context, body: DescribeGroupsRequest, reply| {
+            let reply = if body.include_authorized_operations { with_operations(reply) } else { reply };
+            groups.describe_groups(context, body, now, reply)
+        }),
         ApiKey::ListGroups => {
             call(request, |context, body, reply| groups.list_groups(context, body, now, reply))
         }
@@ -67,6 +70,16 @@ pub(crate) fn handle(broker: &Arc<Broker>, request: Request<'_>) -> Result<Handl
         }
         other => Err(BadRequest::NotServed(other)),
     }
+}
+
+/// Adds to the answer what the client may do with the groups that are there.
+fn with_operations(reply: Reply<DescribeGroupsResponse>) -> Reply<DescribeGroupsResponse> {
+    Box::new(move |mut answer| {
+        for group in answer.groups.iter_mut().filter(|group| group.error_code == 0) {
+            group.authorized_operations = operations::GROUP;
+        }
+        reply(answer);
+    })
 }
 
 /// Hands the request to the coordinator, and its answer, now or later, to the connection.

@@ -22,9 +22,9 @@ pub(crate) fn definition(config: &BrokerConfig, name: &str) -> Option<CreatableT
 
 /// Creates `__consumer_offsets` if it is not there.
 pub(crate) async fn ensure_offsets_topic(broker: &Arc<Broker>) {
-    if broker.image().topics.topic(GROUP_METADATA_TOPIC).is_none() {
-        if let Some(topic) = definition(&broker.settings.broker(), GROUP_METADATA_TOPIC) {
-            create_topics(broker, vec![topic]).await;
-        }
+    if broker.image().topics.topic(GROUP_METADATA_TOPIC).is_none()
+        && let Some(topic) = definition(&broker.settings.broker(), GROUP_METADATA_TOPIC)
+    {
+        create_topics(broker, vec![topic]).await;
     }
 }

@@ -145,7 +145,7 @@ impl Append<'_> {
                         if appended.needs_flush && !appended.duplicate {
                             unsynced.push((partition, appended));
                         } else if appended.rolled {
-                            sync_in_background(partition, appended.first_offset);
+                            sync_in_background(partition);
                         }
                         answer
                     }
@@ -306,9 +306,9 @@ fn sync_unanswered(unsynced: Vec<Unsynced>) {
 }
 
 /// A new segment has begun: those before it become durable without anybody waiting (`UnifiedLog.roll`).
-fn sync_in_background(partition: Arc<Partition>, up_to: i64) {
+fn sync_in_background(partition: Arc<Partition>) {
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = partition.log().flush_up_to(up_to) {
+        if let Err(error) = partition.log().flush_inactive_segments() {
             tracing::error!(partition = %partition.topic_partition(), %error, "a rolled segment cannot be synced");
         }
     });

@@ -71,7 +71,10 @@ pub(super) fn validate<'a>(
     if batches.next().is_some() {
         return Err(AppendError::InvalidRecord("Compressed outer record has more than one batch".to_owned()));
     }
-    let limits = RecordLimits { max_decompressed_bytes: MAX_DECOMPRESSED_BYTES, ..RecordLimits::default() };
+    let limits = RecordLimits {
+        max_record_bytes: config.max_decompressed_message_size,
+        max_decompressed_bytes: MAX_DECOMPRESSED_BYTES,
+    };
     let summary = batch.validate_records_within(limits).map_err(|error| batch_error(error, partition))?;
     check_records(&batch, &summary, partition, config, now_ms)?;
 
