@@ -234,7 +234,8 @@ impl Swap<'_> {
         };
         let mut told = BTreeMap::new();
         let described = self.tool(broker, "kafka-topics", &["--describe", "--exclude-internal"])?;
-        told.insert("topics", sorted(described, &|_| true));
+        let described: Vec<String> = described.lines().map(configs_in_order).collect();
+        told.insert("topics", sorted(described.join("\n"), &|_| true));
         let configs = self.tool(broker, "kafka-configs", &["--describe", "--entity-type", "topics"])?;
         told.insert("topic configs", sorted(configs, &|_| true));
         let defaults = self.tool(
@@ -258,6 +259,14 @@ impl Swap<'_> {
         }
         Ok(Seen { told, records })
     }
+}
+
+/// A topic's line with its configs sorted: their order is that of a hash map.
+fn configs_in_order(line: &str) -> String {
+    let Some((head, configs)) = line.split_once("Configs: ") else { return line.to_owned() };
+    let mut configs: Vec<&str> = configs.trim_end().split(',').collect();
+    configs.sort_unstable();
+    format!("{head}Configs: {}", configs.join(","))
 }
 
 /// What clients saw at one moment.
