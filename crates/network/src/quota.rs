@@ -26,7 +26,7 @@ impl Default for ConnectionLimits {
 /// Counts the connections of a broker over all its listeners.
 #[derive(Debug, Default)]
 pub struct ConnectionQuota {
-    limits: ConnectionLimits,
+    limits: Mutex<ConnectionLimits>,
     counts: Mutex<Counts>,
 }
 
@@ -39,7 +39,12 @@ struct Counts {
 impl ConnectionQuota {
     /// Counts against `limits`.
     pub fn new(limits: ConnectionLimits) -> Arc<ConnectionQuota> {
-        Arc::new(ConnectionQuota { limits, counts: Mutex::default() })
+        Arc::new(ConnectionQuota { limits: Mutex::new(limits), counts: Mutex::default() })
+    }
+
+    /// Counts against other limits from now on. Connections beyond them stay.
+    pub fn set_limits(&self, limits: ConnectionLimits) {
+        *self.limits.lock() = limits;
     }
 
     /// A place for a connection from `ip`, free again when it is dropped; the reason where there is none.
@@ -47,10 +52,11 @@ impl ConnectionQuota {
     /// Divergence: where `max.connections` is reached Kafka lets new connections wait in the backlog, or closes the one
     /// that was idle longest on the inter-broker listener. Here the new one is closed, which its client sees at once.
     pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<ConnectionPermit, String> {
+        let limits = self.limits.lock();
         let mut counts = self.counts.lock();
-        let limit = self.limits.per_ip_overrides.get(&ip).copied().unwrap_or(self.limits.per_ip);
-        if counts.total >= self.limits.total {
-            return Err(format!("max.connections={} is reached", self.limits.total));
+        let limit = limits.per_ip_overrides.get(&ip).copied().unwrap_or(limits.per_ip);
+        if counts.total >= limits.total {
+            return Err(format!("max.connections={} is reached", limits.total));
         }
         let from_ip = counts.by_ip.entry(ip).or_default();
         if *from_ip >= limit {
@@ -106,6 +112,12 @@ mod tests {
         assert!(quota.admit(b).unwrap_err().contains("max.connections"));
         drop(first);
         assert_eq!(quota.count(), 2);
+        quota.set_limits(ConnectionLimits { total: 2, ..ConnectionLimits::default() });
+        assert!(quota.admit(a).unwrap_err().contains("max.connections=2"));
+        quota.set_limits(ConnectionLimits {
+            per_ip_overrides: HashMap::from([(b, 1)]),
+            ..ConnectionLimits::default()
+        });
         assert!(quota.admit(b).unwrap_err().contains("1 are allowed"));
         assert!(quota.admit(a).is_ok());
     }

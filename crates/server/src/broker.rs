@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use common::Uuid;
 use group::GroupCoordinator;
 use metadata::{BrokerRegistration, MetadataImage, TopicImage};
+use network::ConnectionQuota;
 use parking_lot::Mutex;
 use replica::ReplicaManager;
 use tokio::sync::oneshot;
@@ -46,6 +47,7 @@ pub(crate) struct Broker {
     pub(crate) sessions: FetchSessions,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) controller: ControllerHandle,
+    pub(crate) connections: Arc<ConnectionQuota>,
     pub(crate) fault: Arc<Fault>,
     /// The level of `kraft.version`, which the image does not carry.
     pub(crate) kraft_version: AtomicI16,

@@ -122,6 +122,12 @@ impl FetchSessions {
                 locked.forget(&(key.clone(), *partition));
             }
         }
+        if locked.order.is_empty() {
+            // Nothing is left to fetch: the session ends, as in Kafka.
+            drop(locked);
+            self.sessions.lock().remove(&request.session_id);
+            return Ok(FetchContext { partitions: Vec::new(), kind: Kind::Sessionless });
+        }
         locked.epoch = next_epoch(locked.epoch);
         locked.last_used_ms = now_ms;
         let partitions = locked.order.values().map(|(partition, _)| partition.clone()).collect();

@@ -9,6 +9,7 @@ use metadata::{ConfigResourceType, MetadataDelta, MetadataImage};
 
 use crate::broker::Broker;
 use crate::clock::now_ms;
+use crate::start::connection_limits;
 
 /// Applies a change of the metadata.
 pub(crate) fn publish(broker: &Arc<Broker>, delta: &MetadataDelta, image: &MetadataImage) {
@@ -18,7 +19,11 @@ pub(crate) fn publish(broker: &Arc<Broker>, delta: &MetadataDelta, image: &Metad
     if delta.configs_delta().is_some() {
         let old = broker.settings.broker();
         broker.settings.update(image);
-        all_topics = !Arc::ptr_eq(&old, &broker.settings.broker());
+        let new = broker.settings.broker();
+        all_topics = !Arc::ptr_eq(&old, &new);
+        if all_topics {
+            broker.connections.set_limits(connection_limits(&new));
+        }
     }
     broker.replicas.apply(delta, image, &|topic| broker.settings.of_topic(image, topic), now);
     update_topic_settings(broker, delta, image, all_topics);

@@ -13,6 +13,7 @@ use controller::{ControllerConfig, QuorumController};
 use group::{GroupConfig, GroupCoordinator};
 use metadata::{BootstrapMetadata, MetadataImage, VersionedRecord};
 use network::{ConnectionLimits, ConnectionQuota, Listener, ListenerConfig, RunningListener};
+use protocol::compression::Compression;
 use protocol::messages::ControllerRegistrationRequest;
 use protocol::messages::broker_registration_request::Listener as RegisteredListener;
 use raft::format::LoneNode;
@@ -97,6 +98,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
             sessions: FetchSessions::new(config.replication.max_incremental_fetch_session_cache_slots),
             producer_ids: ProducerIds::default(),
             controller: handle,
+            connections: ConnectionQuota::new(connection_limits(&config)),
             fault: Arc::clone(&raiser),
             kraft_version: AtomicI16::new(controller.kraft_version()),
             epoch: AtomicI64::new(epoch),
@@ -111,14 +113,13 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
 
     let mut tasks = housekeeping::start(&broker, group_timers);
     tasks.push(tokio::spawn(lifecycle::send_heartbeats(Arc::clone(&broker))));
-    let quota = ConnectionQuota::new(connection_limits(&config));
     let mut listeners = Vec::new();
     for (endpoint, listener, _) in bound {
         let is_controller = config.controller_listener_names.contains(&endpoint.listener_name);
         let kind = if is_controller { ListenerKind::Controller } else { ListenerKind::Broker };
         let service = BrokerService { broker: Arc::clone(&broker), kind };
         let running = listener
-            .serve(service, Arc::clone(&quota))
+            .serve(service, Arc::clone(&broker.connections))
             .map_err(|error| ServerError::Io("a listener cannot be served", error))?;
         listeners.push(running);
     }
@@ -408,6 +409,10 @@ pub(crate) fn group_config(config: &BrokerConfig) -> GroupConfig {
     GroupConfig {
         offsets_topic_num_partitions: group.offsets_topic_num_partitions,
         offsets_topic_segment_bytes: group.offsets_topic_segment_bytes,
+        offsets_topic_compression_codec: u8::try_from(group.offsets_topic_compression_codec)
+            .ok()
+            .and_then(Compression::from_id)
+            .unwrap_or_default(),
         offsets_commit_timeout_ms: group.offsets_commit_timeout_ms.into(),
         offsets_retention_minutes: group.offsets_retention_minutes.into(),
         offsets_retention_check_interval_ms: group.offsets_retention_check_interval_ms,
@@ -420,7 +425,8 @@ pub(crate) fn group_config(config: &BrokerConfig) -> GroupConfig {
     }
 }
 
-fn connection_limits(config: &BrokerConfig) -> ConnectionLimits {
+/// How many connections the configuration allows.
+pub(crate) fn connection_limits(config: &BrokerConfig) -> ConnectionLimits {
     let network = &config.network;
     let limit = |value: i32| usize::try_from(value).unwrap_or(usize::MAX);
     let overrides = config.value("max.connections.per.ip.overrides").to_text().unwrap_or_default();

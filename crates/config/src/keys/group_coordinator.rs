@@ -1,7 +1,7 @@
 //! Keys of the group coordinator, of classic and of consumer groups, and of committed offsets (`GroupCoordinatorConfig`).
 
 use crate::def::{ConfigKey, boolean, int, list, long, short, string};
-use crate::keys::{NO_CONSUMER_GROUPS, NO_MECHANISM, NO_THREADS, NON_EMPTY_SET};
+use crate::keys::{NO_CONSUMER_GROUPS, NO_LINGER, NO_MECHANISM, NO_THREADS, NON_EMPTY_SET};
 use crate::validator::Validator;
 
 #[rustfmt::skip] // a table: one line of facts, one of words
@@ -34,7 +34,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("How often regular expressions of subscriptions are matched with the topics again."),
     int("group.consumer.session.timeout.ms").or("45000").at_least(1).no_effect(NO_CONSUMER_GROUPS)
         .doc("A member of a consumer group without a heartbeat for this long is removed."),
-    int("group.coordinator.append.linger.ms").or("-1").at_least(-1)
+    int("group.coordinator.append.linger.ms").or("-1").at_least(-1).no_effect(NO_LINGER)
         .doc("How long a coordinator gathers records before it appends them; -1 lets it adapt."),
     int("group.coordinator.background.threads").or("2").high().at_least(1).no_effect(NO_THREADS)
         .doc("Threads for the group coordinator's background work."),

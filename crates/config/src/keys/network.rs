@@ -21,11 +21,11 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Where the broker binds, as NAME://host:port. An empty host means all interfaces; names and ports must differ, except that one port may be shared by an IPv4 and an IPv6 address."),
     int("max.connection.creation.rate").or("2147483647").at_least(0).cluster_wide().no_effect(NO_LIMIT)
         .doc("New connections per second that the broker accepts; with a listener's prefix, that the listener accepts."),
-    int("max.connections").or("2147483647").at_least(0).cluster_wide().no_effect(NO_LIMIT)
+    int("max.connections").or("2147483647").at_least(0).cluster_wide()
         .doc("Connections that the broker holds at most, over all listeners; with a listener's prefix, that the listener holds."),
-    int("max.connections.per.ip").or("2147483647").at_least(0).cluster_wide().no_effect(NO_LIMIT)
+    int("max.connections.per.ip").or("2147483647").at_least(0).cluster_wide()
         .doc("Connections from one address. 0 is allowed only with overrides."),
-    string("max.connections.per.ip.overrides").or("").cluster_wide().no_effect(NO_LIMIT)
+    string("max.connections.per.ip.overrides").or("").cluster_wide()
         .doc("Addresses or host names with a limit of their own, as host:count."),
     int("num.io.threads").or("8").high().at_least(1).cluster_wide().no_effect(NO_THREADS)
         .doc("Threads that process requests."),
