@@ -34,7 +34,7 @@ pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
 
 type Answers = Vec<(String, String)>;
 
-fn ask(world: &World, kind: Kind, name: &str) -> Result<(Answers, Vec<(i16, i16, i16)>), String> {
+fn ask(world: &World, kind: Kind, name: &str) -> Result<(Answers, Vec<wire::Offer>), String> {
     let node = Node::new(world, &format!("twins/{name}"), &[])?;
     let broker = node.start_as(world, kind)?;
     let mut transcript = java("twins/Transcript.java")?;

@@ -85,8 +85,11 @@ pub fn exchange(port: u16, payload: &[u8]) -> Result<Reaction, String> {
     Ok(send(&mut stream, &frame(payload)))
 }
 
-/// The API keys that a broker offers, with their lowest and highest versions; an error if it does not answer.
-pub fn api_versions(port: u16) -> Result<Vec<(i16, i16, i16)>, String> {
+/// An API key with its lowest and highest version.
+pub type Offer = (i16, i16, i16);
+
+/// What a broker offers; an error if it does not answer.
+pub fn api_versions(port: u16) -> Result<Vec<Offer>, String> {
     let Reaction::Answer(payload) = exchange(port, &request(18, 0, 1, &[]))? else {
         return Err("no answer to ApiVersions".to_owned());
     };

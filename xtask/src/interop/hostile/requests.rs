@@ -16,7 +16,7 @@ pub struct Request {
 }
 
 /// The requests that a broker offers, each in every version, with every field set.
-pub fn all(offered: &[(i16, i16, i16)]) -> Result<Vec<Request>, String> {
+pub fn all(offered: &[wire::Offer]) -> Result<Vec<Request>, String> {
     let known = schema()?;
     let vectors = std::fs::read(project::root().join("crates/protocol/tests/vectors/messages.bin"));
     let vectors = vectors.map_err(|error| error.to_string())?;
