@@ -1,8 +1,8 @@
 //! The admin client: topics and their configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use common::ErrorCode;
+use common::{ErrorCode, TopicPartition, Uuid};
 use protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use protocol::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
@@ -15,7 +15,8 @@ use protocol::messages::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
     DeleteTopicsRequest, DeleteTopicsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
     DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, IncrementalAlterConfigsRequest,
-    IncrementalAlterConfigsResponse, MetadataRequest, MetadataResponse,
+    IncrementalAlterConfigsResponse, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
+    MetadataRequest, MetadataResponse,
 };
 use protocol::{ApiKey, Message, Request};
 
@@ -56,7 +57,35 @@ pub enum AlterConfigOp {
     Subtract(String),
 }
 
+/// A partition whose replicas are being moved (`PartitionReassignment`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reassignment {
+    /// All replicas, coming and going ones too.
+    pub replicas: Vec<i32>,
+    /// Those that come.
+    pub adding: Vec<i32>,
+    /// Those that go.
+    pub removing: Vec<i32>,
+}
+
+/// The most partitions in one answer of `DescribeTopicPartitions`, where nothing is said.
+const PARTITIONS_PER_ANSWER: i32 = 2000;
+
 /// The admin client.
+///
+/// ```no_run
+/// use client::{Admin, ClientConfig, NewTopic};
+///
+/// # async fn run() -> Result<(), client::ClientError> {
+/// let admin = Admin::new(ClientConfig::new("localhost:9092"));
+/// let topic = NewTopic { name: "greetings".to_owned(), partitions: Some(3), ..NewTopic::default() };
+/// for result in admin.create_topics(&[topic], false).await? {
+///     result?;
+/// }
+/// println!("{:?}", admin.list_topics().await?);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Admin {
     cluster: Cluster,
 }
@@ -105,6 +134,42 @@ impl Admin {
         let response = self.cluster.metadata(None, false).await?;
         let topics = response.topics.into_iter().filter_map(|topic| Some((topic.name?, topic.is_internal)));
         Ok(topics.collect())
+    }
+
+    /// The ids of all topics, by name.
+    ///
+    /// # Errors
+    /// If no broker answers.
+    pub async fn topic_ids(&self) -> Result<BTreeMap<String, Uuid>, ClientError> {
+        let response = self.cluster.metadata(None, false).await?;
+        Ok(response.topics.into_iter().filter_map(|topic| Some((topic.name?, topic.topic_id))).collect())
+    }
+
+    /// The partitions whose replicas are being moved.
+    ///
+    /// # Errors
+    /// If the broker does not know the question (before Kafka 2.4), or does not allow it.
+    pub async fn list_partition_reassignments(
+        &self,
+    ) -> Result<HashMap<TopicPartition, Reassignment>, ClientError> {
+        let request = ListPartitionReassignmentsRequest { timeout_ms: self.timeout_ms(), topics: None };
+        let response: ListPartitionReassignmentsResponse = self.ask_controller(&request).await?;
+        ClientError::check(response.error_code, response.error_message.as_deref())?;
+        let mut found = HashMap::new();
+        for topic in response.topics {
+            for partition in topic.partitions {
+                let reassignment = Reassignment {
+                    replicas: partition.replicas,
+                    adding: partition.adding_replicas,
+                    removing: partition.removing_replicas,
+                };
+                found.insert(
+                    TopicPartition::new(topic.name.as_str(), partition.partition_index),
+                    reassignment,
+                );
+            }
+        }
+        Ok(found)
     }
 
     /// Creates topics. What became of each, in their order.
@@ -213,8 +278,23 @@ impl Admin {
         })
     }
 
-    /// Describes topics, page by page where the broker gives pages.
+    /// Describes topics.
+    ///
+    /// # Errors
+    /// If no broker answers. What is wrong with a topic is in its description.
     pub async fn describe_topics(&self, names: &[String]) -> Result<Vec<TopicDescription>, ClientError> {
+        self.describe_topics_in_pages(names, PARTITIONS_PER_ANSWER).await
+    }
+
+    /// The same, with at most `limit` partitions in one answer of the broker.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn describe_topics_in_pages(
+        &self,
+        names: &[String],
+        limit: i32,
+    ) -> Result<Vec<TopicDescription>, ClientError> {
         use protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
         let connection = self.cluster.any().await?;
         if connection.version(ApiKey::DescribeTopicPartitions, i16::MAX).is_err() {
@@ -226,6 +306,7 @@ impl Admin {
         }
         let mut request = DescribeTopicPartitionsRequest {
             topics: names.iter().map(|name| TopicRequest { name: name.clone() }).collect(),
+            response_partition_limit: limit,
             ..DescribeTopicPartitionsRequest::default()
         };
         loop {

@@ -1,13 +1,14 @@
 //! The brokers of a cluster as a client sees them: one connection to each, and who leads what.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use common::{ErrorCode, Uuid};
 use protocol::messages::metadata_request::MetadataRequestTopic;
+use protocol::messages::metadata_response::MetadataResponseTopic;
 use protocol::messages::{MetadataRequest, MetadataResponse};
-use tokio::sync::Mutex;
 
 use crate::connection::Connection;
 use crate::{ClientConfig, ClientError};
@@ -47,56 +48,99 @@ pub struct TopicInfo {
     pub partitions: Vec<PartitionInfo>,
 }
 
+impl TopicInfo {
+    /// The partition with this index.
+    pub fn partition(&self, partition: i32) -> Option<&PartitionInfo> {
+        self.partitions.iter().find(|info| info.partition == partition)
+    }
+}
+
 /// A client's view of a cluster. Cheap to clone; clones share connections.
 #[derive(Clone)]
 pub(crate) struct Cluster {
     shared: Arc<Shared>,
 }
 
+/// The place of a connection: who finds it empty or lost fills it, while the others wait for that broker alone.
+type Slot = Arc<tokio::sync::Mutex<Option<Arc<Connection>>>>;
+
 struct Shared {
     config: ClientConfig,
-    state: Mutex<State>,
+    /// To whoever answered among the bootstrap servers.
+    bootstrap: Slot,
+    brokers: Mutex<Brokers>,
+    topics: Mutex<HashMap<String, (Arc<TopicInfo>, Instant)>>,
+    /// Whether any broker ever answered.
+    reached: AtomicBool,
 }
 
 #[derive(Default)]
-struct State {
-    nodes: HashMap<i32, Node>,
-    connections: HashMap<i32, Arc<Connection>>,
-    /// To whoever answered among the bootstrap servers.
-    bootstrap: Option<Arc<Connection>>,
-    topics: HashMap<String, (Arc<TopicInfo>, Instant)>,
+struct Brokers {
+    nodes: HashMap<i32, (Node, Slot)>,
     controller: i32,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The connection in a slot, if it is there and at hand.
+fn at_hand(slot: &Slot) -> Option<Arc<Connection>> {
+    slot.try_lock().ok()?.as_ref().filter(|connection| !connection.is_lost()).cloned()
 }
 
 impl Cluster {
     pub(crate) fn new(config: ClientConfig) -> Cluster {
-        Cluster { shared: Arc::new(Shared { config, state: Mutex::default() }) }
+        Cluster {
+            shared: Arc::new(Shared {
+                config,
+                bootstrap: Slot::default(),
+                brokers: Mutex::default(),
+                topics: Mutex::default(),
+                reached: AtomicBool::new(false),
+            }),
+        }
     }
 
     pub(crate) fn config(&self) -> &ClientConfig {
         &self.shared.config
     }
 
+    /// Whether any broker ever answered: if not, a wrong address is likelier than a broker that starts again.
+    pub(crate) fn was_reached(&self) -> bool {
+        self.shared.reached.load(Ordering::Relaxed)
+    }
+
+    /// Whether to try again after `error`.
+    pub(crate) fn may_retry(&self, error: &ClientError) -> bool {
+        error.is_retriable() && (self.was_reached() || error.code().is_some())
+    }
+
     /// A connection to any broker.
     pub(crate) async fn any(&self) -> Result<Arc<Connection>, ClientError> {
-        let mut state = self.shared.state.lock().await;
-        if let Some(connection) = state.connections.values().find(|connection| !connection.is_lost()) {
+        let known: Vec<(String, Slot)> = lock(&self.shared.brokers)
+            .nodes
+            .values()
+            .map(|(node, slot)| (node.address(), Arc::clone(slot)))
+            .collect();
+        if let Some(connection) = known.iter().find_map(|(_, slot)| at_hand(slot)) {
+            return Ok(connection);
+        }
+        let mut bootstrap = self.shared.bootstrap.lock().await;
+        if let Some(connection) = bootstrap.as_ref().filter(|connection| !connection.is_lost()) {
             return Ok(Arc::clone(connection));
         }
-        if let Some(connection) = state.bootstrap.as_ref().filter(|connection| !connection.is_lost()) {
-            return Ok(Arc::clone(connection));
-        }
-        let known: Vec<String> =
-            state.nodes.values().map(|node| format!("{}:{}", node.host, node.port)).collect();
         let mut last_error = None;
+        let known = known.into_iter().map(|(address, _)| address);
         for address in addresses(&self.shared.config.bootstrap_servers)?.into_iter().chain(known) {
             match Connection::open(&address, &self.shared.config).await {
                 Ok(connection) => {
+                    self.shared.reached.store(true, Ordering::Relaxed);
                     let connection = Arc::new(connection);
-                    state.bootstrap = Some(Arc::clone(&connection));
+                    *bootstrap = Some(Arc::clone(&connection));
                     return Ok(connection);
                 }
-                Err(error) => last_error = Some(error),
+                Err(error) => last_error = last_error.or(Some(error)),
             }
         }
         Err(ClientError::Bootstrap {
@@ -107,28 +151,36 @@ impl Cluster {
 
     /// A connection to a certain broker.
     pub(crate) async fn node(&self, id: i32) -> Result<Arc<Connection>, ClientError> {
-        let mut state = self.shared.state.lock().await;
-        if let Some(connection) = state.connections.get(&id).filter(|connection| !connection.is_lost()) {
-            return Ok(Arc::clone(connection));
-        }
-        let Some(node) = state.nodes.get(&id) else {
+        let known =
+            lock(&self.shared.brokers).nodes.get(&id).map(|(node, slot)| (node.address(), Arc::clone(slot)));
+        let Some((address, slot)) = known else {
             return Err(ClientError::api(
-                ErrorCode::BrokerNotAvailable,
+                ErrorCode::LeaderNotAvailable,
                 Some(format!("there is no broker {id}")),
             ));
         };
-        let address = format!("{}:{}", node.host, node.port);
-        let connection = Arc::new(Connection::open(&address, &self.shared.config).await?);
-        state.connections.insert(id, Arc::clone(&connection));
+        let mut place = slot.lock().await;
+        if let Some(connection) = place.as_ref().filter(|connection| !connection.is_lost()) {
+            return Ok(Arc::clone(connection));
+        }
+        let opened = Connection::open(&address, &self.shared.config).await;
+        let connection = Arc::new(opened.map_err(|error| match error {
+            ClientError::Connection { address, reason } => ClientError::Connection {
+                reason: format!("{reason} (broker {id} says in its advertised.listeners that it is there)"),
+                address,
+            },
+            error => error,
+        })?);
+        *place = Some(Arc::clone(&connection));
         Ok(connection)
     }
 
     /// A connection to the broker that takes requests for the controller.
     pub(crate) async fn controller(&self) -> Result<Arc<Connection>, ClientError> {
-        if self.shared.state.lock().await.nodes.is_empty() {
+        if lock(&self.shared.brokers).nodes.is_empty() {
             self.metadata(Some(&[]), false).await?;
         }
-        let id = self.shared.state.lock().await.controller;
+        let id = lock(&self.shared.brokers).controller;
         match id {
             -1 => self.any().await,
             id => self.node(id).await,
@@ -138,7 +190,8 @@ impl Cluster {
     /// The brokers there are.
     pub(crate) async fn nodes(&self) -> Result<Vec<Node>, ClientError> {
         self.metadata(Some(&[]), false).await?;
-        let mut nodes: Vec<Node> = self.shared.state.lock().await.nodes.values().cloned().collect();
+        let mut nodes: Vec<Node> =
+            lock(&self.shared.brokers).nodes.values().map(|(node, _)| node.clone()).collect();
         nodes.sort_by_key(|node| node.id);
         Ok(nodes)
     }
@@ -161,43 +214,45 @@ impl Cluster {
         };
         let response: MetadataResponse = connection.call(&request).await?;
         ClientError::check(response.error_code, None)?;
-        let mut state = self.shared.state.lock().await;
-        state.nodes = response
-            .brokers
-            .iter()
-            .map(|broker| {
-                let node = Node {
-                    id: broker.node_id,
-                    host: broker.host.clone(),
-                    port: broker.port,
-                    rack: broker.rack.clone(),
-                };
-                (broker.node_id, node)
-            })
-            .collect();
-        let State { nodes, connections, .. } = &mut *state;
-        connections.retain(|id, connection| nodes.contains_key(id) && !connection.is_lost());
-        state.controller = response.controller_id;
+        self.remember_brokers(&response);
+        let mut known = lock(&self.shared.topics);
         for topic in &response.topics {
             let Some(name) = &topic.name else { continue };
             if topic.error_code == 0 {
-                let mut partitions: Vec<PartitionInfo> = topic
-                    .partitions
-                    .iter()
-                    .map(|partition| PartitionInfo {
-                        partition: partition.partition_index,
-                        leader: partition.leader_id,
-                        leader_epoch: partition.leader_epoch,
-                    })
-                    .collect();
-                partitions.sort_by_key(|partition| partition.partition);
-                let info = TopicInfo { name: name.clone(), id: topic.topic_id, partitions };
-                state.topics.insert(name.clone(), (Arc::new(info), Instant::now()));
+                known.insert(name.clone(), (Arc::new(topic_info(name, topic)), Instant::now()));
             } else {
-                state.topics.remove(name);
+                known.remove(name);
             }
         }
+        drop(known);
         Ok(response)
+    }
+
+    fn remember_brokers(&self, response: &MetadataResponse) {
+        let mut brokers = lock(&self.shared.brokers);
+        let mut before = std::mem::take(&mut brokers.nodes);
+        for broker in &response.brokers {
+            let node = Node {
+                id: broker.node_id,
+                host: broker.host.clone(),
+                port: broker.port,
+                rack: broker.rack.clone(),
+            };
+            // A broker that moved gets a new connection.
+            let slot = before.remove(&node.id).filter(|(known, _)| known.address() == node.address());
+            let slot = slot.map(|(_, slot)| slot).unwrap_or_default();
+            brokers.nodes.insert(node.id, (node, slot));
+        }
+        brokers.controller = response.controller_id;
+    }
+
+    /// A topic as it is remembered.
+    pub(crate) fn remembered(&self, name: &str) -> Option<Arc<TopicInfo>> {
+        let max_age = self.shared.config.metadata_max_age;
+        lock(&self.shared.topics)
+            .get(name)
+            .filter(|(_, since)| since.elapsed() < max_age)
+            .map(|(topic, _)| Arc::clone(topic))
     }
 
     /// A topic, from memory while that is fresh. Waits up to `patience` for one that is being created or elected for.
@@ -207,40 +262,33 @@ impl Cluster {
         auto_create: bool,
         patience: Duration,
     ) -> Result<Arc<TopicInfo>, ClientError> {
-        let max_age = self.shared.config.metadata_max_age;
-        if let Some((topic, since)) = self.shared.state.lock().await.topics.get(name) {
-            if since.elapsed() < max_age {
-                return Ok(Arc::clone(topic));
-            }
+        if let Some(topic) = self.remembered(name) {
+            return Ok(topic);
         }
         let deadline = Instant::now() + patience;
         loop {
-            let result = self.metadata(Some(&[name.to_owned()]), auto_create).await;
-            let error = match result {
+            let error = match self.metadata(Some(&[name.to_owned()]), auto_create).await {
                 Ok(response) => {
                     match response.topics.iter().find(|topic| topic.name.as_deref() == Some(name)) {
                         Some(topic) => {
-                            let led = topic.partitions.iter().all(|partition| partition.leader_id >= 0);
-                            if topic.error_code == 0 && (led || Instant::now() >= deadline) {
-                                if let Some((topic, _)) = self.shared.state.lock().await.topics.get(name) {
-                                    return Ok(Arc::clone(topic));
-                                }
+                            let led = topic.partitions.iter().any(|partition| partition.leader_id >= 0);
+                            if let Some(topic) =
+                                self.remembered(name).filter(|_| topic.error_code == 0 && led)
+                            {
+                                return Ok(topic);
                             }
-                            let code = ErrorCode::from_code(topic.error_code);
-                            ClientError::api(
-                                if code.is_none() { ErrorCode::LeaderNotAvailable } else { code },
-                                Some(format!(
-                                    "topic {name}: {}",
-                                    if code.is_none() { ErrorCode::LeaderNotAvailable } else { code }
-                                )),
-                            )
+                            let code = match ErrorCode::from_code(topic.error_code) {
+                                ErrorCode::None => ErrorCode::LeaderNotAvailable,
+                                code => code,
+                            };
+                            ClientError::api(code, Some(topic_error(name, code)))
                         }
                         None => ClientError::api(ErrorCode::UnknownTopicOrPartition, None),
                     }
                 }
                 Err(error) => error,
             };
-            if !error.is_retriable() || Instant::now() >= deadline {
+            if !self.may_retry(&error) || Instant::now() >= deadline {
                 return Err(error);
             }
             tokio::time::sleep(self.shared.config.retry_backoff).await;
@@ -248,8 +296,47 @@ impl Cluster {
     }
 
     /// What is remembered of a topic is wrong.
-    pub(crate) async fn forget(&self, topic: &str) {
-        self.shared.state.lock().await.topics.remove(topic);
+    pub(crate) fn forget(&self, topic: &str) {
+        lock(&self.shared.topics).remove(topic);
+    }
+}
+
+impl Node {
+    fn address(&self) -> String {
+        match self.host.contains(':') && !self.host.starts_with('[') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+}
+
+fn topic_info(name: &str, topic: &MetadataResponseTopic) -> TopicInfo {
+    let mut partitions: Vec<PartitionInfo> = topic
+        .partitions
+        .iter()
+        .map(|partition| PartitionInfo {
+            partition: partition.partition_index,
+            leader: partition.leader_id,
+            leader_epoch: partition.leader_epoch,
+        })
+        .collect();
+    partitions.sort_by_key(|partition| partition.partition);
+    TopicInfo { name: name.to_owned(), id: topic.topic_id, partitions }
+}
+
+/// What is wrong with a topic that metadata was asked for, in words.
+fn topic_error(name: &str, code: ErrorCode) -> String {
+    match code {
+        ErrorCode::InvalidTopicException => match common::topic::validate_topic_name(name) {
+            Err(error) => error.to_string(),
+            Ok(()) => format!("Invalid topics: [{name}]"),
+        },
+        ErrorCode::UnknownTopicOrPartition => {
+            format!("Topic {name} not present in metadata: there is no such topic")
+        }
+        ErrorCode::TopicAuthorizationFailed => format!("Not authorized to access topics: [{name}]"),
+        ErrorCode::LeaderNotAvailable => format!("Topic {name} has no leader now"),
+        code => format!("topic {name}: {code}"),
     }
 }
 
@@ -272,7 +359,7 @@ fn addresses(servers: &str) -> Result<Vec<String>, ClientError> {
 
 #[cfg(test)]
 mod tests {
-    use super::addresses;
+    use super::*;
 
     #[test]
     fn bootstrap_servers_have_a_host_and_a_port() {
@@ -281,5 +368,12 @@ mod tests {
         for bad in ["a", "a:", ":9092", "a:70000", "a:1,b"] {
             assert!(addresses(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_node_with_an_ipv6_address_can_be_connected_to() {
+        let node = |host: &str| Node { id: 1, host: host.to_owned(), port: 9092, rack: None }.address();
+        assert_eq!(node("::1"), "[::1]:9092");
+        assert_eq!(node("localhost"), "localhost:9092");
     }
 }

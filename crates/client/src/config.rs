@@ -1,6 +1,9 @@
 //! What all clients are configured with. Names and defaults are the Java client's.
 
+use std::str::FromStr;
 use std::time::Duration;
+
+use crate::ClientError;
 
 /// Where the brokers are, and how to talk to them.
 #[derive(Debug, Clone)]
@@ -19,6 +22,12 @@ pub struct ClientConfig {
     pub metadata_max_age: Duration,
     /// `default.api.timeout.ms`: how long an operation may take with all its retries.
     pub api_timeout: Duration,
+    /// `send.buffer.bytes`; the system's own choice where it is none.
+    ///
+    /// Divergence: Kafka's default is 131072, which keeps the system from growing the buffer as it needs.
+    pub send_buffer: Option<u32>,
+    /// `receive.buffer.bytes`; the system's own choice where it is none, as with the other.
+    pub receive_buffer: Option<u32>,
 }
 
 impl ClientConfig {
@@ -32,6 +41,89 @@ impl ClientConfig {
             retry_backoff: Duration::from_millis(100),
             metadata_max_age: Duration::from_secs(300),
             api_timeout: Duration::from_secs(60),
+            send_buffer: None,
+            receive_buffer: None,
         }
+    }
+
+    /// Sets a key by its name in Kafka's documentation. `Ok(false)` where no such key has an effect here.
+    ///
+    /// # Errors
+    /// [`ClientError::Config`] for a value that the key does not take, and for security that is not supported.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<bool, ClientError> {
+        match key {
+            "bootstrap.servers" => self.bootstrap_servers = value.trim().to_owned(),
+            "client.id" => self.client_id = value.to_owned(),
+            "request.timeout.ms" => self.request_timeout = millis(key, value)?,
+            "socket.connection.setup.timeout.ms" => self.connect_timeout = millis(key, value)?,
+            "retry.backoff.ms" => self.retry_backoff = millis(key, value)?,
+            "metadata.max.age.ms" => self.metadata_max_age = millis(key, value)?,
+            "default.api.timeout.ms" => self.api_timeout = millis(key, value)?,
+            "send.buffer.bytes" => self.send_buffer = buffer(key, value)?,
+            "receive.buffer.bytes" => self.receive_buffer = buffer(key, value)?,
+            "security.protocol" => {
+                one_of(key, value, &[("PLAINTEXT", ())])
+                    .map_err(|_| invalid(key, value, "only PLAINTEXT is supported by this version"))?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+pub(crate) fn invalid(key: &str, value: &str, reason: impl Into<String>) -> ClientError {
+    ClientError::Config { key: key.to_owned(), value: value.to_owned(), reason: reason.into() }
+}
+
+/// A number that is not negative.
+pub(crate) fn number<T: FromStr>(key: &str, value: &str) -> Result<T, ClientError> {
+    value.trim().parse().map_err(|_| invalid(key, value, "a number in its range is expected"))
+}
+
+/// A time in milliseconds.
+pub(crate) fn millis(key: &str, value: &str) -> Result<Duration, ClientError> {
+    // Long.MAX_VALUE stands for ever, and must not overflow a clock.
+    const EVER: u64 = 1000 * 60 * 60 * 24 * 365 * 100;
+    Ok(Duration::from_millis(number::<u64>(key, value)?.min(EVER)))
+}
+
+/// Bytes of a socket's buffer; -1 leaves it to the system.
+fn buffer(key: &str, value: &str) -> Result<Option<u32>, ClientError> {
+    match value.trim() {
+        "-1" => Ok(None),
+        value => number(key, value).map(Some),
+    }
+}
+
+pub(crate) fn boolean(key: &str, value: &str) -> Result<bool, ClientError> {
+    one_of(key, value, &[("true", true), ("false", false)])
+}
+
+/// One of several words, in any case.
+pub(crate) fn one_of<T: Copy>(key: &str, value: &str, words: &[(&str, T)]) -> Result<T, ClientError> {
+    let known = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(value.trim()));
+    known.map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        invalid(key, value, format!("String must be one of: {}", words.join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_set_by_their_names_and_bad_values_are_named() {
+        let mut config = ClientConfig::new("a:1");
+        assert!(config.set("request.timeout.ms", "1500").unwrap());
+        assert_eq!(config.request_timeout, Duration::from_millis(1500));
+        assert!(config.set("security.protocol", "plaintext").unwrap());
+        assert!(!config.set("interceptor.classes", "x").unwrap());
+        let error = config.set("retry.backoff.ms", "soon").unwrap_err().to_string();
+        assert!(error.starts_with("Invalid value soon for configuration retry.backoff.ms"), "{error}");
+        assert!(config.set("security.protocol", "SASL_SSL").is_err());
+        assert!(config.set("request.timeout.ms", "-1").is_err());
+        config.set("metadata.max.age.ms", &i64::MAX.to_string()).unwrap();
+        assert!(std::time::Instant::now().checked_add(config.metadata_max_age).is_some());
     }
 }

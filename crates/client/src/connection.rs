@@ -3,13 +3,15 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::time::{Duration, Instant};
 
+use bytes::{BufMut, Bytes};
 use common::ErrorCode;
 use protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, RequestHeader};
 use protocol::{ApiKey, Message, Reader, Request, Writer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 
@@ -20,7 +22,7 @@ const LARGEST_ANSWER: usize = 1 << 30;
 
 /// An answer as it came: the body of its message begins behind the header.
 pub(crate) struct Frame {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     body: usize,
     api: ApiKey,
     version: i16,
@@ -28,6 +30,11 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    /// The whole frame: slices of a message that borrows can be taken out of it without a copy.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
     /// The message in it. What it borrows, it borrows from the frame.
     pub(crate) fn read<'a, M: Message<'a>>(&'a self) -> Result<M, ClientError> {
         M::read(&mut Reader::new(&self.bytes[self.body..]), self.version)
@@ -38,11 +45,13 @@ impl Frame {
 /// What waits for its answer.
 struct Waiting {
     correlation_id: i32,
-    answer: oneshot::Sender<Result<Vec<u8>, ClientError>>,
+    answer: oneshot::Sender<Result<Bytes, ClientError>>,
 }
 
 struct Sending {
     stream: OwnedWriteHalf,
+    /// A request was begun and not written to its end: whoever sent it gave up in the middle.
+    is_torn: bool,
     /// Shared with the task that reads: who sends, queues; who reads, takes from the front.
     waiting: Arc<std::sync::Mutex<VecDeque<Waiting>>>,
 }
@@ -51,7 +60,7 @@ struct Sending {
 pub(crate) struct Connection {
     address: Arc<str>,
     client_id: String,
-    request_timeout: std::time::Duration,
+    request_timeout: Duration,
     next_correlation_id: AtomicI32,
     sending: Mutex<Sending>,
     reading: JoinHandle<()>,
@@ -69,7 +78,7 @@ impl Connection {
     /// Connects, and asks which versions the broker speaks.
     pub(crate) async fn open(address: &str, config: &ClientConfig) -> Result<Connection, ClientError> {
         let failed = |error: &std::io::Error| ClientError::connection(address, error);
-        let stream = match tokio::time::timeout(config.connect_timeout, TcpStream::connect(address)).await {
+        let stream = match tokio::time::timeout(config.connect_timeout, connect(address, config)).await {
             Ok(connected) => connected.map_err(|error| failed(&error))?,
             Err(_) => return Err(failed(&std::io::ErrorKind::TimedOut.into())),
         };
@@ -85,12 +94,23 @@ impl Connection {
             client_id: config.client_id.clone(),
             request_timeout: config.request_timeout,
             next_correlation_id: AtomicI32::new(0),
-            sending: Mutex::new(Sending { stream: writer, waiting }),
+            sending: Mutex::new(Sending { stream: writer, is_torn: false, waiting }),
             reading,
             lost,
             versions: HashMap::new(),
         };
-        connection.versions = connection.negotiate().await?;
+        // Something that accepts connections and never answers is not a broker: that is known sooner than a slow answer.
+        connection.versions = match tokio::time::timeout(config.connect_timeout, connection.negotiate()).await
+        {
+            Ok(versions) => versions?,
+            Err(_) => {
+                return Err(ClientError::Connection {
+                    address: connection.address.to_string(),
+                    reason: "it accepts connections and does not answer; is this a PLAINTEXT listener of a broker?"
+                        .to_owned(),
+                });
+            }
+        };
         Ok(connection)
     }
 
@@ -164,34 +184,7 @@ impl Connection {
         request: &Q,
         version: i16,
     ) -> Result<Frame, ClientError> {
-        let answer = self.post(request, version).await?;
-        let timeout = || ClientError::Timeout {
-            address: self.address.to_string(),
-            api: Q::API_KEY,
-            timeout_ms: self.request_timeout.as_millis() as u64,
-        };
-        let bytes = match tokio::time::timeout(self.request_timeout, answer).await {
-            Ok(answered) => answered.unwrap_or_else(|_| Err(self.closed()))?,
-            Err(_) => {
-                // Answers come in order: behind one that is missing, none can be trusted to come.
-                self.lost.store(true, Ordering::Relaxed);
-                return Err(timeout());
-            }
-        };
-        let mut reader = Reader::new(&bytes);
-        let read = (|| {
-            reader.i32()?;
-            if Q::API_KEY.response_header_version(version) > 0 {
-                reader.tagged_fields(|_, _| Ok(false))?;
-            }
-            Ok(bytes.len() - reader.remaining().len())
-        })();
-        let body = read.map_err(|error| ClientError::Answer {
-            address: self.address.to_string(),
-            api: Q::API_KEY,
-            error,
-        })?;
-        Ok(Frame { bytes, body, api: Q::API_KEY, version, address: Arc::clone(&self.address) })
+        self.post(request, version).await?.answer().await
     }
 
     /// Sends a request that has no answer (`acks=0`).
@@ -205,25 +198,40 @@ impl Connection {
         self.write(&mut sending, &frame).await
     }
 
-    async fn post<'q, Q: Request<'q>>(
+    /// Sends a request; its answer can be waited for while more are sent.
+    pub(crate) async fn post<'q, Q: Request<'q>>(
         &self,
         request: &Q,
         version: i16,
-    ) -> Result<oneshot::Receiver<Result<Vec<u8>, ClientError>>, ClientError> {
+    ) -> Result<Pending, ClientError> {
         let mut sending = self.sending.lock().await;
         let correlation_id = self.next_correlation_id.fetch_add(1, Ordering::Relaxed);
         let frame = self.frame(request, version, correlation_id)?;
         let (answer, receiver) = oneshot::channel();
         lock(&sending.waiting).push_back(Waiting { correlation_id, answer });
         if self.is_lost() {
-            return Err(self.closed());
+            return Err(closed(&self.address));
         }
         self.write(&mut sending, &frame).await?;
-        Ok(receiver)
+        Ok(Pending {
+            receiver,
+            address: Arc::clone(&self.address),
+            api: Q::API_KEY,
+            version,
+            sent: Instant::now(),
+            timeout: self.request_timeout,
+            lost: Arc::clone(&self.lost),
+        })
     }
 
     async fn write(&self, sending: &mut Sending, frame: &[u8]) -> Result<(), ClientError> {
+        if sending.is_torn {
+            self.lost.store(true, Ordering::Relaxed);
+            return Err(closed(&self.address));
+        }
+        sending.is_torn = true;
         let written = sending.stream.write_all(frame).await;
+        sending.is_torn = false;
         written.map_err(|error| {
             self.lost.store(true, Ordering::Relaxed);
             ClientError::connection(&self.address, &error)
@@ -252,10 +260,73 @@ impl Connection {
         writer.set_i32(0, i32::try_from(length).unwrap_or(i32::MAX));
         Ok(writer.into_bytes())
     }
+}
 
-    fn closed(&self) -> ClientError {
-        ClientError::connection(&self.address, &std::io::ErrorKind::UnexpectedEof.into())
+/// A request that was sent.
+pub(crate) struct Pending {
+    receiver: oneshot::Receiver<Result<Bytes, ClientError>>,
+    address: Arc<str>,
+    api: ApiKey,
+    version: i16,
+    sent: Instant,
+    timeout: Duration,
+    lost: Arc<AtomicBool>,
+}
+
+impl Pending {
+    /// The answer. May be dropped and called again.
+    pub(crate) async fn answer(&mut self) -> Result<Frame, ClientError> {
+        let deadline = self.sent + self.timeout;
+        let bytes = match tokio::time::timeout_at(deadline.into(), &mut self.receiver).await {
+            Ok(answered) => answered.unwrap_or_else(|_| Err(closed(&self.address)))?,
+            Err(_) => {
+                // Answers come in order: behind one that is missing, none can be trusted to come.
+                self.lost.store(true, Ordering::Relaxed);
+                return Err(ClientError::Timeout {
+                    address: self.address.to_string(),
+                    api: self.api,
+                    timeout_ms: self.timeout.as_millis() as u64,
+                });
+            }
+        };
+        let mut reader = Reader::new(&bytes);
+        let read = (|| {
+            reader.i32()?;
+            if self.api.response_header_version(self.version) > 0 {
+                reader.tagged_fields(|_, _| Ok(false))?;
+            }
+            Ok(bytes.len() - reader.remaining().len())
+        })();
+        let body = read.map_err(|error| ClientError::Answer {
+            address: self.address.to_string(),
+            api: self.api,
+            error,
+        })?;
+        Ok(Frame { bytes, body, api: self.api, version: self.version, address: Arc::clone(&self.address) })
     }
+}
+
+fn closed(address: &str) -> ClientError {
+    ClientError::connection(address, &std::io::ErrorKind::UnexpectedEof.into())
+}
+
+/// Connects to whichever of a host's addresses answers (`client.dns.lookup=use_all_dns_ips`).
+async fn connect(address: &str, config: &ClientConfig) -> std::io::Result<TcpStream> {
+    let mut last_error = None;
+    for address in tokio::net::lookup_host(address).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(bytes) = config.send_buffer {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        if let Some(bytes) = config.receive_buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        match socket.connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last_error = Some(error),
+        }
+    }
+    Err(last_error.unwrap_or_else(|| std::io::Error::other("the host's name has no address")))
 }
 
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -263,11 +334,12 @@ fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 async fn read_answers(
-    mut stream: OwnedReadHalf,
+    stream: OwnedReadHalf,
     waiting: Arc<std::sync::Mutex<VecDeque<Waiting>>>,
     lost: Arc<AtomicBool>,
     address: Arc<str>,
 ) {
+    let mut stream = BufReader::with_capacity(16 * 1024, stream);
     let error = loop {
         let bytes = match read_frame(&mut stream).await {
             Ok(bytes) => bytes,
@@ -287,7 +359,7 @@ async fn read_answers(
     }
 }
 
-async fn read_frame(stream: &mut OwnedReadHalf) -> std::io::Result<Vec<u8>> {
+async fn read_frame(stream: &mut BufReader<OwnedReadHalf>) -> std::io::Result<Bytes> {
     let size = stream.read_i32().await?;
     let size = usize::try_from(size).ok().filter(|size| (4..=LARGEST_ANSWER).contains(size));
     let Some(size) = size else {
@@ -296,7 +368,16 @@ async fn read_frame(stream: &mut OwnedReadHalf) -> std::io::Result<Vec<u8>> {
             "the answer has no possible size; is this a PLAINTEXT listener of a broker?",
         ));
     };
-    let mut bytes = Vec::with_capacity(size.min(1024 * 1024));
-    let read = stream.take(size as u64).read_to_end(&mut bytes).await?;
-    if read < size { Err(std::io::ErrorKind::UnexpectedEof.into()) } else { Ok(bytes) }
+    // Memory is set aside as bytes come, not by the size that is claimed.
+    let mut bytes = Vec::with_capacity(size.min(2 * 1024 * 1024));
+    while bytes.len() < size {
+        let left = size - bytes.len();
+        if bytes.len() == bytes.capacity() {
+            bytes.reserve_exact(left.min(bytes.len()));
+        }
+        if stream.read_buf(&mut (&mut bytes).limit(left)).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(Bytes::from(bytes))
 }

@@ -83,6 +83,29 @@ pub enum ClientError {
         /// The last error.
         detail: String,
     },
+    /// What was fetched is damaged, or cannot be read whole.
+    #[error("{0}")]
+    Damaged(String),
+    /// A configuration key has a value that it does not take.
+    #[error("Invalid value {value} for configuration {key}: {reason}")]
+    Config {
+        /// The key.
+        key: String,
+        /// What it was to be.
+        value: String,
+        /// What it takes.
+        reason: String,
+    },
+    /// A partition's position is outside of its log, and `auto.offset.reset` is `none`.
+    #[error(
+        "Fetch position {offset} is out of range for partition {partition}, and auto.offset.reset is none"
+    )]
+    OffsetOutOfRange {
+        /// The partition.
+        partition: String,
+        /// The offset that was asked for.
+        offset: i64,
+    },
     /// A record, or a set of them, that the producer does not take.
     #[error("{0}")]
     Record(String),
@@ -123,7 +146,9 @@ impl ClientError {
     /// Whether the same request may succeed later (`RetriableException`).
     pub fn is_retriable(&self) -> bool {
         match self {
-            ClientError::Connection { .. } | ClientError::Timeout { .. } => true,
+            ClientError::Connection { .. } | ClientError::Timeout { .. } | ClientError::Bootstrap { .. } => {
+                true
+            }
             ClientError::Api { code, .. } => is_retriable(*code),
             _ => false,
         }

@@ -12,7 +12,9 @@ pub use config::ClientConfig;
 pub use error::ClientError;
 
 pub mod admin;
+pub mod consumer;
 pub mod producer;
 
 pub use admin::{Admin, AlterConfigOp, NewTopic};
+pub use consumer::{Consumer, ConsumerConfig, ConsumerRecord};
 pub use producer::{Acks, Delivery, Producer, ProducerConfig, ProducerRecord, RecordMetadata};

@@ -2,13 +2,16 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use protocol::records::{Header, RecordBatchBuilder, TimestampType};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use protocol::records::{
+    Header, RECORD_BATCH_OVERHEAD, RecordBatchBuilder, RecordError, TimestampType, patch,
+};
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::{ProducerConfig, ProducerRecord, now_ms};
+use super::{ProducerConfig, ProducerRecord, lock, now_ms};
 use crate::ClientError;
 
 /// Where a record went.
@@ -22,17 +25,78 @@ pub struct RecordMetadata {
     pub timestamp: i64,
 }
 
+/// What became of a batch; its records share it.
+#[derive(Debug, Default)]
+struct Outcome {
+    result: OnceLock<Result<Appended, ClientError>>,
+    waiting: Mutex<Vec<Waker>>,
+}
+
+/// Where a batch went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Appended {
+    /// -1 where nobody said.
+    pub(crate) base_offset: i64,
+    /// -1 where the records keep their own timestamps.
+    pub(crate) log_append_time: i64,
+}
+
 /// What becomes of a record: await it.
 #[derive(Debug)]
 pub struct Delivery {
-    receiver: oneshot::Receiver<Result<RecordMetadata, ClientError>>,
+    outcome: Arc<Outcome>,
+    partition: i32,
+    index: i64,
+    timestamp: i64,
+}
+
+impl Delivery {
+    /// What became of the record, if that is known already.
+    pub fn try_get(&self) -> Option<Result<RecordMetadata, ClientError>> {
+        let result = self.outcome.result.get()?;
+        Some(result.as_ref().map_err(ClientError::clone).map(|appended| RecordMetadata {
+            partition: self.partition,
+            offset: if appended.base_offset < 0 { -1 } else { appended.base_offset + self.index },
+            timestamp: if appended.log_append_time < 0 { self.timestamp } else { appended.log_append_time },
+        }))
+    }
 }
 
 impl Future for Delivery {
     type Output = Result<RecordMetadata, ClientError>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.receiver).poll(context).map(|result| result.unwrap_or(Err(ClientError::Closed)))
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(result) = self.try_get() {
+            return Poll::Ready(result);
+        }
+        let mut waiting = lock(&self.outcome.waiting);
+        // The result is set before the lock is taken to wake: it is seen here, or the waker is seen there.
+        if let Some(result) = self.try_get() {
+            return Poll::Ready(result);
+        }
+        if !waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+            waiting.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+/// Tells the records of a batch; if it is dropped before, they are told that the producer was closed.
+#[derive(Debug, Default)]
+struct Teller(Arc<Outcome>);
+
+impl Teller {
+    fn tell(&self, result: Result<Appended, ClientError>) {
+        if self.0.result.set(result).is_ok() {
+            let waiting = std::mem::take(&mut *lock(&self.0.waiting));
+            waiting.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        self.tell(Err(ClientError::Closed));
     }
 }
 
@@ -46,32 +110,26 @@ pub(crate) struct NewRecord {
 impl NewRecord {
     /// An upper bound for the bytes that a record takes in a batch of its own (`AbstractRecords.estimateSizeInBytesUpperBound`).
     pub(crate) fn size_estimate(record: &ProducerRecord) -> usize {
-        const BATCH_HEADER: usize = 61;
         const RECORD_OVERHEAD: usize = 21;
         let bytes = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len) + 5;
         let headers: usize = record.headers.iter().map(|(key, value)| key.len() + 5 + bytes(value)).sum();
-        BATCH_HEADER + RECORD_OVERHEAD + bytes(&record.key) + bytes(&record.value) + headers + 5
+        RECORD_BATCH_OVERHEAD + RECORD_OVERHEAD + bytes(&record.key) + bytes(&record.value) + headers + 5
     }
 }
 
 /// A batch that fills, or waits to be sent.
 pub(crate) struct Batch {
     builder: RecordBatchBuilder,
-    waiting: Vec<Waiting>,
+    teller: Teller,
     memory: Option<OwnedSemaphorePermit>,
     pub(crate) created: Instant,
-}
-
-struct Waiting {
-    timestamp: i64,
-    sender: oneshot::Sender<Result<RecordMetadata, ClientError>>,
 }
 
 impl Batch {
     pub(crate) fn new(config: &ProducerConfig) -> Batch {
         Batch {
             builder: RecordBatchBuilder::new(0, config.compression, TimestampType::CreateTime),
-            waiting: Vec::new(),
+            teller: Teller::default(),
             memory: None,
             created: Instant::now(),
         }
@@ -79,7 +137,8 @@ impl Batch {
 
     /// Whether another record of this size fits.
     pub(crate) fn has_room(&self, size: usize, batch_size: usize) -> bool {
-        self.waiting.is_empty() || self.builder.size_in_bytes() + size <= batch_size
+        let size = size.saturating_sub(RECORD_BATCH_OVERHEAD);
+        self.builder.is_empty() || self.builder.size_in_bytes().saturating_add(size) <= batch_size
     }
 
     pub(crate) fn is_full(&self, batch_size: usize) -> bool {
@@ -87,12 +146,13 @@ impl Batch {
     }
 
     pub(crate) fn records_count(&self) -> i32 {
-        self.waiting.len() as i32
+        self.builder.records_count()
     }
 
-    pub(crate) fn append(&mut self, new: NewRecord) -> Result<Delivery, ClientError> {
+    pub(crate) fn append(&mut self, new: NewRecord, partition: i32) -> Result<Delivery, ClientError> {
         let NewRecord { record, memory, .. } = new;
         let timestamp = record.timestamp.unwrap_or_else(now_ms);
+        let index = i64::from(self.builder.records_count());
         let headers: Vec<Header<'_>> =
             record.headers.iter().map(|(key, value)| Header::new(key, value.as_deref())).collect();
         self.builder
@@ -102,18 +162,19 @@ impl Batch {
             Some(held) => held.merge(memory),
             None => self.memory = Some(memory),
         }
-        let (sender, receiver) = oneshot::channel();
-        self.waiting.push(Waiting { timestamp, sender });
-        Ok(Delivery { receiver })
+        Ok(Delivery { outcome: Arc::clone(&self.teller.0), partition, index, timestamp })
     }
 
     /// The batch as it is sent, and those who wait for it.
-    pub(crate) fn close(self, producer_id: i64, producer_epoch: i16, base_sequence: i32) -> ClosedBatch {
-        let bytes = match producer_id {
-            -1 => self.builder.build(),
-            id => self.builder.with_producer(id, producer_epoch, base_sequence).build(),
-        };
-        ClosedBatch { bytes, created: self.created, waiting: self.waiting, _memory: self.memory }
+    pub(crate) fn close(self) -> ClosedBatch {
+        ClosedBatch {
+            records_count: self.builder.records_count(),
+            bytes: self.builder.build(),
+            created: self.created,
+            attempts: 0,
+            teller: self.teller,
+            _memory: self.memory,
+        }
     }
 }
 
@@ -121,24 +182,29 @@ impl Batch {
 pub(crate) struct ClosedBatch {
     pub(crate) bytes: Vec<u8>,
     pub(crate) created: Instant,
-    waiting: Vec<Waiting>,
+    pub(crate) records_count: i32,
+    /// How often a broker said that it may be tried again.
+    pub(crate) attempts: u32,
+    teller: Teller,
     _memory: Option<OwnedSemaphorePermit>,
 }
 
 impl ClosedBatch {
-    /// Tells everybody. `log_append_time` is -1 where the records keep their own timestamps.
-    pub(crate) fn complete(self, partition: i32, base_offset: i64, log_append_time: i64) {
-        for (index, waiting) in (0i64..).zip(self.waiting) {
-            let offset = if base_offset < 0 { -1 } else { base_offset + index };
-            let timestamp = if log_append_time < 0 { waiting.timestamp } else { log_append_time };
-            // Nobody has to want to know.
-            let _ = waiting.sender.send(Ok(RecordMetadata { partition, offset, timestamp }));
-        }
+    /// Gives the batch its place among what the producer sent to the partition.
+    pub(crate) fn set_producer(
+        &mut self,
+        id: i64,
+        epoch: i16,
+        base_sequence: i32,
+    ) -> Result<(), RecordError> {
+        patch::set_producer(&mut self.bytes, id, epoch, base_sequence, false)
     }
 
-    pub(crate) fn fail(self, error: &ClientError) {
-        for waiting in self.waiting {
-            let _ = waiting.sender.send(Err(error.clone()));
-        }
+    pub(crate) fn complete(self, appended: Appended) {
+        self.teller.tell(Ok(appended));
+    }
+
+    pub(crate) fn fail(self, error: ClientError) {
+        self.teller.tell(Err(error));
     }
 }

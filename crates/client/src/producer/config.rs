@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use protocol::compression::Compression;
 
-use crate::ClientConfig;
+use crate::config::{boolean, invalid, millis, number, one_of};
+use crate::{ClientConfig, ClientError};
 
 /// Who must have a record before it counts as delivered (`acks`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,6 +52,9 @@ pub struct ProducerConfig {
     pub max_block: Duration,
     /// `delivery.timeout.ms`.
     pub delivery_timeout: Duration,
+    /// `retries`: how often a batch is sent again after a broker said that it may be. Connections that are lost do not
+    /// count: `delivery.timeout.ms` bounds those.
+    pub retries: u32,
 }
 
 impl ProducerConfig {
@@ -67,6 +71,35 @@ impl ProducerConfig {
             max_request_size: 1024 * 1024,
             max_block: Duration::from_secs(60),
             delivery_timeout: Duration::from_secs(120),
+            retries: i32::MAX as u32,
         }
+    }
+
+    /// Sets a key by its name in Kafka's documentation. `Ok(false)` where no such key has an effect here.
+    ///
+    /// # Errors
+    /// [`ClientError::Config`] for a value that the key does not take.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<bool, ClientError> {
+        match key {
+            "acks" => {
+                let words = [("all", Acks::All), ("-1", Acks::All), ("0", Acks::None), ("1", Acks::Leader)];
+                self.acks = one_of(key, value, &words)?;
+            }
+            "enable.idempotence" => self.enable_idempotence = boolean(key, value)?,
+            "linger.ms" => self.linger = millis(key, value)?,
+            "batch.size" => self.batch_size = number::<u32>(key, value)? as usize,
+            "compression.type" => {
+                self.compression = Compression::from_name(value.trim()).ok_or_else(|| {
+                    invalid(key, value, "String must be one of: none, gzip, snappy, lz4, zstd")
+                })?;
+            }
+            "buffer.memory" => self.buffer_memory = number(key, value)?,
+            "max.request.size" => self.max_request_size = number::<u32>(key, value)? as usize,
+            "max.block.ms" => self.max_block = millis(key, value)?,
+            "delivery.timeout.ms" => self.delivery_timeout = millis(key, value)?,
+            "retries" => self.retries = number(key, value)?,
+            _ => return self.client.set(key, value),
+        }
+        Ok(true)
     }
 }

@@ -1,19 +1,23 @@
 //! The producer: records into batches, batches to the leaders of their partitions.
 //!
-//! Each partition has a task of its own that sends one batch after the other, so that order needs no bookkeeping and an
-//! idempotent producer's sequence numbers follow from it. While a batch is under way the next one fills.
+//! Each partition has a task of its own that sends its batches in order, so that an idempotent producer's sequence numbers
+//! follow from it. While batches are under way the next one fills.
 
 mod batch;
 mod config;
 mod partition;
 mod partitioner;
+mod queue;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use common::TopicPartition;
-use tokio::sync::{Notify, OnceCell, Semaphore};
+use tokio::sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::cluster::Cluster;
@@ -24,8 +28,9 @@ pub use config::{Acks, ProducerConfig};
 pub use partitioner::murmur2;
 
 use batch::NewRecord;
-use partition::{PartitionQueue, ProducerIdentity};
+use partition::ProducerIdentity;
 use partitioner::Partitioner;
+use queue::PartitionQueue;
 
 /// A record to produce.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,7 +68,20 @@ impl ProducerRecord {
     }
 }
 
-/// A producer. Dropping it drops what was not flushed.
+/// A producer.
+///
+/// ```no_run
+/// use client::{Producer, ProducerConfig, ProducerRecord};
+///
+/// # async fn run() -> Result<(), client::ClientError> {
+/// let producer = Producer::new(ProducerConfig::new("localhost:9092"));
+/// let delivery = producer.send(ProducerRecord::new("greetings", "hello").with_key("en")).await?;
+/// println!("at offset {}", delivery.await?.offset);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Dropping it drops what was not flushed.
 pub struct Producer {
     shared: Arc<Shared>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -113,29 +131,40 @@ impl Producer {
     pub async fn send(&self, record: ProducerRecord) -> Result<Delivery, ClientError> {
         let shared = &self.shared;
         let config = &shared.config;
-        let topic = shared.cluster.topic(&record.topic, true, config.max_block).await?;
+        let topic = match shared.cluster.remembered(&record.topic) {
+            Some(topic) => topic,
+            None => shared.cluster.topic(&record.topic, true, config.max_block).await?,
+        };
         let size = NewRecord::size_estimate(&record);
-        if size > config.max_request_size {
+        let limits = [("max.request.size", config.max_request_size), ("buffer.memory", config.buffer_memory)];
+        if let Some((name, limit)) = limits.into_iter().find(|(_, limit)| size > *limit) {
             return Err(ClientError::Record(format!(
-                "The message is {size} bytes when serialized which is larger than {}, which is the value of the \
-                 max.request.size configuration.",
-                config.max_request_size
+                "The message is {size} bytes when serialized which is larger than {limit}, which is the value of the \
+                 {name} configuration."
             )));
         }
         let partition = self.partition_for(&record, &topic, size)?;
-        let memory = Arc::clone(&shared.memory).acquire_many_owned(size as u32);
-        let memory = match tokio::time::timeout(config.max_block, memory).await {
-            Ok(permit) => permit.map_err(|_| ClientError::Closed)?,
-            Err(_) => {
-                return Err(ClientError::Record(format!(
-                    "Failed to allocate {size} bytes within the configured max blocking time {} ms. Total memory: {} bytes.",
-                    config.max_block.as_millis(),
-                    config.buffer_memory
-                )));
-            }
+        let permits = u32::try_from(size).unwrap_or(u32::MAX);
+        // Most of the time there is memory, and no timer is needed.
+        let memory = match Arc::clone(&shared.memory).try_acquire_many_owned(permits) {
+            Ok(memory) => memory,
+            Err(_) => self.wait_for_memory(permits).await?,
         };
         let queue = self.queue(TopicPartition::new(record.topic.as_str(), partition));
         queue.append(NewRecord { record, size, memory }, config)
+    }
+
+    async fn wait_for_memory(&self, permits: u32) -> Result<OwnedSemaphorePermit, ClientError> {
+        let config = &self.shared.config;
+        let memory = Arc::clone(&self.shared.memory).acquire_many_owned(permits);
+        match tokio::time::timeout(config.max_block, memory).await {
+            Ok(memory) => memory.map_err(|_| ClientError::Closed),
+            Err(_) => Err(ClientError::Record(format!(
+                "Failed to allocate {permits} bytes within the configured max blocking time {} ms. Total memory: {} bytes.",
+                config.max_block.as_millis(),
+                config.buffer_memory
+            ))),
+        }
     }
 
     /// Waits until every record that was queued is delivered, or failed for good.

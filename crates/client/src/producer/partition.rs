@@ -1,21 +1,29 @@
-//! One partition's queue, and the task that sends it.
+//! The task that sends one partition's batches.
+//!
+//! An idempotent producer has up to five batches under way, in order: the broker takes none whose forerunner is missing
+//! (KIP-98). When one fails, all behind it are waited for, and those that failed are sent again in their order with their
+//! sequence numbers. Without idempotence there is one batch under way at a time, so that a repetition overtakes nothing.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use common::{ErrorCode, TopicPartition};
 use protocol::Records;
 use protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProduceRequest, ProduceResponse};
-use tokio::sync::Notify;
+use protocol::records::increment_sequence;
 
-use super::batch::{Batch, ClosedBatch, Delivery, NewRecord};
-use super::{Acks, ProducerConfig, Shared, lock};
+use super::batch::{Appended, ClosedBatch};
+use super::queue::PartitionQueue;
+use super::{Acks, Shared};
 use crate::ClientError;
+use crate::connection::{Frame, Pending};
 
 /// Produce requests name topics up to this version, and ids afterwards.
 const BY_NAME: i16 = 12;
+/// `max.in.flight.requests.per.connection`: the most of one producer that a broker remembers.
+const MAX_IN_FLIGHT: usize = 5;
 
 /// Whom the broker takes an idempotent producer for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,185 +32,212 @@ pub(crate) struct ProducerIdentity {
     epoch: i16,
 }
 
-/// The batches of a partition that are not under way yet.
-pub(crate) struct PartitionQueue {
-    partition: TopicPartition,
-    state: Mutex<QueueState>,
-    changed: Notify,
+/// A batch that was sent.
+struct Flight {
+    batch: ClosedBatch,
+    /// Nothing where there is no answer to wait for: it was not sent, or is not answered (`acks=0`).
+    state: Sent,
 }
 
-#[derive(Default)]
-struct QueueState {
-    batches: VecDeque<Batch>,
-    /// A batch was taken and is not answered yet.
-    under_way: bool,
-    /// Nobody waits for batches to fill any more.
-    flushing: bool,
+enum Sent {
+    Waiting(Pending),
+    Known(Result<Appended, ClientError>),
 }
 
-impl PartitionQueue {
-    pub(crate) fn new(partition: TopicPartition) -> PartitionQueue {
-        PartitionQueue { partition, state: Mutex::default(), changed: Notify::new() }
-    }
-
-    pub(crate) fn append(&self, new: NewRecord, config: &ProducerConfig) -> Result<Delivery, ClientError> {
-        let mut state = lock(&self.state);
-        if !state.batches.back().is_some_and(|batch| batch.has_room(new.size, config.batch_size)) {
-            state.batches.push_back(Batch::new(config));
+impl Flight {
+    /// Waits for the answer. May be dropped and called again.
+    async fn answer(&mut self) -> Result<Appended, ClientError> {
+        match &mut self.state {
+            Sent::Waiting(pending) => pending.answer().await.and_then(|frame| appended(&frame)),
+            Sent::Known(result) => result.clone(),
         }
-        let Some(batch) = state.batches.back_mut() else { return Err(ClientError::Closed) };
-        let is_first = batch.records_count() == 0;
-        let delivery = batch.append(new)?;
-        let wake = is_first || batch.is_full(config.batch_size);
-        drop(state);
-        if wake {
-            self.changed.notify_one();
-        }
-        Ok(delivery)
-    }
-
-    /// Lets everything go now. Whether anything is left.
-    pub(crate) fn flush(&self) -> bool {
-        let mut state = lock(&self.state);
-        state.flushing = !state.batches.is_empty();
-        let left = state.flushing || state.under_way;
-        drop(state);
-        self.changed.notify_one();
-        left
-    }
-
-    /// The next batch once it may go: it is full, or another fills behind it, or it has lingered.
-    async fn next(&self, config: &ProducerConfig) -> Batch {
-        loop {
-            let linger = {
-                let mut state = lock(&self.state);
-                let more = state.batches.len() > 1 || state.flushing;
-                match state.batches.front() {
-                    None => {
-                        state.flushing = false;
-                        None
-                    }
-                    Some(front) => {
-                        let due = front.created + config.linger;
-                        let may_go = more || front.is_full(config.batch_size) || due <= Instant::now();
-                        if may_go && front.records_count() > 0 {
-                            state.under_way = true;
-                            if let Some(batch) = state.batches.pop_front() {
-                                return batch;
-                            }
-                        }
-                        Some(due)
-                    }
-                }
-            };
-            match linger {
-                None => self.changed.notified().await,
-                Some(due) => {
-                    let _ = tokio::time::timeout_at(due.into(), self.changed.notified()).await;
-                }
-            }
-        }
-    }
-
-    fn answered(&self) {
-        lock(&self.state).under_way = false;
     }
 }
 
 /// Sends a partition's batches until it is aborted.
 pub(crate) async fn run(shared: Arc<Shared>, queue: Arc<PartitionQueue>) {
-    let mut sender =
-        Sender { shared: &shared, partition: &queue.partition, identity: None, next_sequence: 0 };
+    let config = &shared.config;
+    let is_idempotent = config.enable_idempotence && config.acks == Acks::All;
+    let mut sender = Sender {
+        shared: &shared,
+        queue: &queue,
+        partition: &queue.partition,
+        is_idempotent,
+        identity: None,
+        next_sequence: 0,
+        in_flight: VecDeque::new(),
+        again: VecDeque::new(),
+        in_trouble: false,
+    };
+    let most = if is_idempotent { MAX_IN_FLIGHT } else { 1 };
     loop {
-        let batch = queue.next(&shared.config).await;
-        sender.deliver(batch).await;
-        queue.answered();
-        shared.progress.notify_waiters();
+        while sender.in_flight.len() < most {
+            let Some(batch) = sender.again.pop_front() else { break };
+            sender.send(batch).await;
+        }
+        let may_send = sender.in_flight.len() < most && sender.again.is_empty();
+        let front = sender.in_flight.front_mut();
+        let is_waiting = front.is_some();
+        tokio::select! {
+            batch = queue.next(config), if may_send => {
+                if let Some(batch) = sender.prepare(batch.close()).await {
+                    sender.send(batch).await;
+                }
+            }
+            Some(answer) = async { Some(front?.answer().await) }, if is_waiting => sender.answered(answer).await,
+        }
     }
 }
 
 struct Sender<'a> {
     shared: &'a Shared,
+    queue: &'a PartitionQueue,
     partition: &'a TopicPartition,
+    is_idempotent: bool,
     identity: Option<ProducerIdentity>,
     next_sequence: i32,
+    /// In the order of their sequence numbers.
+    in_flight: VecDeque<Flight>,
+    /// What failed and is to be sent again, before anything new.
+    again: VecDeque<ClosedBatch>,
+    /// The last try failed: that is said once.
+    in_trouble: bool,
 }
 
 impl Sender<'_> {
-    /// Sends a batch until the broker has it, refuses it, or its time is over.
-    async fn deliver(&mut self, batch: Batch) {
-        let config = &self.shared.config;
-        let count = batch.records_count();
-        let deadline = batch.created + config.delivery_timeout;
-        let mut last_error = None;
+    /// Gives a batch its sequence number. Nothing if that failed for good.
+    async fn prepare(&mut self, mut batch: ClosedBatch) -> Option<ClosedBatch> {
+        if !self.is_idempotent {
+            return Some(batch);
+        }
+        let deadline = batch.created + self.shared.config.delivery_timeout;
         let identity = loop {
             match self.identity().await {
                 Ok(identity) => break identity,
-                Err(error) if error.is_retriable() && Instant::now() < deadline => {
-                    tokio::time::sleep(config.client.retry_backoff).await;
-                }
-                Err(error) => return batch.close(-1, -1, -1).fail(&error),
-            }
-        };
-        let (id, epoch) = identity.map_or((-1, -1), |identity| (identity.id, identity.epoch));
-        let batch = batch.close(id, epoch, self.next_sequence);
-        loop {
-            match self.send(&batch).await {
-                Ok((base_offset, log_append_time)) => {
-                    self.next_sequence = protocol::records::increment_sequence(self.next_sequence, count);
-                    return batch.complete(self.partition.partition, base_offset, log_append_time);
-                }
-                Err(error) if error.is_retriable() && Instant::now() < deadline => {
-                    self.shared.cluster.forget(&self.partition.topic).await;
-                    last_error = Some(error);
-                    tokio::time::sleep(config.client.retry_backoff).await;
+                Err(error) if self.shared.cluster.may_retry(&error) && Instant::now() < deadline => {
+                    self.wait_after(&error).await;
                 }
                 Err(error) => {
-                    // The broker may or may not have it. A new id lets the next batch begin at zero again.
-                    self.identity = None;
-                    let is_first_try = last_error.is_none();
-                    let error = self.final_error(&batch, error, is_first_try);
-                    return batch.fail(&error);
+                    self.fail(batch, error);
+                    return None;
                 }
+            }
+        };
+        let sequence = self.next_sequence;
+        self.next_sequence = increment_sequence(sequence, batch.records_count);
+        match batch.set_producer(identity.id, identity.epoch, sequence) {
+            Ok(()) => Some(batch),
+            Err(error) => {
+                self.fail(batch, ClientError::Record(error.to_string()));
+                None
             }
         }
     }
 
-    fn final_error(&self, batch: &ClosedBatch, error: ClientError, is_first_try: bool) -> ClientError {
-        if is_first_try || !error.is_retriable() {
-            return error;
+    /// The producer's id: the common one first, after a failure one of this partition's own.
+    async fn identity(&mut self) -> Result<ProducerIdentity, ClientError> {
+        if let Some(identity) = self.identity {
+            return Ok(identity);
         }
-        ClientError::DeliveryTimeout {
-            partition: self.partition.to_string(),
-            elapsed_ms: batch.created.elapsed().as_millis() as u64,
-            detail: format!("; the last error: {error}"),
-        }
+        let identity = match self.next_sequence {
+            0 => *self.shared.identity.get_or_try_init(|| new_identity(self.shared)).await?,
+            _ => new_identity(self.shared).await?,
+        };
+        self.identity = Some(identity);
+        self.next_sequence = 0;
+        Ok(identity)
     }
 
-    /// The producer's id, the common one first, after a failure one of this partition's own.
-    async fn identity(&mut self) -> Result<Option<ProducerIdentity>, ClientError> {
+    async fn send(&mut self, batch: ClosedBatch) {
+        let state = match self.post(&batch).await {
+            Ok(Some(pending)) => Sent::Waiting(pending),
+            Ok(None) => Sent::Known(Ok(Appended { base_offset: -1, log_append_time: -1 })),
+            Err(error) => Sent::Known(Err(error)),
+        };
+        self.in_flight.push_back(Flight { batch, state });
+    }
+
+    /// The first batch under way is answered.
+    async fn answered(&mut self, answer: Result<Appended, ClientError>) {
+        let Some(Flight { mut batch, .. }) = self.in_flight.pop_front() else { return };
         let config = &self.shared.config;
-        if !config.enable_idempotence || config.acks != Acks::All {
-            return Ok(None);
+        let error = match answer {
+            Ok(appended) => {
+                self.in_trouble = false;
+                batch.complete(appended);
+                return self.done();
+            }
+            Err(error) => error,
+        };
+        if !matches!(error, ClientError::Connection { .. } | ClientError::Bootstrap { .. }) {
+            batch.attempts += 1;
         }
-        if self.identity.is_none() {
-            let is_first = self.next_sequence == 0;
-            self.identity = Some(match is_first {
-                true => *self.shared.identity.get_or_try_init(|| new_identity(self.shared)).await?,
-                false => new_identity(self.shared).await?,
-            });
-            self.next_sequence = 0;
+        let in_time = batch.created + config.delivery_timeout > Instant::now();
+        let may_retry = self.shared.cluster.may_retry(&error) && batch.attempts <= config.retries;
+        // Whatever the answers of those behind it are, they are known before anything is sent again.
+        let behind = self.drain().await;
+        if may_retry && in_time {
+            self.again.push_back(batch);
+            self.again.extend(behind);
+            self.shared.cluster.forget(&self.partition.topic);
+            return self.wait_after(&error).await;
         }
-        Ok(self.identity)
+        let error = match may_retry && !in_time {
+            true => ClientError::DeliveryTimeout {
+                partition: self.partition.to_string(),
+                elapsed_ms: batch.created.elapsed().as_millis() as u64,
+                detail: format!("; the last error: {error}"),
+            },
+            false => error,
+        };
+        self.fail(batch, error);
+        // The broker may or may not have it: those behind it begin anew under another id.
+        self.identity = None;
+        for batch in behind {
+            if let Some(batch) = self.prepare(batch).await {
+                self.again.push_back(batch);
+            }
+        }
     }
 
-    /// One try. Base offset and log append time.
-    async fn send(&self, batch: &ClosedBatch) -> Result<(i64, i64), ClientError> {
+    /// Waits for all batches under way. Those that failed.
+    async fn drain(&mut self) -> Vec<ClosedBatch> {
+        let mut failed = Vec::new();
+        while let Some(mut flight) = self.in_flight.pop_front() {
+            match flight.answer().await {
+                Ok(appended) => {
+                    flight.batch.complete(appended);
+                    self.done();
+                }
+                Err(_) => failed.push(flight.batch),
+            }
+        }
+        failed
+    }
+
+    fn fail(&self, batch: ClosedBatch, error: ClientError) {
+        batch.fail(error);
+        self.done();
+    }
+
+    fn done(&self) {
+        self.queue.answered();
+        self.shared.progress.notify_waiters();
+    }
+
+    async fn wait_after(&mut self, error: &ClientError) {
+        if !std::mem::replace(&mut self.in_trouble, true) {
+            tracing::warn!("{}: {error}; trying again", self.partition);
+        }
+        tokio::time::sleep(self.shared.config.client.retry_backoff).await;
+    }
+
+    /// Sends a batch to the leader. Nothing where no answer comes.
+    async fn post(&self, batch: &ClosedBatch) -> Result<Option<Pending>, ClientError> {
         let config = &self.shared.config;
         let cluster = &self.shared.cluster;
         let topic = cluster.topic(&self.partition.topic, true, config.client.retry_backoff).await?;
-        let leader =
-            topic.partitions.get(self.partition.partition as usize).map_or(-1, |partition| partition.leader);
+        let leader = topic.partition(self.partition.partition).map_or(-1, |partition| partition.leader);
         if leader < 0 {
             return Err(ClientError::api(ErrorCode::LeaderNotAvailable, None));
         }
@@ -223,28 +258,45 @@ impl Sender<'_> {
         };
         if config.acks == Acks::None {
             connection.send_without_answer(&request, version).await?;
-            return Ok((-1, -1));
+            return Ok(None);
         }
-        let frame = connection.send_in_version(&request, version).await?;
-        let response: ProduceResponse = frame.read()?;
-        let partition = response.responses.first().and_then(|topic| topic.partition_responses.first());
-        let Some(partition) = partition else {
-            return Err(ClientError::api(
-                ErrorCode::UnknownServerError,
-                Some("the answer names no partition".to_owned()),
-            ));
-        };
-        let message = partition.error_message.as_deref().or_else(|| {
-            partition.record_errors.first().and_then(|error| error.batch_index_error_message.as_deref())
-        });
-        match ErrorCode::from_code(partition.error_code) {
-            // The broker has had it all along and no longer knows at which offset.
-            ErrorCode::DuplicateSequenceNumber => Ok((-1, -1)),
-            _ => {
-                ClientError::check(partition.error_code, message)?;
-                Ok((partition.base_offset, partition.log_append_time_ms))
-            }
+        connection.post(&request, version).await.map(Some)
+    }
+}
+
+/// What a broker says of a batch.
+fn appended(frame: &Frame) -> Result<Appended, ClientError> {
+    let response: ProduceResponse = frame.read()?;
+    let partition = response.responses.first().and_then(|topic| topic.partition_responses.first());
+    let Some(partition) = partition else {
+        let text = "the answer names no partition".to_owned();
+        return Err(ClientError::api(ErrorCode::UnknownServerError, Some(text)));
+    };
+    let message = partition.error_message.as_deref().or_else(|| {
+        partition.record_errors.first().and_then(|error| error.batch_index_error_message.as_deref())
+    });
+    match ErrorCode::from_code(partition.error_code) {
+        // The broker has had it all along and no longer knows at which offset.
+        ErrorCode::DuplicateSequenceNumber => Ok(Appended { base_offset: -1, log_append_time: -1 }),
+        code => {
+            let message = message.or(words(code));
+            ClientError::check(partition.error_code, message)?;
+            Ok(Appended { base_offset: partition.base_offset, log_append_time: partition.log_append_time_ms })
         }
+    }
+}
+
+/// What a code means, where the broker only gives the code.
+fn words(code: ErrorCode) -> Option<&'static str> {
+    match code {
+        ErrorCode::MessageTooLarge => {
+            Some("The request included a message larger than the max message size the server will accept.")
+        }
+        ErrorCode::InvalidTopicException => {
+            Some("The request attempted to perform an operation on an invalid topic.")
+        }
+        ErrorCode::TopicAuthorizationFailed => Some("Topic authorization failed."),
+        _ => None,
     }
 }
 

@@ -1,9 +1,17 @@
 //! One file per command.
 
+mod client_tool;
+mod console_consumer;
+mod console_deserializer;
+mod console_formatter;
+mod console_line_reader;
+mod console_producer;
 mod install_tools;
 mod server_start;
 mod server_stop;
 mod storage;
+mod topics;
+mod topics_describe;
 
 use std::process::ExitCode;
 
@@ -18,6 +26,12 @@ pub(crate) enum Command {
     ServerStop(server_stop::Arguments),
     /// Format and inspect log directories (kafka-storage.sh)
     Storage(storage::Arguments),
+    /// Create, delete, describe, list or change topics (kafka-topics.sh)
+    Topics(topics::Arguments),
+    /// Produce lines of standard input (kafka-console-producer.sh)
+    ConsoleProducer(console_producer::Arguments),
+    /// Consume records and print them (kafka-console-consumer.sh)
+    ConsoleConsumer(console_consumer::Arguments),
     /// Link the tools' usual names, kafka-topics.sh and kafka-topics and so on, to this program
     InstallTools(install_tools::Arguments),
 }
@@ -28,6 +42,9 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::ServerStart(arguments) => server_start::run(arguments),
         Command::ServerStop(arguments) => server_stop::run(arguments),
         Command::Storage(arguments) => storage::run(arguments),
+        Command::Topics(arguments) => topics::run(arguments),
+        Command::ConsoleProducer(arguments) => console_producer::run(arguments),
+        Command::ConsoleConsumer(arguments) => console_consumer::run(arguments),
         Command::InstallTools(arguments) => install_tools::run(arguments),
     }
 }

@@ -1,0 +1,100 @@
+//! One partition's batches that are not under way yet (`RecordAccumulator`).
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use common::TopicPartition;
+use tokio::sync::Notify;
+
+use super::batch::{Batch, Delivery, NewRecord};
+use super::{ProducerConfig, lock};
+use crate::ClientError;
+
+/// The batches of a partition that are not under way yet.
+pub(crate) struct PartitionQueue {
+    pub(crate) partition: TopicPartition,
+    state: Mutex<QueueState>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct QueueState {
+    batches: VecDeque<Batch>,
+    /// Batches that were taken and are not answered yet.
+    under_way: usize,
+    /// Nobody waits for batches to fill any more.
+    flushing: bool,
+}
+
+impl PartitionQueue {
+    pub(crate) fn new(partition: TopicPartition) -> PartitionQueue {
+        PartitionQueue { partition, state: Mutex::default(), changed: Notify::new() }
+    }
+
+    pub(crate) fn append(&self, new: NewRecord, config: &ProducerConfig) -> Result<Delivery, ClientError> {
+        let mut state = lock(&self.state);
+        if !state.batches.back().is_some_and(|batch| batch.has_room(new.size, config.batch_size)) {
+            state.batches.push_back(Batch::new(config));
+        }
+        let Some(batch) = state.batches.back_mut() else { return Err(ClientError::Closed) };
+        let is_first = batch.records_count() == 0;
+        let delivery = batch.append(new, self.partition.partition)?;
+        let wake = is_first || batch.is_full(config.batch_size);
+        drop(state);
+        if wake {
+            self.changed.notify_one();
+        }
+        Ok(delivery)
+    }
+
+    /// Lets everything go now. Whether anything is left.
+    pub(crate) fn flush(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.flushing = !state.batches.is_empty();
+        let left = state.flushing || state.under_way > 0;
+        drop(state);
+        self.changed.notify_one();
+        left
+    }
+
+    /// The next batch once it may go: it is full, or another fills behind it, or it has lingered. Who drops this future
+    /// misses nothing.
+    pub(crate) async fn next(&self, config: &ProducerConfig) -> Batch {
+        loop {
+            let due = match self.take_due(config) {
+                Ok(batch) => return batch,
+                Err(due) => due,
+            };
+            match due {
+                None => self.changed.notified().await,
+                Some(due) => {
+                    let _ = tokio::time::timeout_at(due.into(), self.changed.notified()).await;
+                }
+            }
+        }
+    }
+
+    /// A batch that may go, or else when the first one may.
+    fn take_due(&self, config: &ProducerConfig) -> Result<Batch, Option<Instant>> {
+        let mut state = lock(&self.state);
+        let more = state.batches.len() > 1 || state.flushing;
+        let Some(front) = state.batches.front() else {
+            state.flushing = false;
+            return Err(None);
+        };
+        let due = front.created + config.linger;
+        let may_go = more || front.is_full(config.batch_size) || due <= Instant::now();
+        if !may_go || front.records_count() == 0 {
+            return Err(Some(due));
+        }
+        state.under_way += 1;
+        state.batches.pop_front().ok_or(None)
+    }
+
+    /// A batch that was taken is answered.
+    pub(crate) fn answered(&self) {
+        let mut state = lock(&self.state);
+        state.under_way = state.under_way.saturating_sub(1);
+    }
+}

@@ -1,0 +1,172 @@
+//! What the tools that talk to a broker have in common: where it is, their configuration, and how they end.
+
+use std::future::Future;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::ExitCode;
+
+use config::Properties;
+use tracing_subscriber::EnvFilter;
+
+use crate::report::failure;
+
+/// Where the broker is, under all the names that people's notes have for it.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Bootstrap {
+    /// The brokers to ask first: HOST:PORT, several with commas [default: localhost:9092]
+    #[arg(long, value_name = "server to connect to")]
+    bootstrap_server: Option<String>,
+    /// The name of --bootstrap-server in notes from before Kafka 2.5
+    #[arg(long, value_name = "server to connect to", hide = true, conflicts_with = "bootstrap_server")]
+    broker_list: Option<String>,
+    #[arg(long, value_name = "hosts", hide = true)]
+    zookeeper: Option<String>,
+}
+
+impl Bootstrap {
+    /// The servers.
+    ///
+    /// Divergence: Kafka's tools refuse to start without `--bootstrap-server`. The broker of one's own machine is meant
+    /// nearly always where nothing is said.
+    pub(crate) fn servers(&self) -> Result<String, String> {
+        if let Some(hosts) = &self.zookeeper {
+            return Err(format!(
+                "--zookeeper {hosts}: Kafka has no ZooKeeper since 4.0. Name a broker in its place: --bootstrap-server \
+                 localhost:9092"
+            ));
+        }
+        if let Some(servers) = &self.broker_list {
+            eprintln!("--broker-list is the old name of --bootstrap-server");
+            return Ok(servers.clone());
+        }
+        Ok(self.bootstrap_server.clone().unwrap_or_else(|| "localhost:9092".to_owned()))
+    }
+}
+
+/// The entries of a properties file and of `key=value` arguments, which win; an argument without a value gives an empty one.
+pub(crate) fn entries(file: Option<&Path>, arguments: &[String]) -> Result<Vec<(String, String)>, String> {
+    let mut entries: Vec<(String, String)> = Vec::new();
+    if let Some(file) = file {
+        let properties = Properties::read(file).map_err(|error| error.to_string())?;
+        entries.extend(properties.iter().map(|entry| (entry.name.clone(), entry.value.clone())));
+    }
+    for argument in arguments {
+        let (key, value) = argument.split_once('=').unwrap_or((argument, ""));
+        entries.push((key.to_owned(), value.to_owned()));
+    }
+    Ok(entries)
+}
+
+/// Sets keys of a client's configuration, and names those that have no effect.
+pub(crate) fn configure(
+    entries: &[(String, String)],
+    mut set: impl FnMut(&str, &str) -> Result<bool, client::ClientError>,
+) -> Result<(), String> {
+    let mut unused = Vec::new();
+    for (key, value) in entries {
+        if !set(key, value).map_err(|error| error.to_string())? {
+            unused.push(key.as_str());
+        }
+    }
+    if !unused.is_empty() {
+        eprintln!("WARN These configurations '{unused:?}' were supplied but are not used.");
+    }
+    Ok(())
+}
+
+/// The one of two spellings of an option that was used, with Kafka's word about the old one.
+pub(crate) fn renamed<'a, T: ?Sized>(
+    new: (&str, Option<&'a T>),
+    old: (&str, Option<&'a T>),
+) -> Result<Option<&'a T>, String> {
+    match (new.1, old.1) {
+        (Some(_), Some(_)) => Err(format!("Options {} and {} cannot be specified together.", new.0, old.0)),
+        (None, Some(value)) => {
+            eprintln!(
+                "Option {} is deprecated and will be removed in a future version. Use {} instead.",
+                old.0, new.0
+            );
+            Ok(Some(value))
+        }
+        (value, None) => Ok(value),
+    }
+}
+
+/// Runs a tool to its end. Warnings of the client go to stderr.
+pub(crate) fn run<F: Future<Output = Result<ExitCode, String>>>(threads: usize, tool: F) -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    // Another subscriber is there where tools run in one process, as in tests.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .without_time()
+        .try_init();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match builder.worker_threads(threads).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failure(format_args!("the threads of the tool cannot be started: {error}")),
+    };
+    let code = match runtime.block_on(tool) {
+        Ok(code) => code,
+        Err(error) => failure(error),
+    };
+    // A thread may still wait for a terminal's next line.
+    runtime.shutdown_background();
+    code
+}
+
+/// Topics by a regular expression, as Kafka's `IncludeList` reads it: the whole name matches, commas are alternatives.
+pub(crate) struct TopicFilter(fancy_regex::Regex);
+
+impl TopicFilter {
+    /// Reads the expression.
+    pub(crate) fn new(expression: &str) -> Result<TopicFilter, String> {
+        let cleaned = expression.trim().replace(',', "|").replace(' ', "");
+        let cleaned = cleaned.trim_matches(['"', '\'']);
+        let regex = fancy_regex::Regex::new(&format!("^(?:{cleaned})$"));
+        // The engine's Display goes into details over several lines; the expression is what its author knows.
+        regex.map(TopicFilter).map_err(|_| format!("{expression} is an invalid regex."))
+    }
+
+    /// Whether a topic is meant. An expression that takes too long to decide matches nothing.
+    pub(crate) fn matches(&self, topic: &str) -> bool {
+        self.0.is_match(topic).unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_match_whole_names_with_commas_and_lookahead() {
+        let filter = |text: &str| TopicFilter::new(text).unwrap();
+        assert!(filter("a, b").matches("b"));
+        assert!(!filter("a").matches("ab"));
+        assert!(filter("'a.*'").matches("abc"));
+        assert!(!filter("(?!__).*").matches("__consumer_offsets"));
+        assert!(TopicFilter::new("*").is_err_and(|error| error == "* is an invalid regex."));
+    }
+
+    #[test]
+    fn arguments_win_over_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("client.properties");
+        std::fs::write(&file, "a=1\nb=2\n").unwrap();
+        let entries = entries(Some(&file), &["b=3=4".to_owned(), "c".to_owned()]).unwrap();
+        let last =
+            |key: &str| entries.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
+        assert_eq!((last("a"), last("b"), last("c")), (Some("1"), Some("3=4"), Some("")));
+    }
+
+    #[test]
+    fn old_names_of_the_broker_are_understood_or_explained() {
+        let none = || Bootstrap { bootstrap_server: None, broker_list: None, zookeeper: None };
+        assert_eq!(none().servers().unwrap(), "localhost:9092");
+        assert_eq!(Bootstrap { broker_list: Some("b:1".to_owned()), ..none() }.servers().unwrap(), "b:1");
+        let refused = Bootstrap { zookeeper: Some("z:2181".to_owned()), ..none() }.servers().unwrap_err();
+        assert!(refused.contains("--bootstrap-server"));
+    }
+}
