@@ -28,7 +28,9 @@ import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.CreatePartitionsOptions;
 import org.apache.kafka.clients.admin.CreateTopicsOptions;
 import org.apache.kafka.clients.admin.CreateTopicsResult;
+import org.apache.kafka.clients.admin.DeleteRecordsOptions;
 import org.apache.kafka.clients.admin.DescribeConfigsOptions;
+import org.apache.kafka.clients.admin.ListOffsetsOptions;
 import org.apache.kafka.clients.admin.ListTopicsOptions;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
@@ -49,12 +51,14 @@ import org.apache.kafka.common.serialization.StringSerializer;
 public class Transcript {
     /** The time of the first record. Not long ago: retention would delete it. */
     private static final long START_MS = System.currentTimeMillis() - 3_600_000;
+    /** For what the clients ask for again and again, as long as they are let. */
+    private static final int IMPATIENT_MS = 2_000;
     private static String bootstrap;
     private static Admin admin;
 
     public static void main(String[] arguments) throws Exception {
         bootstrap = arguments[0];
-        try (Admin client = Admin.create(Map.of("bootstrap.servers", bootstrap, "default.api.timeout.ms", 6000, "request.timeout.ms", 3000))) {
+        try (Admin client = Admin.create(Map.of("bootstrap.servers", bootstrap, "default.api.timeout.ms", 15000, "request.timeout.ms", 5000))) {
             admin = client;
             cluster();
             createTopics();
@@ -262,7 +266,7 @@ public class Transcript {
         properties.put("bootstrap.servers", bootstrap);
         properties.put("delivery.timeout.ms", "10000");
         properties.put("request.timeout.ms", "5000");
-        properties.put("max.block.ms", "5000");
+        properties.put("max.block.ms", "15000");
         properties.putAll(settings);
         try (KafkaProducer<String, String> producer = new KafkaProducer<>(properties, new StringSerializer(), new StringSerializer())) {
             var metadata = producer.send(new ProducerRecord<>(topic, partition, timestamp, key, value)).get();
@@ -288,7 +292,7 @@ public class Transcript {
         produce("without a key into a table", "table", 0, START_MS, null, "x");
         produce("a timestamp too old", "timely", 0, 1L, null, "x");
         produce("a timestamp far ahead", "ok", 1, System.currentTimeMillis() + 86_400_000L, null, "x");
-        produce("a partition that is not there", "ok", 77, START_MS, null, "x");
+        ask("produce: a partition that is not there", () -> produced(Map.of("max.block.ms", String.valueOf(IMPATIENT_MS)), "ok", 77, START_MS, null, "x"));
         produce("a name that cannot be", "a b", 0, START_MS, null, "x");
         produce("a topic that comes by use", "by-use", null, START_MS, null, "x");
         produce("too few in sync", "safe", 0, START_MS, null, "x");
@@ -309,11 +313,11 @@ public class Transcript {
             var info = get(admin.listOffsets(Map.of(partition, spec)).partitionResult(partition));
             return info.offset() + " at " + info.timestamp() + " epoch " + info.leaderEpoch();
         }));
-        ask("offsets: a partition that is not there", () -> get(admin.listOffsets(Map.of(new TopicPartition("ok", 77), OffsetSpec.latest())).all()));
+        ask("offsets: a partition that is not there", () -> get(admin.listOffsets(Map.of(new TopicPartition("ok", 77), OffsetSpec.latest()), new ListOffsetsOptions().timeoutMs(IMPATIENT_MS)).all()));
         ask("offsets: latest of an empty partition", () -> get(admin.listOffsets(Map.of(new TopicPartition("defaults", 0), OffsetSpec.maxTimestamp())).partitionResult(new TopicPartition("defaults", 0))).offset());
         for (long before : new long[] {3, 3, 1, 1000, -1})
             ask("delete records before " + before, () -> get(admin.deleteRecords(Map.of(partition, RecordsToDelete.beforeOffset(before))).lowWatermarks().get(partition)).lowWatermark());
-        ask("delete records of a topic that is not there", () -> get(admin.deleteRecords(Map.of(new TopicPartition("nowhere", 0), RecordsToDelete.beforeOffset(1))).all()));
+        ask("delete records of a topic that is not there", () -> get(admin.deleteRecords(Map.of(new TopicPartition("nowhere", 0), RecordsToDelete.beforeOffset(1)), new DeleteRecordsOptions().timeoutMs(IMPATIENT_MS)).all()));
         ask("delete records of a table", () -> get(admin.deleteRecords(Map.of(new TopicPartition("table", 0), RecordsToDelete.beforeOffset(0))).all()));
     }
 
@@ -323,7 +327,6 @@ public class Transcript {
         properties.put("group.id", group);
         properties.put("enable.auto.commit", "false");
         properties.put("auto.offset.reset", "none");
-        properties.put("default.api.timeout.ms", "6000");
         for (int at = 0; at < settings.length; at += 2) properties.put(settings[at], settings[at + 1]);
         return new KafkaConsumer<>(properties, new StringDeserializer(), new StringDeserializer());
     }
@@ -391,7 +394,7 @@ public class Transcript {
         });
         ask("consume: a commit for a topic that is not there", () -> {
             try (var consumer = consumer("manual")) {
-                consumer.commitSync(Map.of(new TopicPartition("nowhere", 0), new OffsetAndMetadata(1)));
+                consumer.commitSync(Map.of(new TopicPartition("nowhere", 0), new OffsetAndMetadata(1)), Duration.ofMillis(IMPATIENT_MS));
                 return "done";
             }
         });

@@ -6,6 +6,7 @@ use super::report::Report;
 use super::toolbox::{kcat, kcat_read, kcat_write};
 use super::{World, lines, program, wire};
 use crate::project;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -57,6 +58,7 @@ pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
         "listener and directory alone",
         &keep(|line| has("listeners")(line) || has("log.dirs")(line)),
     );
+    place.no_file(report);
     place.warns_of_zookeeper(report);
     place.refusals(report);
     report.check("a directory of another cluster", place.other_cluster());
@@ -128,6 +130,29 @@ impl Place<'_> {
         group.args(["-q", "-e", "-f", "%o\n", "-X", "auto.offset.reset=earliest", "-G", "readers", &topic]);
         let read = program::run(&mut group, dir, "group")?.text()?.lines().count();
         if read == 1000 { Ok(()) } else { Err(format!("the group read {read} records instead of 1000")) }
+    }
+
+    /// No file at all: port 9092, data below the current directory.
+    fn no_file(&self, report: &mut Report) {
+        let what = "no file at all: starts on port 9092 and serves";
+        if TcpListener::bind("127.0.0.1:9092").is_err() {
+            return report.skip(what, "the port is in use");
+        }
+        let dir = self.dir.join("no-file");
+        let mut command = Command::new(&self.milena);
+        command.arg("server-start");
+        let result = empty(&dir).and_then(|()| Broker::spawn(command, &dir, 9092)).and_then(|broker| {
+            self.round(&dir, &broker, 0)?;
+            let text = broker.text();
+            broker.stop()?;
+            let data = dir.join("data/meta.properties").exists();
+            if data && text.contains("9092") {
+                Ok("data in ./data".to_owned())
+            } else {
+                Err(format!("data {data}: {text}"))
+            }
+        });
+        report.check(what, result);
     }
 
     fn warns_of_zookeeper(&self, report: &mut Report) {
