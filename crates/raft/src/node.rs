@@ -83,10 +83,11 @@ impl RaftNode {
 
         let store = QuorumStateStore::new(log.dir());
         let election = store.read()?;
+        let voters: Vec<String> = control.last_voters().voters().map(|voter| voter.key.to_string()).collect();
         tracing::info!(
-            "starting voters are {:?}, the log ends at {}",
-            control.last_voters(),
-            log.end_offset()
+            voters = voters.join(", "),
+            log_end_offset = log.end_offset(),
+            "the metadata log is open"
         );
         let seed = (now_ms as u64).rotate_left(32) ^ config.node_id as u64;
         let core = RaftCore::new(local.key, control.last_voters().clone(), config.quorum.clone(), seed);
@@ -284,7 +285,10 @@ impl RaftNode {
                     self.begin_epoch(*epoch, voters, granting_voters, now_ms)?;
                 }
                 Action::AdvanceHighWatermark(offset) => self.log.update_high_watermark(*offset),
-                Action::LeaderChanged(leader) => tracing::info!("leader and epoch: {leader:?}"),
+                Action::LeaderChanged(LeaderAndEpoch { leader_id, epoch }) => match leader_id {
+                    Some(leader_id) => tracing::info!(leader_id, epoch, "the quorum has a leader"),
+                    None => tracing::debug!(epoch, "the quorum has no leader"),
+                },
             }
         }
         Ok(())
