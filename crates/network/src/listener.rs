@@ -121,7 +121,7 @@ struct Accepted<'a> {
 
 impl Accepted<'_> {
     fn start<S: Service>(self, service: &Arc<S>, quota: &Arc<ConnectionQuota>) {
-        let Accepted { mut stream, peer, config, connections } = self;
+        let Accepted { stream, peer, config, connections } = self;
         let permit = match quota.admit(peer.ip()) {
             Ok(permit) => permit,
             Err(reason) => {
@@ -147,11 +147,13 @@ impl Accepted<'_> {
         let config = Arc::clone(config);
         let connections = Arc::clone(connections);
         tokio::spawn(async move {
-            let activity = connections.add(&stream);
+            // Declared before its entry in the list, so that it is closed after the entry is gone, even in a panic.
+            let mut stream = stream;
+            let entry = connections.add(&stream);
             let clock = || connections.now();
             let max_request = config.max_request_bytes;
-            let result = connection::run(&mut stream, service, max_request, &activity, clock).await;
-            connections.remove(&activity);
+            let result = connection::run(&mut stream, service, max_request, &entry.activity, clock).await;
+            drop(entry);
             drop(permit);
             match result {
                 Ok(()) => {}
@@ -161,6 +163,18 @@ impl Accepted<'_> {
                 Err(error) => tracing::warn!(listener = %config.name, %peer, "connection closed: {error}"),
             }
         });
+    }
+}
+
+/// A connection's place in the list.
+struct Entry {
+    connections: Arc<Connections>,
+    activity: Arc<Activity>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.connections.open.lock().remove(&key(&self.activity));
     }
 }
 
@@ -174,16 +188,12 @@ impl Connections {
         self.started.elapsed().as_millis() as u64
     }
 
-    fn add(&self, stream: &TcpStream) -> Arc<Activity> {
+    fn add(self: &Arc<Self>, stream: &TcpStream) -> Entry {
         let activity = Arc::new(Activity::default());
         activity.touch(self.now());
         let connection = OpenConnection { descriptor: stream.as_raw_fd(), activity: Arc::clone(&activity) };
         self.open.lock().insert(key(&activity), connection);
-        activity
-    }
-
-    fn remove(&self, activity: &Arc<Activity>) {
-        self.open.lock().remove(&key(activity));
+        Entry { connections: Arc::clone(self), activity }
     }
 
     /// Ends the connections that `which` names: their tasks see the end of the stream.

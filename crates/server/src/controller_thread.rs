@@ -325,7 +325,9 @@ impl ControllerState {
     ) -> std::io::Result<RunningController> {
         let Jobs { sender, receiver } = jobs;
         let thread = std::thread::Builder::new().name("controller".to_owned()).spawn(move || {
-            if let Err(error) = self.serve(&receiver) {
+            // A panic here is a broken invariant: without its controller the broker must not go on.
+            let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.serve(&receiver)));
+            if let Err(error) = served.unwrap_or(Err(ServerError::ControllerStopped)) {
                 on_fault(error);
             }
         })?;
