@@ -2,6 +2,7 @@
 //! `cargo xtask tidy` runs it, and so does `cargo test`, by `crates/milena/tests/tidy.rs`: it needs nothing but std.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Lines that a file of Rust may have. Most should have half of it.
 const LONGEST_FILE: usize = 800;
@@ -84,8 +85,23 @@ pub fn check(root: &Path) -> Result<String, String> {
     }
 }
 
-/// The files of the repository: nothing hidden, nothing built.
+/// The files of the repository: what Git tracks, or, in a copy without Git, all that is neither hidden nor built.
 fn files(root: &Path) -> Result<Vec<PathBuf>, String> {
+    let tracked = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output();
+    let mut files: Vec<PathBuf> = match tracked {
+        Ok(output) if output.status.success() && !output.stdout.is_empty() => {
+            let names = String::from_utf8_lossy(&output.stdout).into_owned();
+            names.split_terminator('\0').map(|name| root.join(name)).collect()
+        }
+        _ => walk(root)?,
+    };
+    // Not written by us, though kept.
+    files.retain(|path| !path.ends_with("Cargo.lock") && !path.ends_with("go.sum"));
+    files.sort();
+    Ok(files)
+}
+
+fn walk(root: &Path) -> Result<Vec<PathBuf>, String> {
     let mut files = Vec::new();
     let mut pending = vec![root.to_path_buf()];
     while let Some(dir) = pending.pop() {
@@ -95,12 +111,11 @@ fn files(root: &Path) -> Result<Vec<PathBuf>, String> {
             let built = ["target", "data", "corpus", "artifacts"].contains(&name.as_str());
             if path.is_dir() && !built && !name.starts_with('.') {
                 pending.push(path);
-            } else if path.is_file() && name != "Cargo.lock" && name != "go.sum" {
+            } else if path.is_file() {
                 files.push(path);
             }
         }
     }
-    files.sort();
     Ok(files)
 }
 
