@@ -15,6 +15,8 @@ pub(crate) fn handle(broker: &Arc<Broker>, mut request: Request<'_>) -> Result<H
     let broker = Arc::clone(broker);
     request.head.later(async move {
         let result = match body.transactional_id {
+            // A producer that goes on says both, one that begins neither.
+            _ if (body.producer_id == -1) != (body.producer_epoch == -1) => Err(ErrorCode::InvalidRequest),
             None => {
                 let epoch = broker.epoch.load(Ordering::Relaxed);
                 broker.producer_ids.next(&broker.controller, broker.node_id, epoch).await

@@ -1,0 +1,12 @@
+//! A broker as its clients see it: frames over TCP, against a server that runs in this process.
+//!
+//! One program for all areas, so that it is linked once. With `MILENA_TESTS_AGAINST=HOST:PORT,HOST:PORT` (broker and
+//! controller listener) the tests that need no configuration of their own ask that broker instead: against Apache Kafka
+//! this shows that what they assert is Kafka's behaviour.
+
+mod harness;
+
+mod idempotence;
+mod negotiation;
+mod produce;
+mod versions;
