@@ -6,6 +6,7 @@
 mod apis;
 mod broker;
 mod clock;
+mod committer;
 mod connection;
 mod controller_thread;
 mod coordinator_log;

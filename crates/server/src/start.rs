@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 use crate::apis::ListenerKind;
 use crate::broker::{Broker, Fault};
 use crate::clock::now_ms;
+use crate::committer::Committer;
 use crate::connection::BrokerService;
 use crate::controller_thread::{self, ControllerState, RunningController};
 use crate::coordinator_log::OffsetsLog;
@@ -98,6 +99,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
             sessions: FetchSessions::new(config.replication.max_incremental_fetch_session_cache_slots),
             producer_ids: ProducerIds::default(),
             controller: handle,
+            committer: Committer::new(),
             connections: ConnectionQuota::new(connection_limits(&config)),
             fault: Arc::clone(&raiser),
             kraft_version: AtomicI16::new(controller.kraft_version()),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use common::ErrorCode;
+use common::{ErrorCode, TopicPartition, Uuid};
 use network::{Handled, Outbox};
 use protocol::messages::ProduceRequest;
 use protocol::messages::ProduceResponse;
@@ -10,9 +10,10 @@ use protocol::messages::produce_request::{PartitionProduceData, TopicProduceData
 use protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
 };
-use protocol::records::RecordBatch;
+use protocol::records::{BatchHeader, CURRENT_MAGIC};
 use replica::{HostedTopic, Partition, PartitionError};
 use storage::{AppendInfo, AppendOrigin};
+use tokio::sync::oneshot;
 
 use crate::broker::Broker;
 use crate::clock::now_ms;
@@ -36,7 +37,7 @@ pub(crate) fn handle(
         broker,
         version: head.version,
         acks: body.acks,
-        transactional: body.transactional_id.is_some(),
+        transactional: has_transactional_batch(&body),
         internal_allowed: request.client.id == ADMIN_CLIENT_ID,
         now_ms: now_ms(),
     };
@@ -47,7 +48,8 @@ pub(crate) fn handle(
         response.responses.push(append.topic(topic, &mut unsynced, &mut first_error));
     }
     if body.acks == 0 {
-        sync_unanswered(unsynced);
+        // Nobody waits for the sync, but only after it is the record seen.
+        drop(begin_sync(broker, unsynced));
         return match first_error {
             ErrorCode::None => Ok(Handled::Done),
             error => Err(BadRequest::ProduceWithoutAcks(error)),
@@ -59,8 +61,9 @@ pub(crate) fn handle(
     if unsynced.is_empty() {
         return head.answer(&response, out);
     }
+    let syncing = begin_sync(broker, unsynced);
     head.later(async move {
-        sync(unsynced, &mut response).await;
+        finish_sync(syncing, &mut response).await;
         response
     })
 }
@@ -74,27 +77,36 @@ struct Append<'a> {
     now_ms: i64,
 }
 
+/// Whether a batch belongs to a transaction (`RequestUtils.hasTransactionalRecords`).
+fn has_transactional_batch(request: &ProduceRequest<'_>) -> bool {
+    let partitions = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    partitions
+        .filter_map(|data| data.records)
+        .any(|records| BatchHeader::parse(records.inline()).is_ok_and(|header| header.is_transactional()))
+}
+
 /// Why one partition's batch was not taken.
 struct Refusal {
     error: ErrorCode,
     message: Option<String>,
     records: Vec<BatchIndexAndErrorMessage>,
+    /// Where the log begins; -1 where it was not asked.
+    log_start_offset: i64,
 }
 
 impl From<ErrorCode> for Refusal {
     fn from(error: ErrorCode) -> Refusal {
-        Refusal { error, message: None, records: Vec::new() }
+        Refusal { error, message: None, records: Vec::new(), log_start_offset: -1 }
     }
 }
 
 impl Refusal {
     fn new(error: ErrorCode, message: &str) -> Refusal {
-        Refusal { error, message: Some(message.to_owned()), records: Vec::new() }
+        Refusal { message: Some(message.to_owned()), ..Refusal::from(error) }
     }
-}
 
-impl From<PartitionError> for Refusal {
-    fn from(error: PartitionError) -> Refusal {
+    /// What a partition refused.
+    fn of(error: PartitionError, partition: &Partition) -> Refusal {
         let records = match &error {
             PartitionError::Append(append) => append
                 .record_errors()
@@ -112,7 +124,16 @@ impl From<PartitionError> for Refusal {
             ErrorCode::NotLeaderOrFollower => None,
             _ => Some(error.to_string()),
         };
-        Refusal { error: code, message, records }
+        // Kafka keeps silent about the log after the errors that it counts as known.
+        let log_start_offset = match code {
+            ErrorCode::NotLeaderOrFollower
+            | ErrorCode::MessageTooLarge
+            | ErrorCode::RecordListTooLarge
+            | ErrorCode::CorruptMessage
+            | ErrorCode::KafkaStorageError => -1,
+            _ => partition.log().log_start_offset(),
+        };
+        Refusal { error: code, message, records, log_start_offset }
     }
 }
 
@@ -157,6 +178,7 @@ impl Append<'_> {
                             index: data.index,
                             error_code: refusal.error.code(),
                             base_offset: -1,
+                            log_start_offset: refusal.log_start_offset,
                             error_message: refusal.message,
                             record_errors: refusal.records,
                             ..PartitionProduceResponse::default()
@@ -174,24 +196,25 @@ impl Append<'_> {
         topic: &TopicProduceData<'_>,
         data: &PartitionProduceData<'_>,
     ) -> Result<(Arc<Partition>, AppendInfo), Refusal> {
-        if !(-1..=1).contains(&self.acks) {
-            return Err(ErrorCode::InvalidRequiredAcks.into());
-        }
         if self.transactional {
             return Err(Refusal::new(
                 ErrorCode::TransactionalIdAuthorizationFailed,
                 "Transactions are not served by this version of milena",
             ));
         }
-        let records = data.records.map(|records| records.inline()).unwrap_or_default();
-        self.check_batch(records)?;
         let partition = hosted.and_then(|hosted| hosted.partition(data.index));
         let Some(partition) = partition else { return Err(self.unknown(topic, data.index).into()) };
+        let records = data.records.map(|records| records.inline()).unwrap_or_default();
+        let batch = self.one_batch(records)?;
+        if !(-1..=1).contains(&self.acks) {
+            return Err(ErrorCode::InvalidRequiredAcks.into());
+        }
         if !self.internal_allowed && common::topic::is_internal(&partition.topic_partition().topic) {
             return Err(Refusal::new(ErrorCode::InvalidTopicException, "Cannot append to an internal topic"));
         }
-        let appended =
-            partition.append_as_leader(records, AppendOrigin::Client, self.acks == -1, self.now_ms)?;
+        let appended = partition
+            .append_as_leader(batch, AppendOrigin::Client, self.acks == -1, self.now_ms)
+            .map_err(|error| Refusal::of(error, partition))?;
         Ok((Arc::clone(partition), appended))
     }
 
@@ -209,29 +232,55 @@ impl Append<'_> {
         }
     }
 
-    /// What a produce request may carry: exactly one batch of the present format (`ProduceRequest.validateRecords`).
-    fn check_batch(&self, records: &[u8]) -> Result<(), Refusal> {
+    /// The batch in `records`: a produce request carries exactly one, of the present format
+    /// (`ProduceRequest.validateRecords`).
+    fn one_batch<'r>(&self, records: &'r [u8]) -> Result<&'r [u8], Refusal> {
         let invalid = |message| Refusal::new(ErrorCode::InvalidRecord, message);
-        if records.is_empty() {
+        let Some(size) = whole_batch(records)? else {
             return Err(invalid(
                 "Produce requests must carry exactly one record batch in each partition, there is none",
             ));
+        };
+        let (batch, rest) = records.split_at(size);
+        if batch.get(MAGIC_OFFSET) != Some(&(CURRENT_MAGIC as u8)) {
+            return Err(invalid("Produce requests must carry record batches with magic version 2"));
         }
-        // Shorter than a header, or of an old format: the log names what is wrong.
-        let Ok(batch) = RecordBatch::parse(records) else { return Ok(()) };
-        if batch.size_in_bytes() != records.len() {
-            return Err(invalid(
-                "Produce requests must carry exactly one record batch in each partition, there is more",
-            ));
-        }
-        if self.version < 7 && batch.compression() == protocol::compression::Compression::Zstd {
+        // The log names what is wrong with a header.
+        let is_zstd = |header: BatchHeader| header.compression() == protocol::compression::Compression::Zstd;
+        if self.version < 7 && BatchHeader::parse(batch).is_ok_and(is_zstd) {
             return Err(Refusal::new(
                 ErrorCode::UnsupportedCompressionType,
                 "zstd is for produce requests of version 7 and higher",
             ));
         }
-        Ok(())
+        if whole_batch(rest)?.is_some() {
+            return Err(invalid(
+                "Produce requests must carry exactly one record batch in each partition, there is more",
+            ));
+        }
+        Ok(batch)
     }
+}
+
+/// Where the magic byte of every format lies; a batch has at least these bytes.
+const MAGIC_OFFSET: usize = 16;
+
+/// The size of the batch that begins here, if all of it is here (`ByteBufferLogInputStream`).
+fn whole_batch(records: &[u8]) -> Result<Option<usize>, Refusal> {
+    let length = records.get(8..).and_then(|rest| rest.first_chunk::<4>());
+    let Some(length) = length.map(|length| i32::from_be_bytes(*length)) else { return Ok(None) };
+    let corrupt = |message: String| Refusal { message: Some(message), ..ErrorCode::CorruptMessage.into() };
+    // What a record of the oldest format takes.
+    if length < 14 {
+        return Err(corrupt(format!("Record size {length} is less than the minimum record overhead (14)")));
+    }
+    match records.get(MAGIC_OFFSET) {
+        None => return Ok(None),
+        Some(0..=2) => {}
+        Some(magic) => return Err(corrupt(format!("Invalid magic found in record: {}", *magic as i8))),
+    }
+    let size = length as usize + 12;
+    Ok((size <= records.len()).then_some(size))
 }
 
 /// Tells where the leaders are (KIP-951), so that the client need not ask.
@@ -263,45 +312,41 @@ fn name_leaders(broker: &Broker, listener: &str, response: &mut ProduceResponse)
     }
 }
 
-/// Syncs the logs, each once, away from the threads that serve connections; then what was appended is committed.
-async fn sync(unsynced: Vec<Unsynced>, response: &mut ProduceResponse) {
-    let results = tokio::task::spawn_blocking(move || {
-        unsynced
-            .into_iter()
-            .map(|(partition, appended)| {
-                let result = partition.log().flush_up_to(appended.last_offset + 1);
-                if result.is_ok() {
-                    partition.committed(&appended);
-                }
-                (partition.topic_id(), partition.topic_partition().clone(), result)
-            })
-            .collect::<Vec<_>>()
-    })
-    .await
-    .unwrap_or_default();
-    for (topic_id, topic_partition, result) in results {
+/// A batch that is written and waits for its sync.
+struct Syncing {
+    topic_id: Uuid,
+    partition: TopicPartition,
+    done: oneshot::Receiver<Result<(), ErrorCode>>,
+}
+
+/// Hands the logs over to be synced.
+fn begin_sync(broker: &Broker, unsynced: Vec<Unsynced>) -> Vec<Syncing> {
+    unsynced
+        .into_iter()
+        .map(|(partition, appended)| Syncing {
+            topic_id: partition.topic_id(),
+            partition: partition.topic_partition().clone(),
+            done: broker.committer.commit(partition, appended),
+        })
+        .collect()
+}
+
+/// Waits for the syncs; what could not be synced is not acknowledged.
+async fn finish_sync(syncing: Vec<Syncing>, response: &mut ProduceResponse) {
+    for batch in syncing {
+        let result = batch.done.await.unwrap_or(Err(ErrorCode::KafkaStorageError));
         let Err(error) = result else { continue };
-        tracing::error!(partition = %topic_partition, %error, "the log cannot be synced");
         for topic in &mut response.responses {
-            if topic.topic_id != topic_id && *topic.name != *topic_partition.topic {
+            if topic.topic_id != batch.topic_id && *topic.name != *batch.partition.topic {
                 continue;
             }
             for partition in &mut topic.partition_responses {
-                if partition.index == topic_partition.partition {
-                    partition.error_code = error.error_code().code();
+                if partition.index == batch.partition.partition {
+                    partition.error_code = error.code();
                     partition.base_offset = -1;
                 }
             }
         }
-    }
-}
-
-/// `acks=0`: nobody waits for the sync, but it is done all the same, and only then is the record seen.
-fn sync_unanswered(unsynced: Vec<Unsynced>) {
-    if !unsynced.is_empty() {
-        tokio::spawn(async move {
-            sync(unsynced, &mut ProduceResponse::default()).await;
-        });
     }
 }
 
