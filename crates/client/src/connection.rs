@@ -20,6 +20,9 @@ use crate::{ClientConfig, ClientError};
 /// An answer larger than this is none: no broker sends one, and no memory is set aside for a size that is only claimed.
 const LARGEST_ANSWER: usize = 1 << 30;
 
+/// Longer than any `socket.connection.setup.timeout.ms` that makes sense.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3600);
+
 /// An answer as it came: the body of its message begins behind the header.
 pub(crate) struct Frame {
     bytes: Bytes,
@@ -127,7 +130,10 @@ impl Connection {
         };
         let mut response = ApiVersionsResponse::default();
         for version in [4, 0] {
-            let mut frame = self.send_in_version(&request, version).await?;
+            let mut pending = self.post(&request, version).await?;
+            // The whole greeting has a limit of its own.
+            pending.timeout = CONNECT_LIMIT;
+            let mut frame = pending.answer().await?;
             // A broker that does not know the version answers in version 0, which begins with the error.
             if frame.bytes.get(frame.body..frame.body + 2)
                 == Some(&ErrorCode::UnsupportedVersion.code().to_be_bytes()[..])

@@ -6,6 +6,9 @@ mod cluster;
 mod config;
 mod connection;
 mod error;
+#[cfg(test)]
+mod fake_broker;
+mod trouble;
 
 pub use cluster::{Node, PartitionInfo, TopicInfo};
 pub use config::ClientConfig;

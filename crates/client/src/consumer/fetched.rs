@@ -150,10 +150,11 @@ impl Fetched {
             }
             if batch.is_control() {
                 let decompressed = batch.decompress(LARGEST_BATCH)?;
-                if let Some(record) = decompressed.iter().next() {
-                    if ControlRecordType::parse(record?.key)? == ControlRecordType::Abort {
-                        self.aborted_producers.remove(&batch.producer_id());
-                    }
+                let marker = decompressed.iter().next().transpose()?;
+                if marker.is_some_and(|marker| {
+                    ControlRecordType::parse(marker.key) == Ok(ControlRecordType::Abort)
+                }) {
+                    self.aborted_producers.remove(&batch.producer_id());
                 }
             } else if batch.is_transactional() && self.aborted_producers.contains(&batch.producer_id()) {
                 return Ok(false);

@@ -17,6 +17,7 @@ use super::state::{FetchPosition, Shared};
 use super::{AutoOffsetReset, StartOffset};
 use crate::ClientError;
 use crate::connection::Frame;
+use crate::trouble::Trouble;
 
 /// Fetch requests name topics up to this version, and ids afterwards.
 const BY_NAME: i16 = 12;
@@ -48,7 +49,8 @@ enum Landed {
 
 /// Fetches until it is aborted.
 pub(super) async fn run(shared: Arc<Shared>) {
-    let mut fetcher = Fetcher { shared, busy: HashSet::new(), flights: JoinSet::new(), is_down: false };
+    let mut fetcher =
+        Fetcher { shared, busy: HashSet::new(), flights: JoinSet::new(), trouble: Trouble::default() };
     loop {
         let again = fetcher.send().await;
         let Fetcher { shared, flights, .. } = &mut fetcher;
@@ -70,8 +72,7 @@ struct Fetcher {
     /// Leaders with a fetch under way.
     busy: HashSet<i32>,
     flights: JoinSet<Landed>,
-    /// The last request failed for want of a connection: that is said once.
-    is_down: bool,
+    trouble: Trouble,
 }
 
 impl Fetcher {
@@ -190,9 +191,7 @@ impl Fetcher {
         if shared.cluster.may_retry(&error) {
             known.not_before = Some(Instant::now() + shared.config.client.retry_backoff);
             drop(state);
-            if !std::mem::replace(&mut self.is_down, true) {
-                tracing::warn!("{partition}: {error}; trying again");
-            }
+            self.trouble.tell(partition, &error);
         } else {
             known.fetch = FetchPosition::Failed;
             state.error.get_or_insert(error);
@@ -240,7 +239,7 @@ impl Fetcher {
             Ok(offset) => offset,
             Err(error) => return self.postpone(partition, lookup.generation, error),
         };
-        self.is_down = false;
+        self.trouble.is_over();
         let mut state = self.shared.lock();
         let Some(known) = state.current(partition, lookup.generation) else { return };
         known.in_flight = false;
@@ -294,7 +293,7 @@ impl Fetcher {
                 );
             }
         }
-        self.is_down = false;
+        self.trouble.is_over();
         let shared = &self.shared;
         let mut state = shared.lock();
         let Some(known) = state.current(&wanted.partition, wanted.generation) else { return };

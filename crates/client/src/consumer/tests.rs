@@ -1,1 +1,230 @@
+//! The consumer against a broker that fails by appointment.
 
+use common::ErrorCode;
+use protocol::ApiKey;
+use protocol::compression::Compression;
+use protocol::messages::fetch_response::AbortedTransaction;
+use protocol::records::{EndTxnMarker, Header, RecordBatchBuilder};
+
+use super::*;
+use crate::fake_broker::{FakeBroker, Fault, TOPIC, unused_address};
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn config(broker: &FakeBroker) -> ConsumerConfig {
+    let mut config = ConsumerConfig::new(broker.address());
+    config.client.retry_backoff = Duration::from_millis(5);
+    config
+}
+
+fn partition() -> TopicPartition {
+    TopicPartition::new(TOPIC, 0)
+}
+
+fn batch(values: &[&str], compression: Compression) -> RecordBatchBuilder {
+    let mut builder = RecordBatchBuilder::new(0, compression, TimestampType::CreateTime);
+    for (index, value) in (0..).zip(values) {
+        let headers = [Header::new("h", Some(b"1")), Header::new("none", None)];
+        builder.append(1000 + index, Some(b"k"), Some(value.as_bytes()), &headers).unwrap();
+    }
+    builder
+}
+
+fn fill(broker: &FakeBroker, values: &[&str]) {
+    broker.state().append(0, batch(values, Compression::None).build());
+}
+
+/// Reads until there are `count` records.
+async fn read(consumer: &mut Consumer, count: usize) -> Vec<ConsumerRecord> {
+    let mut records = Vec::new();
+    while records.len() < count {
+        let some = consumer.poll(SOON).await.unwrap();
+        assert!(!some.is_empty(), "{} records of {count}", records.len());
+        records.extend(some);
+    }
+    records
+}
+
+fn values(records: &[ConsumerRecord]) -> Vec<&str> {
+    records.iter().map(|record| std::str::from_utf8(record.value.as_ref().unwrap()).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn all_codecs_are_read_in_order_with_all_that_a_record_has() {
+    let broker = FakeBroker::start(1).await;
+    for codec in Compression::ALL {
+        broker.state().append(0, batch(&["a", "b", ""], codec).build());
+    }
+    let mut consumer = Consumer::new(ConsumerConfig { max_poll_records: 2, ..config(&broker) });
+    consumer.assign([(partition(), StartOffset::Earliest)]);
+    let records = read(&mut consumer, 15).await;
+    assert_eq!(values(&records), ["a", "b", ""].repeat(5));
+    assert!((0..).zip(&records).all(|(offset, record)| record.offset == offset));
+    let last = &records[13];
+    assert_eq!((last.timestamp, last.key.as_deref(), last.leader_epoch), (1001, Some(&b"k"[..]), Some(0)));
+    assert_eq!(last.headers[0].0, "h");
+    assert_eq!(last.headers[0].1.as_deref(), Some(&b"1"[..]));
+    assert_eq!(last.headers[1], ("none".to_owned(), None));
+    assert_eq!(consumer.position(&partition()), Some(15));
+}
+
+#[tokio::test]
+async fn old_brokers_are_asked_by_name_and_new_ones_by_id() {
+    for limit in [4, 12, 13, 18] {
+        let broker = FakeBroker::start(1).await;
+        broker.state().limits.insert(ApiKey::Fetch, limit);
+        fill(&broker, &["a"]);
+        let mut consumer = Consumer::new(config(&broker));
+        consumer.assign([(partition(), StartOffset::At(0))]);
+        assert_eq!(values(&read(&mut consumer, 1).await), ["a"]);
+        assert!(broker.state().requests.contains(&(ApiKey::Fetch, limit)));
+    }
+}
+
+#[tokio::test]
+async fn reading_begins_where_it_was_told_to() {
+    let broker = FakeBroker::start(1).await;
+    fill(&broker, &["a", "b", "c"]);
+    fill(&broker, &["d"]);
+    for (start, first) in [
+        (StartOffset::Earliest, "a"),
+        (StartOffset::At(1), "b"),
+        (StartOffset::Timestamp(1002), "c"),
+        (StartOffset::At(3), "d"),
+    ] {
+        let mut consumer = Consumer::new(config(&broker));
+        consumer.assign([(partition(), start)]);
+        assert_eq!(values(&read(&mut consumer, 1).await)[0], first);
+    }
+    let mut consumer = Consumer::new(config(&broker));
+    for start in [StartOffset::Latest, StartOffset::Timestamp(5000)] {
+        consumer.assign([(partition(), start)]);
+        while consumer.position(&partition()).is_none() {
+            assert!(consumer.poll(Duration::from_millis(1)).await.unwrap().is_empty());
+        }
+        assert_eq!(consumer.position(&partition()), Some(4));
+    }
+    fill(&broker, &["e"]);
+    assert_eq!(values(&read(&mut consumer, 1).await), ["e"]);
+    consumer.seek(&partition(), StartOffset::At(2)).unwrap();
+    assert_eq!(consumer.position(&partition()), Some(2));
+    assert_eq!(values(&read(&mut consumer, 3).await), ["c", "d", "e"]);
+    assert!(consumer.seek(&TopicPartition::new(TOPIC, 7), StartOffset::Earliest).is_err());
+}
+
+#[tokio::test]
+async fn offsets_are_found_by_time() {
+    let broker = FakeBroker::start(1).await;
+    fill(&broker, &["a", "b", "c"]);
+    let consumer = Consumer::new(config(&broker));
+    assert_eq!(consumer.beginning_offsets(&[partition()]).await.unwrap()[&partition()], 0);
+    assert_eq!(consumer.end_offsets(&[partition()]).await.unwrap()[&partition()], 3);
+    let found = consumer.offsets_for_times(&[(partition(), 1001)]).await.unwrap()[&partition()].unwrap();
+    assert_eq!((found.offset, found.timestamp), (1, 1001));
+    assert_eq!(consumer.offsets_for_times(&[(partition(), 9999)]).await.unwrap()[&partition()], None);
+    assert_eq!(consumer.list_topics().await.unwrap(), [TOPIC]);
+}
+
+#[tokio::test]
+async fn faults_that_pass_are_waited_out() {
+    let broker = FakeBroker::start(1).await;
+    fill(&broker, &["a"]);
+    fill(&broker, &["b"]);
+    fill(&broker, &["c"]);
+    let refuse = |code| Fault::Refuse(code);
+    broker.state().fetch_faults.extend([
+        refuse(ErrorCode::NotLeaderOrFollower),
+        Fault::Lose,
+        refuse(ErrorCode::UnknownTopicId),
+        refuse(ErrorCode::FencedLeaderEpoch),
+    ]);
+    let mut consumer = Consumer::new(config(&broker));
+    consumer.assign([(partition(), StartOffset::Earliest)]);
+    assert_eq!(values(&read(&mut consumer, 3).await), ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn an_offset_that_the_log_does_not_have_is_reset_or_an_error() {
+    let broker = FakeBroker::start(1).await;
+    broker.state().log_start = 10;
+    fill(&broker, &["a", "b"]);
+    let reset = |auto_offset_reset| ConsumerConfig { auto_offset_reset, ..config(&broker) };
+    let mut consumer = Consumer::new(reset(AutoOffsetReset::Earliest));
+    consumer.assign([(partition(), StartOffset::At(3))]);
+    assert_eq!(read(&mut consumer, 2).await[0].offset, 10);
+    let mut consumer = Consumer::new(reset(AutoOffsetReset::None));
+    consumer.assign([(partition(), StartOffset::At(99))]);
+    let error = consumer.poll(SOON).await.unwrap_err();
+    assert!(matches!(error, ClientError::OffsetOutOfRange { offset: 99, .. }), "{error}");
+    consumer.seek(&partition(), StartOffset::At(11)).unwrap();
+    assert_eq!(values(&read(&mut consumer, 1).await), ["b"]);
+}
+
+#[tokio::test]
+async fn aborted_transactions_and_markers_are_not_seen() {
+    let broker = FakeBroker::start(1).await;
+    let transactional = |value: &str, producer: i64| {
+        batch(&[value], Compression::None).with_producer(producer, 0, 0).with_transactional(true).build()
+    };
+    let marker = |producer: i64, committed: bool| {
+        EndTxnMarker { committed, coordinator_epoch: 0 }.batch(0, 0, 0, producer, 0).unwrap()
+    };
+    let batches = [
+        transactional("aborted", 1),
+        transactional("committed", 2),
+        marker(1, false),
+        marker(2, true),
+        transactional("later", 1),
+        marker(1, true),
+        batch(&["plain"], Compression::None).build(),
+    ];
+    {
+        let mut state = broker.state();
+        for batch in batches {
+            state.append(0, batch);
+        }
+        state.aborted.push(AbortedTransaction { producer_id: 1, first_offset: 0 });
+        // A broker's list is for one answer; here it is always the same one.
+        state.batches_per_answer = 100;
+    }
+    let committed = ConsumerConfig { isolation_level: IsolationLevel::ReadCommitted, ..config(&broker) };
+    let mut consumer = Consumer::new(committed);
+    consumer.assign([(partition(), StartOffset::Earliest)]);
+    assert_eq!(values(&read(&mut consumer, 3).await), ["committed", "later", "plain"]);
+    let mut consumer = Consumer::new(config(&broker));
+    consumer.assign([(partition(), StartOffset::Earliest)]);
+    assert_eq!(values(&read(&mut consumer, 4).await), ["aborted", "committed", "later", "plain"]);
+    assert_eq!(consumer.position(&partition()), Some(7));
+}
+
+#[tokio::test]
+async fn damage_is_told_behind_the_records_before_it() {
+    let broker = FakeBroker::start(1).await;
+    fill(&broker, &["good"]);
+    fill(&broker, &["bad"]);
+    let mut damaged = broker.state().log.get_mut(&0).unwrap().pop().unwrap();
+    *damaged.last_mut().unwrap() ^= 1;
+    broker.state().log.get_mut(&0).unwrap().push(damaged);
+    let mut consumer = Consumer::new(config(&broker));
+    consumer.assign([(partition(), StartOffset::Earliest)]);
+    assert_eq!(values(&read(&mut consumer, 1).await), ["good"]);
+    let error = consumer.poll(SOON).await.unwrap_err();
+    assert!(matches!(error, ClientError::Damaged(_)), "{error}");
+    // Past it, by the application's own decision.
+    fill(&broker, &["after"]);
+    consumer.seek(&partition(), StartOffset::At(2)).unwrap();
+    assert_eq!(values(&read(&mut consumer, 1).await), ["after"]);
+}
+
+#[tokio::test]
+async fn what_is_refused_is_told() {
+    let broker = FakeBroker::start(1).await;
+    let mut consumer = Consumer::new(config(&broker));
+    consumer.assign([(TopicPartition::new("other", 0), StartOffset::Earliest)]);
+    assert_eq!(consumer.poll(SOON).await.unwrap_err().code(), Some(ErrorCode::TopicAuthorizationFailed));
+    let address = unused_address();
+    let mut consumer = Consumer::new(ConsumerConfig::new(address.clone()));
+    consumer.assign([(partition(), StartOffset::Earliest)]);
+    let error = consumer.poll(SOON).await.unwrap_err().to_string();
+    assert!(error.contains(&address), "{error}");
+}

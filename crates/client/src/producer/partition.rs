@@ -19,6 +19,7 @@ use super::queue::PartitionQueue;
 use super::{Acks, Shared};
 use crate::ClientError;
 use crate::connection::{Frame, Pending};
+use crate::trouble::Trouble;
 
 /// Produce requests name topics up to this version, and ids afterwards.
 const BY_NAME: i16 = 12;
@@ -67,7 +68,7 @@ pub(crate) async fn run(shared: Arc<Shared>, queue: Arc<PartitionQueue>) {
         next_sequence: 0,
         in_flight: VecDeque::new(),
         again: VecDeque::new(),
-        in_trouble: false,
+        trouble: Trouble::default(),
     };
     let most = if is_idempotent { MAX_IN_FLIGHT } else { 1 };
     loop {
@@ -100,8 +101,7 @@ struct Sender<'a> {
     in_flight: VecDeque<Flight>,
     /// What failed and is to be sent again, before anything new.
     again: VecDeque<ClosedBatch>,
-    /// The last try failed: that is said once.
-    in_trouble: bool,
+    trouble: Trouble,
 }
 
 impl Sender<'_> {
@@ -163,7 +163,7 @@ impl Sender<'_> {
         let config = &self.shared.config;
         let error = match answer {
             Ok(appended) => {
-                self.in_trouble = false;
+                self.trouble.is_over();
                 batch.complete(appended);
                 return self.done();
             }
@@ -226,9 +226,7 @@ impl Sender<'_> {
     }
 
     async fn wait_after(&mut self, error: &ClientError) {
-        if !std::mem::replace(&mut self.in_trouble, true) {
-            tracing::warn!("{}: {error}; trying again", self.partition);
-        }
+        self.trouble.tell(self.partition, error);
         tokio::time::sleep(self.shared.config.client.retry_backoff).await;
     }
 

@@ -1,1 +1,180 @@
+//! The producer against a broker that fails by appointment.
 
+use std::time::Duration;
+
+use common::ErrorCode;
+use protocol::ApiKey;
+use protocol::compression::Compression;
+use protocol::records::RecordBatch;
+
+use super::*;
+use crate::fake_broker::{FakeBroker, Fault, TOPIC, unused_address};
+
+/// Every record is a batch of its own.
+fn config(broker: &FakeBroker) -> ProducerConfig {
+    let mut config = ProducerConfig::new(broker.address());
+    config.client.retry_backoff = Duration::from_millis(5);
+    config.batch_size = 0;
+    config.linger = Duration::ZERO;
+    config
+}
+
+fn record(value: usize) -> ProducerRecord {
+    ProducerRecord::new(TOPIC, value.to_string()).with_partition(0)
+}
+
+async fn send(producer: &Producer, count: usize) -> Vec<Delivery> {
+    let mut deliveries = Vec::new();
+    for value in 0..count {
+        deliveries.push(producer.send(record(value)).await.unwrap());
+    }
+    deliveries
+}
+
+fn numbers(count: usize) -> Vec<String> {
+    (0..count).map(|value| value.to_string()).collect()
+}
+
+#[tokio::test]
+async fn records_arrive_in_order_and_are_told_their_offsets() {
+    let broker = FakeBroker::start(1).await;
+    for (round, compression) in Compression::ALL.into_iter().enumerate() {
+        let producer = Producer::new(ProducerConfig { compression, batch_size: 200, ..config(&broker) });
+        let deliveries = send(&producer, 50).await;
+        for (index, delivery) in deliveries.into_iter().enumerate() {
+            assert_eq!(delivery.await.unwrap().offset, (round * 50 + index) as i64);
+        }
+    }
+    assert_eq!(broker.values(0), [(); 5].iter().flat_map(|()| numbers(50)).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn batches_behind_one_that_failed_are_sent_again_behind_it() {
+    let broker = FakeBroker::start(1).await;
+    let refuse = Fault::Refuse(ErrorCode::NotLeaderOrFollower);
+    broker.state().produce_faults.extend([refuse, Fault::Lose, refuse]);
+    let producer = Producer::new(config(&broker));
+    let deliveries = send(&producer, 40).await;
+    producer.flush().await;
+    assert_eq!(broker.values(0), numbers(40));
+    for (offset, delivery) in deliveries.iter().enumerate() {
+        assert_eq!(delivery.try_get().unwrap().unwrap().offset, offset as i64);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_whose_answer_was_lost_is_not_written_twice() {
+    let broker = FakeBroker::start(1).await;
+    broker.state().produce_faults.extend([Fault::Lose; 3]);
+    let producer = Producer::new(config(&broker));
+    send(&producer, 10).await;
+    producer.flush().await;
+    assert_eq!(broker.values(0), numbers(10));
+}
+
+#[tokio::test]
+async fn a_batch_that_is_refused_for_good_fails_alone() {
+    let broker = FakeBroker::start(1).await;
+    let producer = Producer::new(config(&broker));
+    producer.send(record(100)).await.unwrap().await.unwrap();
+    broker.state().produce_faults.push_back(Fault::Refuse(ErrorCode::MessageTooLarge));
+    let deliveries = send(&producer, 8).await;
+    producer.flush().await;
+    let results: Vec<_> = deliveries.iter().map(|delivery| delivery.try_get().unwrap()).collect();
+    let failed = results[0].as_ref().unwrap_err();
+    assert_eq!(failed.code(), Some(ErrorCode::MessageTooLarge));
+    assert!(failed.to_string().contains("larger than the max message size"));
+    assert!(results[1..].iter().all(Result::is_ok));
+    let expected: Vec<String> = std::iter::once("100".to_owned()).chain(numbers(8).split_off(1)).collect();
+    assert_eq!(broker.values(0), expected);
+}
+
+#[tokio::test]
+async fn retries_and_time_have_an_end() {
+    let broker = FakeBroker::start(1).await;
+    broker.state().produce_faults.extend([Fault::Refuse(ErrorCode::NotEnoughReplicas); 4]);
+    let producer = Producer::new(ProducerConfig { retries: 2, ..config(&broker) });
+    let error = producer.send(record(0)).await.unwrap().await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::NotEnoughReplicas));
+    assert_eq!(broker.state().produce_faults.len(), 1);
+
+    broker.state().produce_faults.extend([Fault::Refuse(ErrorCode::NotEnoughReplicas); 400]);
+    let producer =
+        Producer::new(ProducerConfig { delivery_timeout: Duration::from_millis(30), ..config(&broker) });
+    let error = producer.send(record(0)).await.unwrap().await.unwrap_err();
+    assert!(error.to_string().starts_with("Expiring record for t-0: "), "{error}");
+    assert!(broker.values(0).is_empty());
+}
+
+#[tokio::test]
+async fn acks_decide_what_is_known() {
+    let broker = FakeBroker::start(1).await;
+    let producer = Producer::new(ProducerConfig { acks: Acks::None, ..config(&broker) });
+    assert_eq!(producer.send(record(0)).await.unwrap().await.unwrap().offset, -1);
+    let producer = Producer::new(ProducerConfig { acks: Acks::Leader, ..config(&broker) });
+    producer.send(record(1)).await.unwrap().await.unwrap();
+    let producer = Producer::new(config(&broker));
+    producer.send(record(2)).await.unwrap().await.unwrap();
+    // Only who waits for all replicas is idempotent. (The first may have arrived at any time.)
+    let state = broker.state();
+    let identified =
+        state.log[&0].iter().filter(|batch| RecordBatch::parse(batch).unwrap().producer_id() >= 0);
+    assert_eq!(identified.count(), 1);
+    assert_eq!(state.requests.iter().filter(|(key, _)| *key == ApiKey::InitProducerId).count(), 1);
+}
+
+#[tokio::test]
+async fn a_flush_does_not_wait_for_batches_to_fill() {
+    let broker = FakeBroker::start(3).await;
+    let hour = Duration::from_secs(3600);
+    let producer = Producer::new(ProducerConfig { linger: hour, batch_size: 16_384, ..config(&broker) });
+    for partition in 0..3 {
+        let record = ProducerRecord::new(TOPIC, "v").with_partition(partition);
+        producer.send(record).await.unwrap();
+    }
+    producer.flush().await;
+    assert!((0..3).all(|partition| broker.values(partition) == ["v"]));
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_refused_at_once() {
+    let broker = FakeBroker::start(2).await;
+    let limits = ProducerConfig { max_request_size: 200, buffer_memory: 150, ..config(&broker) };
+    let producer = Producer::new(ProducerConfig { max_block: Duration::from_millis(20), ..limits });
+    let error = producer.send(ProducerRecord::new(TOPIC, vec![0; 150])).await.unwrap_err().to_string();
+    assert!(error.contains("max.request.size"), "{error}");
+    let error = producer.send(ProducerRecord::new(TOPIC, vec![0; 90])).await.unwrap_err().to_string();
+    assert!(error.contains("buffer.memory"), "{error}");
+    let error =
+        producer.send(ProducerRecord::new(TOPIC, "v").with_partition(2)).await.unwrap_err().to_string();
+    assert!(error.ends_with("2 is not in the range [0...1]"), "{error}");
+    // While the memory is taken, who comes waits, and not for ever.
+    broker.state().produce_faults.push_back(Fault::Hang);
+    let first = producer.send(record(0)).await.unwrap();
+    let error = producer.send(record(1)).await.unwrap_err().to_string();
+    assert!(error.starts_with("Failed to allocate"), "{error}");
+    drop(producer);
+    drop(first);
+}
+
+#[tokio::test]
+async fn a_producer_that_is_dropped_tells_its_records() {
+    let broker = FakeBroker::start(1).await;
+    broker.state().produce_faults.push_back(Fault::Hang);
+    let producer = Producer::new(config(&broker));
+    let delivery = producer.send(record(0)).await.unwrap();
+    drop(producer);
+    assert!(matches!(delivery.await, Err(ClientError::Closed)));
+}
+
+#[tokio::test]
+async fn a_topic_that_may_not_be_written_and_a_broker_that_is_not_there_are_said_at_once() {
+    let broker = FakeBroker::start(1).await;
+    let producer = Producer::new(config(&broker));
+    let error = producer.send(ProducerRecord::new("other", "v")).await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::TopicAuthorizationFailed));
+    let address = unused_address();
+    let gone = Producer::new(ProducerConfig::new(address.clone()));
+    let error = gone.send(record(0)).await.unwrap_err().to_string();
+    assert!(error.contains(&address) && error.contains("connection refused"), "{error}");
+}

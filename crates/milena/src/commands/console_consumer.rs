@@ -12,6 +12,7 @@ use common::{ErrorCode, TopicPartition};
 
 use super::client_tool::{self, Bootstrap, TopicFilter};
 use super::console_formatter::Formatter;
+use crate::report::failure;
 
 /// The tool's own name in the broker's logs.
 const CLIENT_ID: &str = "console-consumer";
@@ -189,9 +190,10 @@ impl Tool {
             // The end that a person gives it is a good one.
             _ = tokio::signal::ctrl_c() => Ok(()),
         };
-        let flushed = self.output.flush();
+        let result = result.and(self.output.flush());
+        let code = result.map_or_else(failure, |()| ExitCode::SUCCESS);
         eprintln!("Processed a total of {} messages", self.output.count);
-        result.and(flushed).map(|()| ExitCode::SUCCESS)
+        Ok(code)
     }
 
     async fn consume(&mut self) -> Result<(), String> {

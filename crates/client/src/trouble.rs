@@ -1,0 +1,32 @@
+//! Errors that are tried again: said when they last, and once.
+
+use std::time::{Duration, Instant};
+
+use common::TopicPartition;
+
+use crate::ClientError;
+
+/// What passes sooner is not worth a word: leaders move, coordinators load.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Whether things go wrong, and since when.
+#[derive(Default)]
+pub(crate) struct Trouble {
+    since: Option<Instant>,
+    is_told: bool,
+}
+
+impl Trouble {
+    /// A try failed.
+    pub(crate) fn tell(&mut self, partition: &TopicPartition, error: &ClientError) {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= PATIENCE && !std::mem::replace(&mut self.is_told, true) {
+            tracing::warn!("{partition}: {error}; trying again");
+        }
+    }
+
+    /// A try went well.
+    pub(crate) fn is_over(&mut self) {
+        *self = Trouble::default();
+    }
+}
