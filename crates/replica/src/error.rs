@@ -15,6 +15,9 @@ pub enum PartitionError {
     /// The client's leader epoch is over.
     #[error("the leader epoch in the request is older than the epoch on the broker")]
     FencedLeaderEpoch,
+    /// The records that the reader has are of an epoch that this log never saw.
+    #[error("the log has nothing of the leader epoch {0}, which the reader fetched last")]
+    UnknownFetchedEpoch(i32),
     /// `acks=all` with fewer replicas in sync than `min.insync.replicas` asks for.
     #[error("{in_sync} replicas are in sync where min.insync.replicas asks for {required}")]
     NotEnoughReplicas {
@@ -41,6 +44,7 @@ impl PartitionError {
             PartitionError::NotLeader => ErrorCode::NotLeaderOrFollower,
             PartitionError::UnknownLeaderEpoch => ErrorCode::UnknownLeaderEpoch,
             PartitionError::FencedLeaderEpoch => ErrorCode::FencedLeaderEpoch,
+            PartitionError::UnknownFetchedEpoch(_) => ErrorCode::OffsetOutOfRange,
             PartitionError::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
             PartitionError::Append(error) => error.error_code(),
             PartitionError::Read(error) => error.error_code(),

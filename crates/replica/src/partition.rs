@@ -222,7 +222,7 @@ impl Partition {
         let last_stable_offset = log.last_stable_offset().min(high_watermark);
         let log_start_offset = log.log_start_offset();
         if request.last_fetched_epoch >= 0
-            && let Some(diverging) = self.diverging(request)
+            && let Some(diverging) = self.diverging(request)?
         {
             return Ok(FetchedPartition {
                 records: LogSlice::default(),
@@ -262,9 +262,13 @@ impl Partition {
         offset < limit
     }
 
-    fn diverging(&self, request: &FetchRequest) -> Option<OffsetAndEpoch> {
-        let end = self.log.end_offset_for_epoch(request.last_fetched_epoch)?;
-        (end.epoch < request.last_fetched_epoch || end.offset < request.offset).then_some(end)
+    /// Where the reader's log parts from this one, if it does.
+    fn diverging(&self, request: &FetchRequest) -> Result<Option<OffsetAndEpoch>, PartitionError> {
+        let Some(end) = self.log.end_offset_for_epoch(request.last_fetched_epoch) else {
+            return Err(PartitionError::UnknownFetchedEpoch(request.last_fetched_epoch));
+        };
+        let parts = end.epoch < request.last_fetched_epoch || end.offset < request.offset;
+        Ok(parts.then_some(end))
     }
 
     /// Where the records of `leader_epoch` end (`OffsetForLeaderEpoch`).

@@ -166,7 +166,7 @@ impl FetchSessions {
         uses_topic_ids: bool,
         now_ms: i64,
     ) -> i32 {
-        if context.partitions.is_empty() || self.slots == 0 {
+        if self.slots == 0 {
             return 0;
         }
         let mut sessions = self.sessions.lock();

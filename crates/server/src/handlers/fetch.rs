@@ -33,12 +33,14 @@ pub(crate) fn handle(
             return head.answer(&refusal, out);
         }
     };
+    let max_bytes = body.max_bytes.min(broker.settings.broker().replication.fetch_max_bytes).max(0);
     let fetch = Fetch {
         broker: Arc::clone(broker),
         head,
         listener: Arc::clone(&request.client.connection.listener),
-        max_bytes: body.max_bytes.min(broker.settings.broker().replication.fetch_max_bytes).max(0) as usize,
-        min_bytes: body.min_bytes.max(0) as usize,
+        max_bytes: max_bytes as usize,
+        // More than may come is not waited for.
+        min_bytes: body.min_bytes.clamp(0, max_bytes) as usize,
         isolation: match body.isolation_level {
             0 => Isolation::ReadUncommitted,
             _ => Isolation::ReadCommitted,
@@ -247,6 +249,10 @@ fn facts(result: &Result<FetchedPartition, ErrorCode>) -> PartitionFacts {
     }
 }
 
+fn is_unknown(error: ErrorCode) -> bool {
+    matches!(error, ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition)
+}
+
 fn partition_data<'a>(
     index: i32,
     result: &Result<FetchedPartition, ErrorCode>,
@@ -259,6 +265,8 @@ fn partition_data<'a>(
                 partition_index: index,
                 error_code: error.code(),
                 high_watermark: -1,
+                // As in Kafka: null after a look into the log, nothing where there is no such partition.
+                aborted_transactions: is_unknown(*error).then(Vec::new),
                 records: Some(Records::Inline(&[])),
                 ..PartitionData::default()
             };

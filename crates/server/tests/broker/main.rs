@@ -6,6 +6,8 @@
 
 mod harness;
 
+mod fetch;
+mod fetch_sessions;
 mod idempotence;
 mod negotiation;
 mod produce;
