@@ -106,7 +106,9 @@ impl Admin {
         Q: Request<'q>,
         A: for<'a> Message<'a>,
     {
-        let deadline = std::time::Instant::now() + self.cluster.config().api_timeout;
+        // No longer than a connection may take: an address that is wrong stays wrong, and is to be named soon.
+        let patience = self.cluster.config().connect_timeout.min(self.cluster.config().api_timeout);
+        let deadline = std::time::Instant::now() + patience;
         loop {
             let result = match self.cluster.controller().await {
                 Ok(connection) => connection.call(request).await,

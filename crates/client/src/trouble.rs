@@ -21,7 +21,10 @@ impl Trouble {
     pub(crate) fn tell(&mut self, partition: &TopicPartition, error: &ClientError) {
         let since = *self.since.get_or_insert_with(Instant::now);
         if since.elapsed() >= PATIENCE && !std::mem::replace(&mut self.is_told, true) {
-            tracing::warn!("{partition}: {error}; trying again");
+            let (partition, error) = (partition.to_string(), error.to_string());
+            // Some errors name the partition themselves.
+            let separator = if error.starts_with(&partition) { ("", "") } else { (&*partition, ": ") };
+            tracing::warn!("{}{}{error}; trying again", separator.0, separator.1);
         }
     }
 

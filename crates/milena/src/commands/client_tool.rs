@@ -92,6 +92,21 @@ pub(crate) fn renamed<'a, T: ?Sized>(
     }
 }
 
+/// Waits for Ctrl-C, or for a SIGTERM. What a shell calls the end by that: 130 or 143.
+pub(crate) async fn interrupted() -> u8 {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        // Signals do then what they do to any program.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => 130,
+        _ = terminate.recv() => 143,
+    }
+}
+
 /// Runs a tool to its end. Warnings of the client go to stderr.
 pub(crate) fn run<F: Future<Output = Result<ExitCode, String>>>(threads: usize, tool: F) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));

@@ -188,7 +188,7 @@ impl Tool {
         let result = tokio::select! {
             result = self.consume() => result,
             // The end that a person gives it is a good one.
-            _ = tokio::signal::ctrl_c() => Ok(()),
+            _ = client_tool::interrupted() => Ok(()),
         };
         let result = result.and(self.output.flush());
         let code = result.map_or_else(failure, |()| ExitCode::SUCCESS);

@@ -21,6 +21,9 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
+/// A header's key and value.
+type HeaderField = (String, Option<Vec<u8>>);
+
 /// How lines become records.
 #[derive(Debug)]
 pub(crate) struct LineReader {
@@ -128,7 +131,7 @@ impl LineReader {
         }
     }
 
-    fn headers(&self, text: &[u8]) -> Result<Vec<(String, Option<Vec<u8>>)>, String> {
+    fn headers(&self, text: &[u8]) -> Result<Vec<HeaderField>, String> {
         let mut pairs = Vec::new();
         let mut rest = text;
         while let Some(at) = find(rest, &self.headers_separator) {
@@ -143,7 +146,7 @@ impl LineReader {
         pairs.into_iter().map(|pair| self.header(pair)).collect()
     }
 
-    fn header(&self, pair: &[u8]) -> Result<(String, Option<Vec<u8>>), String> {
+    fn header(&self, pair: &[u8]) -> Result<HeaderField, String> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let Some(at) = find(pair, &self.headers_key_separator) else {
             if self.ignore_error {

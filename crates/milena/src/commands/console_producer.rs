@@ -12,8 +12,6 @@ use tokio::sync::mpsc;
 use super::client_tool::{self, Bootstrap};
 use super::console_line_reader::{LineReader, Lines, check_name};
 
-/// What a terminal's Ctrl-C ends a program with.
-const INTERRUPTED: u8 = 130;
 /// The most that is read at once, in bytes.
 const CHUNK: usize = 256 * 1024;
 /// Errors that are printed one by one.
@@ -203,19 +201,19 @@ async fn produce(producer: Producer, mut reader: LineReader, sync: bool) -> Resu
     let mut sending = Sending { producer, sync, under_way: VecDeque::new(), failed: 0 };
     // What stops the reading; records that are queued are sent nevertheless, as Kafka's tool does when it closes.
     let stopped = tokio::select! {
-        end = feed(&mut sending, &mut reader, &mut input) => end.map(|()| false),
-        _ = tokio::signal::ctrl_c() => Ok(true),
+        end = feed(&mut sending, &mut reader, &mut input) => end.map(|()| ExitCode::SUCCESS),
+        code = client_tool::interrupted() => Ok(ExitCode::from(code)),
     };
     let failed = tokio::select! {
         failed = sending.finish() => failed,
         // Once more: now.
-        _ = tokio::signal::ctrl_c() => return Ok(ExitCode::from(INTERRUPTED)),
+        code = client_tool::interrupted() => return Ok(ExitCode::from(code)),
     };
     match stopped {
         Err(error) => Err(error),
         // Divergence: Kafka's tool ends with 0 although records were lost.
         Ok(_) if failed > 0 => Err(format!("{failed} records were not delivered")),
-        Ok(interrupted) => Ok(if interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS }),
+        Ok(code) => Ok(code),
     }
 }
 
