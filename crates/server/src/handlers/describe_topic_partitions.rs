@@ -33,8 +33,13 @@ pub(crate) fn handle(
     let (first_topic, first_partition) =
         body.cursor.map_or((String::new(), 0), |cursor| (cursor.topic_name, cursor.partition_index));
     if first_partition < 0 {
-        // Kafka ends the connection with an InvalidRequestException; a cursor is only ever what a broker gave.
-        names.clear();
+        let refused = names.into_iter().map(|name| DescribeTopicPartitionsResponseTopic {
+            error_code: ErrorCode::InvalidRequest.code(),
+            name: Some(name),
+            ..Default::default()
+        });
+        let refusal = DescribeTopicPartitionsResponse { topics: refused.collect(), ..Default::default() };
+        return request.head.answer(&refusal, out);
     }
     names.retain(|name| *name >= first_topic);
     let most = broker.settings.broker().network.max_request_partition_size_limit;

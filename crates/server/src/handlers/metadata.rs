@@ -1,5 +1,6 @@
 //! `Metadata`: brokers, topics, leaders; and the creation of topics on their first use.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use common::{ErrorCode, Uuid};
@@ -28,6 +29,12 @@ pub(crate) fn handle(
     if head.version == 0 && body.topics.as_ref().is_some_and(Vec::is_empty) {
         body.topics = None;
     }
+    if head.version < 12
+        && body.topics.iter().flatten().any(|topic| topic.name.is_none() || !topic.topic_id.is_zero())
+    {
+        return head.answer(&refusal(body), out);
+    }
+    keep_each_once(&mut body);
     let listener = Arc::clone(&request.client.connection.listener);
     let missing = missing_topics(broker, &body, head.version);
     if missing.is_empty() {
@@ -39,6 +46,27 @@ pub(crate) fn handle(
         create(&broker, missing).await;
         response(&broker, &body, &listener, head.version)
     })
+}
+
+/// Ids are for versions from 12 on, and before them every topic has a name.
+fn refusal(request: MetadataRequest) -> MetadataResponse {
+    let topics = request.topics.into_iter().flatten().map(|topic| {
+        error_topic(ErrorCode::InvalidRequest, Some(topic.name.unwrap_or_default()), topic.topic_id)
+    });
+    MetadataResponse { topics: topics.collect(), cluster_id: None, ..MetadataResponse::default() }
+}
+
+/// A topic is answered once however often it is named. Where there are ids, names do not count.
+fn keep_each_once(request: &mut MetadataRequest) {
+    let Some(topics) = &mut request.topics else { return };
+    if topics.iter().any(|topic| !topic.topic_id.is_zero()) {
+        topics.retain(|topic| !topic.topic_id.is_zero());
+    }
+    let mut seen = HashSet::new();
+    topics.retain(|topic| {
+        let name = if topic.topic_id.is_zero() { topic.name.clone() } else { None };
+        seen.insert((topic.topic_id, name))
+    });
 }
 
 /// The names to create before the answer.

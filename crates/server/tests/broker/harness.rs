@@ -201,3 +201,29 @@ pub struct Topic {
 pub fn error(code: i16) -> ErrorCode {
     ErrorCode::from_code(code)
 }
+
+/// Collects what differs, so that a table of cases is told as a whole.
+#[derive(Default)]
+pub struct Cases(Vec<String>);
+
+impl Cases {
+    /// Notes a case that is not as expected.
+    pub fn check<T: std::fmt::Debug + PartialEq>(
+        &mut self,
+        case: impl std::fmt::Display,
+        found: T,
+        expected: T,
+    ) {
+        if found != expected {
+            self.0.push(format!("{case}: {found:?} where {expected:?} is expected"));
+        }
+    }
+}
+
+impl Drop for Cases {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert!(self.0.is_empty(), "{}", self.0.join("\n"));
+        }
+    }
+}
