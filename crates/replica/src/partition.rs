@@ -194,7 +194,8 @@ impl Partition {
     ) -> Result<AppendInfo, PartitionError> {
         let registration = self.leader(-1)?;
         if acks_all {
-            let required = self.min_insync_replicas.load(Ordering::Relaxed);
+            // No more than there are replicas can be asked for (`Partition.effectiveMinIsr`).
+            let required = self.min_insync_replicas.load(Ordering::Relaxed).min(registration.replicas.len());
             let in_sync = registration.isr.len();
             if in_sync < required {
                 return Err(PartitionError::NotEnoughReplicas { in_sync, required });

@@ -81,13 +81,15 @@ fn entries(
             describe::topic(&config, &set(ConfigResourceType::TOPIC), names).map_err(invalid)
         }
         ConfigResourceType::BROKER if name.is_empty() => Ok(describe::broker_defaults(&config, names)),
-        ConfigResourceType::BROKER if name == broker.node_id.to_string() => {
+        ConfigResourceType::BROKER => {
+            check_broker_id(broker, name, " or empty string,")?;
             Ok(describe::broker(&config, names))
         }
-        ConfigResourceType::BROKER => Err((
-            ErrorCode::InvalidRequest,
-            format!("Unexpected broker id, expected {} or empty string, but received {name}", broker.node_id),
-        )),
+        ConfigResourceType::BROKER_LOGGER if name.is_empty() => {
+            Err((ErrorCode::InvalidRequest, "Broker id must not be empty".to_owned()))
+        }
+        // Divergence: Kafka lists its loggers; milena's log level is set for the whole process when it starts.
+        ConfigResourceType::BROKER_LOGGER => check_broker_id(broker, name, "").map(|()| Vec::new()),
         ConfigResourceType::GROUP if name.is_empty() => {
             Err((ErrorCode::InvalidRequest, "Group name must not be empty".to_owned()))
         }
@@ -100,11 +102,21 @@ fn entries(
         ConfigResourceType::CLIENT_METRICS => {
             describe::client_metrics(&set(ConfigResourceType::CLIENT_METRICS), names).map_err(invalid)
         }
-        // Divergence: Kafka lists its loggers; milena's log level is set for the whole process when it starts.
-        ConfigResourceType::BROKER_LOGGER => Ok(Vec::new()),
         _ => {
             Err((ErrorCode::InvalidRequest, format!("Unsupported resource type: {}", resource.resource_type)))
         }
+    }
+}
+
+/// A broker describes itself only. `or` is what else could have been said.
+fn check_broker_id(broker: &Broker, name: &str, or: &str) -> Result<(), Refusal> {
+    let refuse = |message| Err((ErrorCode::InvalidRequest, message));
+    match name.parse::<i32>() {
+        Err(_) => refuse(format!("Broker id must be an integer, but it is: {name}")),
+        Ok(id) if id != broker.node_id => {
+            refuse(format!("Unexpected broker id, expected {}{or} but received {name}", broker.node_id))
+        }
+        Ok(_) => Ok(()),
     }
 }
 

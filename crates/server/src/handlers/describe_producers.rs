@@ -6,6 +6,7 @@ use common::ErrorCode;
 use network::{Handled, Outbox};
 use protocol::messages::describe_producers_response::{PartitionResponse, ProducerState, TopicResponse};
 use protocol::messages::{DescribeProducersRequest, DescribeProducersResponse};
+use replica::Partition;
 
 use crate::broker::Broker;
 use crate::request::{BadRequest, Request};
@@ -33,14 +34,14 @@ pub(crate) fn handle(
 
 fn describe(broker: &Broker, topic: &str, index: i32) -> PartitionResponse {
     let mut response = PartitionResponse { partition_index: index, ..PartitionResponse::default() };
-    let Some(partition) = broker.replicas.partition(topic, index) else {
-        response.error_code = ErrorCode::UnknownTopicOrPartition.code();
-        return response;
+    let partition = match find(broker, topic, index) {
+        Ok(partition) => partition,
+        Err((error, message)) => {
+            response.error_code = error.code();
+            response.error_message = Some(message);
+            return response;
+        }
     };
-    if !partition.is_leader() {
-        response.error_code = ErrorCode::NotLeaderOrFollower.code();
-        return response;
-    }
     response.active_producers = partition
         .log()
         .active_producers()
@@ -55,4 +56,19 @@ fn describe(broker: &Broker, topic: &str, index: i32) -> PartitionResponse {
         })
         .collect();
     response
+}
+
+fn find(broker: &Broker, topic: &str, index: i32) -> Result<Arc<Partition>, (ErrorCode, String)> {
+    common::topic::validate_topic_name(topic)
+        .map_err(|error| (ErrorCode::InvalidTopicException, error.to_string()))?;
+    let unknown =
+        || (ErrorCode::UnknownTopicOrPartition, "This server does not host this topic-partition.".to_owned());
+    let partition = broker.replicas.partition(topic, index).ok_or_else(unknown)?;
+    match partition.is_leader() {
+        true => Ok(partition),
+        false => Err((
+            ErrorCode::NotLeaderOrFollower,
+            format!("Partition {topic}-{index} is led by another broker"),
+        )),
+    }
 }

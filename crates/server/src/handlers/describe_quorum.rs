@@ -17,15 +17,8 @@ pub(crate) fn handle(broker: &Arc<Broker>, mut request: Request<'_>) -> Result<H
     let version = request.head.version;
     let broker = Arc::clone(broker);
     request.head.later(async move {
-        let asks_for_the_log = body.topics.iter().any(|topic| {
-            topic.topic_name == CLUSTER_METADATA_TOPIC
-                && topic.partitions.iter().any(|partition| partition.partition_index == 0)
-        });
-        if !asks_for_the_log {
-            return DescribeQuorumResponse {
-                error_code: ErrorCode::UnknownTopicOrPartition.code(),
-                ..DescribeQuorumResponse::default()
-            };
+        if !asks_for_the_log(&body) {
+            return no_such_log(body);
         }
         match broker.controller.inspect(|raft, _| raft.describe_quorum(now_ms())).await {
             Ok(Some(quorum)) => describe(quorum, version),
@@ -35,6 +28,32 @@ pub(crate) fn handle(broker: &Arc<Broker>, mut request: Request<'_>) -> Result<H
             },
         }
     })
+}
+
+/// The metadata log's one partition, and nothing else beside it.
+fn asks_for_the_log(request: &DescribeQuorumRequest) -> bool {
+    match request.topics.as_slice() {
+        [topic] => {
+            topic.topic_name == CLUSTER_METADATA_TOPIC
+                && topic.partitions.len() == 1
+                && topic.partitions[0].partition_index == 0
+        }
+        _ => false,
+    }
+}
+
+fn no_such_log(request: DescribeQuorumRequest) -> DescribeQuorumResponse {
+    let partition = |partition_index| PartitionData {
+        partition_index,
+        error_code: ErrorCode::UnknownTopicOrPartition.code(),
+        error_message: Some("This server does not host this topic-partition.".to_owned()),
+        ..PartitionData::default()
+    };
+    let topics = request.topics.into_iter().map(|topic| TopicData {
+        topic_name: topic.topic_name,
+        partitions: topic.partitions.iter().map(|asked| partition(asked.partition_index)).collect(),
+    });
+    DescribeQuorumResponse { topics: topics.collect(), ..DescribeQuorumResponse::default() }
 }
 
 fn describe(quorum: raft::QuorumDescription, version: i16) -> DescribeQuorumResponse {

@@ -1,6 +1,7 @@
 //! One file per API (`KafkaApis`, `ControllerApis`).
 
 pub(crate) mod admin;
+pub(crate) mod alter_configs;
 pub(crate) mod api_versions;
 pub(crate) mod authorized_operations;
 pub(crate) mod configs;
@@ -62,6 +63,10 @@ pub(crate) fn dispatch(
         ApiKey::DescribeQuorum => describe_quorum::handle(broker, request),
         ApiKey::DescribeCluster => describe_cluster::handle(broker, kind, request, out),
         ApiKey::DescribeTopicPartitions => describe_topic_partitions::handle(broker, request, out),
+        ApiKey::AlterConfigs if kind == ListenerKind::Broker => alter_configs::legacy(broker, request),
+        ApiKey::IncrementalAlterConfigs if kind == ListenerKind::Broker => {
+            alter_configs::incremental(broker, request)
+        }
         ApiKey::CreateTopics
         | ApiKey::DeleteTopics
         | ApiKey::CreatePartitions

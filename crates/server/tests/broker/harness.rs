@@ -128,6 +128,19 @@ pub fn format(data: &Path, cluster_id: Option<&str>) {
     node.format(TIMESTAMP).unwrap();
 }
 
+/// Formats one more directory for a node that has one, as `storage format --ignore-formatted` does.
+pub fn format_also(data: &Path, more: &Path) {
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let node = raft::format::LoneNode {
+        node_id: NODE,
+        directories: [text(data), text(more)].into(),
+        metadata_log_directory: text(data),
+        endpoint: raft::Endpoint { name: "CONTROLLER".to_owned(), host: "127.0.0.1".to_owned(), port: 9093 },
+        cluster_id: None,
+    };
+    node.format(TIMESTAMP).unwrap();
+}
+
 impl Broker {
     /// A broker with the usual configuration: a new one, or the one that `MILENA_TESTS_AGAINST` names.
     pub async fn start() -> Broker {

@@ -6,6 +6,8 @@
 
 mod harness;
 
+mod configs;
+mod describe;
 mod fetch;
 mod fetch_sessions;
 mod idempotence;

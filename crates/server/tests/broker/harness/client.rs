@@ -14,6 +14,7 @@ use protocol::messages::{
     ApiVersionsRequest, CreateTopicsRequest, InitProducerIdRequest, InitProducerIdResponse,
     ListOffsetsRequest, MetadataRequest,
 };
+use protocol::records::Batches;
 use protocol::{Message, Reader, Request, Writer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -246,13 +247,20 @@ impl Client {
     }
 
     /// The values of the records of a topic's first partition from an offset on.
-    pub async fn consume(&mut self, topic: &Topic, offset: i64) -> Vec<String> {
-        let mut request = fetch_request(12, topic, &[(0, offset)]);
-        request.max_wait_ms = 0;
-        let response = self.call(12, &request).await;
-        assert_eq!(error(response.error_code), ErrorCode::None);
-        let partition = &response.responses[0].partitions[0];
-        assert_eq!(error(partition.error_code), ErrorCode::None);
-        values(partition.records.map(|records| records.inline()).unwrap_or_default())
+    pub async fn consume(&mut self, topic: &Topic, mut offset: i64) -> Vec<String> {
+        let mut found = Vec::new();
+        loop {
+            let mut request = fetch_request(12, topic, &[(0, offset)]);
+            request.max_wait_ms = 0;
+            let response = self.call(12, &request).await;
+            assert_eq!(error(response.error_code), ErrorCode::None);
+            let partition = &response.responses[0].partitions[0];
+            assert_eq!(error(partition.error_code), ErrorCode::None);
+            let records = partition.records.map(|records| records.inline()).unwrap_or_default();
+            // An answer ends with a segment: there may be more.
+            let Some(batch) = Batches::new(records).map(Result::unwrap).last() else { return found };
+            offset = batch.next_offset();
+            found.extend(values(records));
+        }
     }
 }
