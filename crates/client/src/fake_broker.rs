@@ -272,7 +272,8 @@ impl State {
             if let Some(same) = known.iter().find(|known| known.base_sequence() == batch.base_sequence()) {
                 return (ErrorCode::None, same.base_offset());
             }
-            let expected = known.last().map_or(0, |last| last.last_sequence() + 1);
+            // The first of a producer may have any number, as in Kafka.
+            let expected = known.last().map_or(batch.base_sequence(), |last| last.last_sequence() + 1);
             if batch.base_sequence() != expected {
                 return (ErrorCode::OutOfOrderSequenceNumber, -1);
             }

@@ -2,7 +2,8 @@
 //!
 //! An idempotent producer has up to five batches under way, in order: the broker takes none whose forerunner is missing
 //! (KIP-98). When one fails, all behind it are waited for, and those that failed are sent again in their order with their
-//! sequence numbers. Without idempotence there is one batch under way at a time, so that a repetition overtakes nothing.
+//! sequence numbers. Before the first is acknowledged, and after a failure, there is one alone: a broker that knows nothing of a
+//! producer takes any batch of it for the first. Without idempotence there is one batch under way at a time, so that a repetition overtakes nothing.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -65,18 +66,18 @@ pub(crate) async fn run(shared: Arc<Shared>, queue: Arc<PartitionQueue>) {
         partition: &queue.partition,
         is_idempotent,
         identity: None,
+        is_known: false,
         next_sequence: 0,
         in_flight: VecDeque::new(),
         again: VecDeque::new(),
         trouble: Trouble::default(),
     };
-    let most = if is_idempotent { MAX_IN_FLIGHT } else { 1 };
     loop {
-        while sender.in_flight.len() < most {
+        while sender.may_send() {
             let Some(batch) = sender.again.pop_front() else { break };
             sender.send(batch).await;
         }
-        let may_send = sender.in_flight.len() < most && sender.again.is_empty();
+        let may_send = sender.may_send() && sender.again.is_empty();
         let front = sender.in_flight.front_mut();
         let is_waiting = front.is_some();
         tokio::select! {
@@ -96,6 +97,8 @@ struct Sender<'a> {
     partition: &'a TopicPartition,
     is_idempotent: bool,
     identity: Option<ProducerIdentity>,
+    /// The broker acknowledged something under this identity, and nothing failed since.
+    is_known: bool,
     next_sequence: i32,
     /// In the order of their sequence numbers.
     in_flight: VecDeque<Flight>,
@@ -105,6 +108,10 @@ struct Sender<'a> {
 }
 
 impl Sender<'_> {
+    fn may_send(&self) -> bool {
+        self.in_flight.len() < if self.is_known { MAX_IN_FLIGHT } else { 1 }
+    }
+
     /// Gives a batch its sequence number. Nothing if that failed for good.
     async fn prepare(&mut self, mut batch: ClosedBatch) -> Option<ClosedBatch> {
         if !self.is_idempotent {
@@ -164,6 +171,7 @@ impl Sender<'_> {
         let error = match answer {
             Ok(appended) => {
                 self.trouble.is_over();
+                self.is_known = self.is_idempotent;
                 batch.complete(appended);
                 return self.done();
             }
@@ -174,6 +182,8 @@ impl Sender<'_> {
         }
         let in_time = batch.created + config.delivery_timeout > Instant::now();
         let may_retry = self.shared.cluster.may_retry(&error) && batch.attempts <= config.retries;
+        // Whoever leads now may know less of this producer than who led before.
+        self.is_known = false;
         // Whatever the answers of those behind it are, they are known before anything is sent again.
         let behind = self.drain().await;
         if may_retry && in_time {
