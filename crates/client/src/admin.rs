@@ -127,11 +127,17 @@ impl Admin {
     }
 
     /// The brokers there are.
+    ///
+    /// # Errors
+    /// If no broker answers.
     pub async fn describe_cluster(&self) -> Result<Vec<Node>, ClientError> {
         self.cluster.nodes().await
     }
 
     /// The names of all topics, and whether each is internal, sorted.
+    ///
+    /// # Errors
+    /// If no broker answers.
     pub async fn list_topics(&self) -> Result<BTreeMap<String, bool>, ClientError> {
         let response = self.cluster.metadata(None, false).await?;
         let topics = response.topics.into_iter().filter_map(|topic| Some((topic.name?, topic.is_internal)));
@@ -175,6 +181,9 @@ impl Admin {
     }
 
     /// Creates topics. What became of each, in their order.
+    ///
+    /// # Errors
+    /// If no broker answers. What is wrong with a topic stands in its place.
     pub async fn create_topics(
         &self,
         topics: &[NewTopic],
@@ -227,6 +236,9 @@ impl Admin {
     }
 
     /// Deletes topics. What became of each, in their order.
+    ///
+    /// # Errors
+    /// If no broker answers. What is wrong with a topic stands in its place.
     pub async fn delete_topics(&self, names: &[String]) -> Result<Vec<Result<(), ClientError>>, ClientError> {
         let connection = self.cluster.controller().await?;
         let by_state = connection.version(ApiKey::DeleteTopics, i16::MAX)? >= 6;
@@ -254,6 +266,9 @@ impl Admin {
     }
 
     /// Raises the number of a topic's partitions to `count`; `assignments` are the brokers of the new ones, if given.
+    ///
+    /// # Errors
+    /// If no broker answers, or the controller refuses.
     pub async fn create_partitions(
         &self,
         topic: &str,
@@ -375,6 +390,9 @@ impl Admin {
     }
 
     /// The configurations of topics, by name.
+    ///
+    /// # Errors
+    /// If no broker answers, or one of the topics is not there.
     pub async fn describe_topic_configs(
         &self,
         names: &[String],
@@ -400,6 +418,9 @@ impl Admin {
     }
 
     /// Changes some keys of a topic's configuration.
+    ///
+    /// # Errors
+    /// If no broker answers, or the controller refuses.
     pub async fn alter_topic_configs(
         &self,
         topic: &str,

@@ -128,6 +128,10 @@ impl Producer {
 
     /// Queues a record. Waits up to `max.block.ms` for the topic's metadata and for memory; the [`Delivery`] says what
     /// became of it.
+    ///
+    /// # Errors
+    /// [`ClientError::Record`] for a record that is larger than `max.request.size` or `buffer.memory`, that names a
+    /// partition which is not there, or that finds no memory in time; otherwise if the topic's metadata cannot be had.
     pub async fn send(&self, record: ProducerRecord) -> Result<Delivery, ClientError> {
         let shared = &self.shared;
         let config = &shared.config;
@@ -188,6 +192,9 @@ impl Producer {
     }
 
     /// The partitions of a topic.
+    ///
+    /// # Errors
+    /// If they cannot be had within `max.block.ms`.
     pub async fn partitions_for(&self, topic: &str) -> Result<Arc<TopicInfo>, ClientError> {
         self.shared.cluster.topic(topic, true, self.shared.config.max_block).await
     }

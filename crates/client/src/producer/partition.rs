@@ -1,9 +1,10 @@
 //! The task that sends one partition's batches.
 //!
 //! An idempotent producer has up to five batches under way, in order: the broker takes none whose forerunner is missing
-//! (KIP-98). When one fails, all behind it are waited for, and those that failed are sent again in their order with their
-//! sequence numbers. Before the first is acknowledged, and after a failure, there is one alone: a broker that knows nothing of a
-//! producer takes any batch of it for the first. Without idempotence there is one batch under way at a time, so that a repetition overtakes nothing.
+//! (KIP-98). When one fails, all behind it are waited for, and those that failed are sent again in their order with
+//! their sequence numbers. Before the first is acknowledged, and after a failure, there is one alone: a broker that
+//! knows nothing of a producer takes any batch of it for the first. Without idempotence there is always one alone, so
+//! that a repetition overtakes nothing.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
