@@ -9,6 +9,7 @@ use protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 
 use crate::api_error::{ApiError, code_and_message};
+use crate::create_topics::MAX_PARTITIONS_PER_BATCH;
 use crate::quorum_controller::QuorumController;
 use crate::random::Random;
 use crate::result::{ControllerRequestContext, ControllerResult};
@@ -35,7 +36,8 @@ impl QuorumController {
             answer(name, Err(ApiError::new(ErrorCode::InvalidRequest, "Duplicate topic name.")));
         }
         for topic in request.topics.iter().filter(|topic| times[topic.name.as_str()] == 1) {
-            let made = self.more_partitions(topic, &mut random);
+            let left = MAX_PARTITIONS_PER_BATCH - records.len() as i64;
+            let made = self.more_partitions(topic, left, &mut random);
             answer(&topic.name, made.map(|made| records.extend(made)));
         }
         let response = CreatePartitionsResponse { throttle_time_ms: 0, results };
@@ -46,6 +48,7 @@ impl QuorumController {
     fn more_partitions(
         &self,
         request: &CreatePartitionsTopic,
+        most: i64,
         random: &mut Random,
     ) -> Result<Vec<VersionedRecord>, ApiError> {
         if !self.is_active() {
@@ -67,6 +70,11 @@ impl QuorumController {
             return refused(ErrorCode::InvalidPartitions, message);
         }
         let additional = (request.count - current) as usize;
+        // Divergence: Kafka runs out of memory, or answers an unknown server error.
+        if additional as i64 > most {
+            let message = "Excessively large number of partitions per request.";
+            return refused(ErrorCode::PolicyViolation, message.to_owned());
+        }
         let factor = topic.parts.values().next().map_or(0, |partition| partition.replicas.len());
         let assignments: Vec<Vec<i32>> = match &request.assignments {
             Some(given) if given.len() != additional => {

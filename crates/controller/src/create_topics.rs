@@ -18,7 +18,7 @@ use crate::random::Random;
 use crate::result::{ControllerRequestContext, ControllerResult};
 
 /// How many partitions one request may make.
-const MAX_PARTITIONS_PER_BATCH: i64 = 10_000;
+pub(crate) const MAX_PARTITIONS_PER_BATCH: i64 = 10_000;
 
 impl QuorumController {
     /// Creates topics. Each stands or falls by itself.

@@ -1,9 +1,10 @@
 //! One client's connection: reads a request's head, finds its handler, and says no where Kafka says no.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use network::{ConnectionInfo, Handled, Outbox, Service, ServiceConnection};
-use protocol::{ApiKey, Reader};
+use protocol::{ApiKey, DecodeError, Reader};
 
 use crate::apis::{self, ListenerKind};
 use crate::broker::Broker;
@@ -58,12 +59,21 @@ impl BrokerConnection {
             return Err(BadRequest::UnsupportedVersion(api, version));
         }
         // The one text of the header keeps its old form in every version.
-        let client_id = reader.borrowed_string(false).map_err(BadRequest::Header)?.unwrap_or_default();
+        let client_id = read_client_id(&mut reader).map_err(BadRequest::Header)?;
         if api.request_header_version(version) >= 2 {
             reader.tagged_fields(|_, _| Ok(false)).map_err(BadRequest::Header)?;
         }
-        let client = Client { connection: &self.info, id: client_id };
+        let client = Client { connection: &self.info, id: &client_id };
         let request = Request { head, client, body: reader };
         handlers::dispatch(&self.broker, self.kind, request, out)
+    }
+}
+
+/// What the client calls itself; empty where it says nothing. As in Java, bytes that are no UTF-8 are replaced, not
+/// refused: old clients send names in whatever their machine's encoding is.
+fn read_client_id<'a>(reader: &mut Reader<'a>) -> Result<Cow<'a, str>, DecodeError> {
+    match usize::try_from(reader.i16()?) {
+        Ok(length) => Ok(String::from_utf8_lossy(reader.take(length)?)),
+        Err(_) => Ok(Cow::Borrowed("")),
     }
 }

@@ -1,6 +1,7 @@
 //! Requests that the controller decides. A broker and the controller beside it share the way in: the same messages that
 //! another broker would send.
 
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use common::ErrorCode;
@@ -93,13 +94,13 @@ where
 fn create_topics(broker: &Arc<Broker>, request: Request<'_>) -> Result<Handled, BadRequest> {
     forward(broker, request, |controller, context, body: &CreateTopicsRequest| {
         let mut body = body.clone();
-        let mut duplicates: Vec<String> = Vec::new();
-        for (index, topic) in body.topics.iter().enumerate() {
-            let is_second = body.topics[..index].iter().any(|other| other.name == topic.name);
-            if is_second && !duplicates.contains(&topic.name) {
-                duplicates.push(topic.name.clone());
-            }
-        }
+        let mut seen = HashSet::new();
+        let duplicates: BTreeSet<String> = body
+            .topics
+            .iter()
+            .filter(|topic| !seen.insert(&topic.name))
+            .map(|topic| topic.name.clone())
+            .collect();
         body.topics.retain(|topic| !duplicates.contains(&topic.name));
         let mut result: ControllerResult<CreateTopicsResponse> = controller.create_topics(context, &body);
         result.response.topics.extend(duplicates.into_iter().map(|name| CreatableTopicResult {

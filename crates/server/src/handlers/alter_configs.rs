@@ -1,7 +1,7 @@
 //! `AlterConfigs` and `IncrementalAlterConfigs` at a broker (`ConfigAdminManager`): the broker checks what is about
 //! itself, and the controller decides the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use common::ErrorCode;
@@ -125,17 +125,14 @@ pub(crate) fn legacy(broker: &Arc<Broker>, mut request: Request<'_>) -> Result<H
 
 /// What is refused before the controller is asked, resource by resource.
 fn refusals(keys: &[Key], check: impl Fn(usize) -> Result<(), Refusal>) -> Vec<Option<Refusal>> {
+    let mut times: HashMap<&Key, usize> = HashMap::new();
+    for key in keys {
+        *times.entry(key).or_default() += 1;
+    }
+    let twice = || (ErrorCode::InvalidRequest, "Each resource must appear at most once.".to_owned());
     keys.iter()
         .enumerate()
-        .map(|(index, key)| {
-            if keys.iter().filter(|other| *other == key).count() > 1 {
-                return Some((
-                    ErrorCode::InvalidRequest,
-                    "Each resource must appear at most once.".to_owned(),
-                ));
-            }
-            check(index).err()
-        })
+        .map(|(index, key)| if times[key] > 1 { Some(twice()) } else { check(index).err() })
         .collect()
 }
 

@@ -10,6 +10,7 @@ mod configs;
 mod describe;
 mod fetch;
 mod fetch_sessions;
+mod hostile;
 mod idempotence;
 mod metadata;
 mod negotiation;

@@ -321,6 +321,24 @@ async fn deleting_can_be_forbidden() {
     assert_eq!(client.describe_topic(&topic.name).await.error_code, 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_makes_so_many_partitions_and_no_more() {
+    let broker = Broker::start().await;
+    let mut client = broker.connect().await;
+    for count in [10_001, i32::MAX] {
+        let response = client.call(7, &create(vec![topic(&unique("huge"), count, 1)])).await;
+        assert_eq!(error(response.topics[0].error_code), ErrorCode::PolicyViolation, "{count}");
+    }
+    // Apache Kafka tries, and dies of it.
+    if !broker.is_elsewhere() {
+        let topic = client.create_topic("grows-huge", 1, &[]).await;
+        for count in [10_002, i32::MAX] {
+            let response = client.call(3, &grow(&topic.name, count, None)).await;
+            assert_eq!(error(response.results[0].error_code), ErrorCode::PolicyViolation, "{count}");
+        }
+    }
+}
+
 fn grow(name: &str, count: i32, assignments: Option<&[&[i32]]>) -> CreatePartitionsRequest {
     let assignments = assignments.map(|assignments| {
         let assignment = |brokers: &&[i32]| CreatePartitionsAssignment { broker_ids: brokers.to_vec() };

@@ -16,6 +16,11 @@ mod groups;
 async fn every_version_is_answered_on_the_broker_listener() {
     let broker = Broker::start().await;
     let mut client = broker.connect().await;
+    ask_everything(&broker, &mut client).await;
+}
+
+/// Asks in every version that the broker listener serves.
+pub async fn ask_everything(broker: &Broker, client: &mut Client) {
     let apis = client.api_versions().await;
     assert!(apis.len() >= 30, "{apis:?}");
     let topic = client.create_topic("versions", 2, &[]).await;
@@ -23,7 +28,7 @@ async fn every_version_is_answered_on_the_broker_listener() {
         let Some(key) = ApiKey::from_code(api.api_key) else { continue };
         let first = if key == ApiKey::Produce { 3 } else { api.min_version };
         for version in first..=api.max_version {
-            if !on_broker(&broker, &mut client, &topic, key, version).await {
+            if !on_broker(broker, client, &topic, key, version).await {
                 assert!(broker.is_elsewhere(), "{key} is served: say here what a sensible request is");
                 break;
             }

@@ -29,13 +29,15 @@ pub struct Client {
     stream: TcpStream,
     correlation_id: i32,
     pub client_id: String,
+    /// The frames that were sent, where somebody wants them.
+    pub sent: Option<Vec<Vec<u8>>>,
 }
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Client { stream, correlation_id: 0, client_id: "test".to_owned() }
+        Client { stream, correlation_id: 0, client_id: "test".to_owned(), sent: None }
     }
 
     /// Sends bytes as they are.
@@ -46,6 +48,9 @@ impl Client {
 
     /// Sends bytes with their length before them.
     pub async fn send_frame(&mut self, frame: &[u8]) {
+        if let Some(sent) = &mut self.sent {
+            sent.push(frame.to_vec());
+        }
         let mut bytes = (frame.len() as u32).to_be_bytes().to_vec();
         bytes.extend_from_slice(frame);
         self.send_raw(&bytes).await;
