@@ -210,9 +210,9 @@ mod tests {
     }
 
     #[test]
-    fn properties_name_both_listeners_and_the_data() {
+    fn properties_name_the_listener_and_the_data() {
         let text = server_properties(Path::new("/somewhere"), 9092);
-        assert!(text.contains("listeners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093\n"));
+        assert!(text.contains("listeners=PLAINTEXT://127.0.0.1:9092\n"));
         assert!(text.contains("log.dirs=/somewhere/data\n"));
     }
 }
