@@ -45,6 +45,9 @@ mod tests {
         assert_eq!(of(&["kafka-console-producer", "--topic=t"]), ["milena", "console-producer", "--topic=t"]);
         assert_eq!(of(&["./milena", "topics", "--list"]), ["./milena", "topics", "--list"]);
         assert_eq!(of(&["kafka-unknown.sh"]), ["kafka-unknown.sh"]);
-        assert_eq!(of(&["kafka-server-start.sh", "-daemon", "f"]), ["milena", "server-start", "--daemon", "f"]);
+        assert_eq!(
+            of(&["kafka-server-start.sh", "-daemon", "f"]),
+            ["milena", "server-start", "--daemon", "f"]
+        );
     }
 }

@@ -66,7 +66,8 @@ fn configure(arguments: &Arguments) -> Result<BrokerConfig, config::ConfigError>
 
 async fn serve(config: BrokerConfig) -> ExitCode {
     // Before the start, so that a signal during it is not lost.
-    let signals = signal(SignalKind::terminate()).and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
+    let signals = signal(SignalKind::terminate())
+        .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
     let (mut terminate, mut interrupt) = match signals {
         Ok(signals) => signals,
         Err(error) => return failure(format_args!("signals cannot be caught: {error}")),
@@ -117,18 +118,28 @@ impl Greeting {
         Greeting {
             advertised: config.listeners.iter().map(ToString::to_string).collect(),
             data,
-            bootstrap: config.advertised_listeners.first().map(|endpoint| format!("{}:{}", endpoint.host, endpoint.port)),
+            bootstrap: config
+                .advertised_listeners
+                .first()
+                .map(|endpoint| format!("{}:{}", endpoint.host, endpoint.port)),
         }
     }
 
     fn print(&self, server: &server::RunningServer) {
         let bootstrap = self.bootstrap.as_deref().unwrap_or("localhost:9092");
-        println!("milena {} is up, cluster {}, {} topics", env!("CARGO_PKG_VERSION"), server.cluster_id(), server.topic_count());
+        println!(
+            "milena {} is up, cluster {}, {} topics",
+            env!("CARGO_PKG_VERSION"),
+            server.cluster_id(),
+            server.topic_count()
+        );
         println!("  listens on  {}", self.advertised.join(", "));
         println!("  data in     {}", self.data.join(", "));
         println!("  try next    milena topics --bootstrap-server {bootstrap} --create --topic hello");
         println!("              milena console-producer --bootstrap-server {bootstrap} --topic hello");
-        println!("              milena console-consumer --bootstrap-server {bootstrap} --topic hello --from-beginning");
+        println!(
+            "              milena console-consumer --bootstrap-server {bootstrap} --topic hello --from-beginning"
+        );
     }
 }
 
@@ -138,7 +149,8 @@ fn daemonize() -> ExitCode {
     let start = || -> std::io::Result<u32> {
         std::fs::create_dir_all("logs")?;
         let out = std::fs::OpenOptions::new().create(true).append(true).open("logs/kafkaServer.out")?;
-        let arguments = std::env::args_os().skip(1).filter(|argument| argument != "-daemon" && argument != "--daemon");
+        let arguments =
+            std::env::args_os().skip(1).filter(|argument| argument != "-daemon" && argument != "--daemon");
         let mut command = std::process::Command::new(std::env::current_exe()?);
         // The program's own name, whatever link it was called by.
         command.arg0("milena");

@@ -19,7 +19,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments) -> ExitCode {
-    if let Some(role) = arguments.process_role.as_deref().filter(|role| !matches!(*role, "broker" | "controller")) {
+    if let Some(role) =
+        arguments.process_role.as_deref().filter(|role| !matches!(*role, "broker" | "controller"))
+    {
         return failure(format_args!("Invalid process-role: {role}. It must be broker or controller."));
     }
     let running = brokers();
@@ -34,7 +36,10 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
                 stopped += 1;
             }
             Err(error) => {
-                return failure(format_args!("process {} cannot be stopped: {error}", broker.pid.as_raw_nonzero()));
+                return failure(format_args!(
+                    "process {} cannot be stopped: {error}",
+                    broker.pid.as_raw_nonzero()
+                ));
             }
         }
     }
@@ -56,7 +61,8 @@ impl Broker {
             Some(file) => Properties::read(file),
             None => Ok(Properties::none()),
         };
-        let config = properties.and_then(|properties| BrokerConfig::from_properties(&properties, Environment::default()));
+        let config = properties
+            .and_then(|properties| BrokerConfig::from_properties(&properties, Environment::default()));
         let Ok((config, _)) = config else { return false };
         let role = match arguments.process_role.as_deref() {
             Some("broker") => config.process_roles.broker,
@@ -91,6 +97,9 @@ fn broker(pid: Pid, process: &Path) -> Option<Broker> {
         _ => return None,
     }
     let directory = std::fs::read_link(process.join("cwd")).ok()?;
-    let file = words.into_iter().find(|word| !word.starts_with('-') && !word.contains('=')).map(|file| directory.join(file));
+    let file = words
+        .into_iter()
+        .find(|word| !word.starts_with('-') && !word.contains('='))
+        .map(|file| directory.join(file));
     Some(Broker { pid, file })
 }

@@ -98,9 +98,11 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
                 .map(|()| 0)
                 .map_err(|error| error.to_string())
         }
-        StorageCommand::FeatureDependencies(features) => storage_tool::feature_dependencies(&mut out, &features.feature)
-            .map(|()| 0)
-            .map_err(|error| error.to_string()),
+        StorageCommand::FeatureDependencies(features) => {
+            storage_tool::feature_dependencies(&mut out, &features.feature)
+                .map(|()| 0)
+                .map_err(|error| error.to_string())
+        }
     };
     match result {
         Ok(0) => ExitCode::SUCCESS,
@@ -173,7 +175,9 @@ impl Format {
                 .cloned()
                 .unwrap_or_else(|| "CONTROLLER".to_owned()),
             release_version: match &self.release_version {
-                Some(text) => Some(MetadataVersion::from_version_string(text).map_err(|error| error.to_string())?),
+                Some(text) => {
+                    Some(MetadataVersion::from_version_string(text).map_err(|error| error.to_string())?)
+                }
                 None => None,
             },
             feature_levels: feature_levels(&self.feature)?,
@@ -182,7 +186,6 @@ impl Format {
             write_bootstrap_snapshot: config.process_roles.controller,
             ignore_formatted: self.ignore_formatted,
             scram_arguments: self.add_scram,
-            ..Formatter::default()
         };
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         formatter.run(out, now_ms).map_err(|error| error.to_string())?;
@@ -196,7 +199,9 @@ fn feature_levels(features: &[String]) -> Result<BTreeMap<String, i16>, String> 
         let (name, level) = feature
             .split_once('=')
             .and_then(|(name, level)| Some((name.trim(), level.trim().parse().ok()?)))
-            .ok_or_else(|| format!("Can't parse feature=level string {feature}: equals sign or level not found."))?;
+            .ok_or_else(|| {
+                format!("Can't parse feature=level string {feature}: equals sign or level not found.")
+            })?;
         levels.insert(name.to_owned(), level);
     }
     Ok(levels)
