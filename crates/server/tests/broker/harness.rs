@@ -50,9 +50,14 @@ impl Directory {
 
     /// A copy as it is now, of a broker that may be running: what is left when it is killed.
     pub fn copy(&self) -> Directory {
+        Directory::copy_of(&self.data(), self.settings.clone())
+    }
+
+    /// A copy of `log.dirs` elsewhere.
+    pub fn copy_of(data: &Path, settings: Vec<(String, String)>) -> Directory {
         let root = tempfile::tempdir().unwrap();
-        copy(&self.data(), &root.path().join("data"));
-        Directory { root, settings: self.settings.clone() }
+        copy(data, &root.path().join("data"));
+        Directory { root, settings }
     }
 
     /// The configuration for it, with ports that the system chooses.
@@ -192,7 +197,7 @@ impl Broker {
 }
 
 /// The broker that the tests ask, where they are told one.
-fn elsewhere() -> Option<(SocketAddr, SocketAddr)> {
+pub fn elsewhere() -> Option<(SocketAddr, SocketAddr)> {
     let addresses = std::env::var("MILENA_TESTS_AGAINST").ok()?;
     let (broker, controller) = addresses.split_once(',').unwrap();
     Some((broker.parse().unwrap(), controller.parse().unwrap()))

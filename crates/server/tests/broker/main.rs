@@ -16,5 +16,7 @@ mod metadata;
 mod negotiation;
 mod offsets;
 mod produce;
+mod restart;
+mod start;
 mod topics;
 mod versions;

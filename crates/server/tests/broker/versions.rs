@@ -10,7 +10,7 @@ use crate::harness::{batch, error, fetch_request, values};
 mod admin;
 pub use groups::wait_for_coordinator;
 
-mod groups;
+pub mod groups;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_version_is_answered_on_the_broker_listener() {
