@@ -88,6 +88,8 @@ pub(crate) struct BatchReader {
     filled: usize,
     consumed: usize,
     end: u64,
+    /// How much is read at a time; more for a batch that is larger.
+    piece: usize,
 }
 
 impl BatchReader {
@@ -95,10 +97,23 @@ impl BatchReader {
 
     /// Reads `file` from `position`, where a batch must begin, to `end`.
     pub fn new(file: Arc<File>, position: u64, end: u64) -> BatchReader {
+        BatchReader::with_piece(file, position, end, Self::PIECE)
+    }
+
+    /// The same, reading `piece` bytes at a time.
+    pub fn with_piece(file: Arc<File>, position: u64, end: u64, piece: usize) -> BatchReader {
         let advice = rustix::fs::Advice::Sequential;
         // Only a hint: nothing is lost where it is not taken.
         let _ = rustix::fs::fadvise(&*file, position, None, advice);
-        BatchReader { file, buffer_position: position, buffer: Vec::new(), filled: 0, consumed: 0, end }
+        BatchReader {
+            file,
+            buffer_position: position,
+            buffer: Vec::new(),
+            filled: 0,
+            consumed: 0,
+            end,
+            piece: piece.max(RECORD_BATCH_OVERHEAD),
+        }
     }
 
     /// Where the next batch begins.
@@ -144,7 +159,7 @@ impl BatchReader {
         self.filled -= self.consumed;
         self.consumed = 0;
         let left = self.end.saturating_sub(self.buffer_position);
-        let room = (wanted.max(Self::PIECE) as u64).min(left) as usize;
+        let room = (wanted.max(self.piece) as u64).min(left) as usize;
         if self.buffer.len() < room {
             self.buffer.resize(room, 0);
         }

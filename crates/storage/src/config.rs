@@ -49,8 +49,14 @@ pub struct LogConfig {
     pub delete: bool,
     /// `cleanup.policy` contains `compact`: records must have keys.
     pub compact: bool,
-    /// `max.compaction.lag.ms`: with `compact`, segments roll at least this often.
+    /// `min.cleanable.dirty.ratio`: the part of the log that must be dirty before it is compacted.
+    pub min_cleanable_ratio: f64,
+    /// `min.compaction.lag.ms`: what is younger is not compacted.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`: with `compact`, segments roll at least this often, and what is older is compacted whatever the ratio.
     pub max_compaction_lag_ms: i64,
+    /// `delete.retention.ms`: how long tombstones and transaction markers stay after the first time they were compacted.
+    pub delete_retention_ms: i64,
     /// `compression.type`, with the level of `compression.<codec>.level`.
     pub compression: BrokerCompression,
     /// `message.timestamp.type`.
@@ -80,7 +86,10 @@ impl Default for LogConfig {
             file_delete_delay_ms: 60_000,
             delete: true,
             compact: false,
+            min_cleanable_ratio: 0.5,
+            min_compaction_lag_ms: 0,
             max_compaction_lag_ms: i64::MAX,
+            delete_retention_ms: 24 * 3_600_000,
             compression: BrokerCompression::Producer,
             message_timestamp_type: TimestampType::CreateTime,
             message_timestamp_before_max_ms: i64::MAX,

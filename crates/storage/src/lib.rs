@@ -7,6 +7,7 @@
 //! | producers | `ProducerStateManager` (KIP-98) |
 //! | leader epochs | `LeaderEpochFileCache` (KIP-101) |
 //! | [`LogManager`] | `LogManager`, `LogDirFailureChannel` |
+//! | [`LogCleaner`] | `LogCleaner`, `LogCleanerManager`, `Cleaner` |
 //! | [`checkpoint`] | the small text files |
 //!
 //! Everything blocks, nothing starts a thread but [`LogManager::load`], and time is an argument. Each log has one writer at a time,
@@ -14,7 +15,9 @@
 
 mod batch_reader;
 pub mod checkpoint;
+mod cleaner;
 mod config;
+mod crash_point;
 mod dir_health;
 mod error;
 pub mod file_names;
@@ -27,6 +30,7 @@ mod producer;
 mod segment;
 mod types;
 
+pub use cleaner::{CleanerConfig, CleanerHost, LogCleaner};
 pub use config::{BrokerCompression, LogConfig};
 pub use dir_health::DirHealth;
 pub use error::{AppendError, LogError, ReadError, RecordError, StorageError};

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use parking_lot::RwLock;
 
+use crate::crash_point;
 use crate::file_names::segment_file;
 
 /// The directory of a partition. It is renamed when the partition is deleted, under the feet of its segments.
@@ -32,13 +34,14 @@ impl PartitionDir {
 pub(crate) struct SegmentPaths {
     dir: Arc<PartitionDir>,
     base_offset: i64,
-    /// Empty, or `.deleted`.
-    state: ArcSwap<&'static str>,
+    /// Empty, `.deleted`, `.cleaned` or `.swap`. Locked while the files are renamed, and while one is opened by its name: whoever
+    /// still reads a segment must meet neither a name that is gone nor another segment's file under it.
+    state: RwLock<&'static str>,
 }
 
 impl SegmentPaths {
     pub fn new(dir: Arc<PartitionDir>, base_offset: i64) -> SegmentPaths {
-        SegmentPaths { dir, base_offset, state: ArcSwap::from_pointee("") }
+        SegmentPaths { dir, base_offset, state: RwLock::new("") }
     }
 
     pub fn base_offset(&self) -> i64 {
@@ -47,16 +50,50 @@ impl SegmentPaths {
 
     /// The path of the file of one kind, such as `.log`.
     pub fn path(&self, kind: &str) -> PathBuf {
-        segment_file(&self.dir.get(), self.base_offset, kind, &self.state.load())
+        segment_file(&self.dir.get(), self.base_offset, kind, *self.state.read())
     }
 
-    /// The path that the file would have in another state.
-    pub fn path_in_state(&self, kind: &str, state: &str) -> PathBuf {
-        segment_file(&self.dir.get(), self.base_offset, kind, state)
+    /// The content of the file of one kind.
+    pub fn read(&self, kind: &str) -> io::Result<Vec<u8>> {
+        let state = self.state.read();
+        std::fs::read(segment_file(&self.dir.get(), self.base_offset, kind, *state))
     }
 
+    fn open(&self, kind: &str, create: bool) -> io::Result<File> {
+        let state = self.state.read();
+        let path = segment_file(&self.dir.get(), self.base_offset, kind, *state);
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(create)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    }
+
+    /// Whether the files are in a state.
+    pub fn is_in_state(&self, state: &str) -> bool {
+        *self.state.read() == state
+    }
+
+    /// Says in which state files are that are not there yet.
     pub fn set_state(&self, state: &'static str) {
-        self.state.store(Arc::new(state));
+        *self.state.write() = state;
+    }
+
+    /// Renames the files of the kinds given to what they are called in another state. Those that are not there are left out.
+    pub fn rename_all(&self, kinds: &[&str], state: &'static str) -> io::Result<()> {
+        let mut now = self.state.write();
+        let dir = self.dir.get();
+        for kind in kinds {
+            let from = segment_file(&dir, self.base_offset, kind, *now);
+            match std::fs::rename(from, segment_file(&dir, self.base_offset, kind, state)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => crash_point::reached("rename"),
+            }
+        }
+        *now = state;
+        Ok(())
     }
 }
 
@@ -66,19 +103,11 @@ pub(crate) struct LazyFile(ArcSwapOption<File>);
 
 impl LazyFile {
     /// The handle, for reading and writing. `create` makes the file if there is none.
-    pub fn get(&self, path: impl FnOnce() -> PathBuf, create: bool) -> io::Result<Arc<File>> {
+    pub fn get(&self, paths: &SegmentPaths, kind: &str, create: bool) -> io::Result<Arc<File>> {
         if let Some(file) = &*self.0.load() {
             return Ok(Arc::clone(file));
         }
-        let path = path();
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(create)
-            .truncate(false)
-            .open(&path)
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
-        let file = Arc::new(file);
+        let file = Arc::new(paths.open(kind, create)?);
         // Two threads may open it at once; the later handle stays, the earlier is closed when it is no longer used.
         self.0.store(Some(Arc::clone(&file)));
         Ok(file)

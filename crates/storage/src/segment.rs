@@ -12,11 +12,16 @@ use parking_lot::Mutex;
 use protocol::records::BatchHeader;
 
 use crate::batch_reader::{BatchPosition, HeaderScanner};
+use crate::crash_point;
 use crate::file_names::{
-    DELETED_FILE_SUFFIX, INDEX_FILE_SUFFIX, LOG_FILE_SUFFIX, TIME_INDEX_FILE_SUFFIX, TXN_INDEX_FILE_SUFFIX,
+    CLEANED_FILE_SUFFIX, DELETED_FILE_SUFFIX, INDEX_FILE_SUFFIX, LOG_FILE_SUFFIX, TIME_INDEX_FILE_SUFFIX,
+    TXN_INDEX_FILE_SUFFIX,
 };
 use crate::index::{AbortedTxn, OffsetIndex, TimeIndex, TimestampOffset, TransactionIndex};
 use crate::paths::{LazyFile, PartitionDir, SegmentPaths, write_all_vectored_at};
+
+/// The files of a segment. The batches come first when they are renamed: where there are none, the rest is swept up at the next start.
+const KINDS: [&str; 4] = [LOG_FILE_SUFFIX, INDEX_FILE_SUFFIX, TIME_INDEX_FILE_SUFFIX, TXN_INDEX_FILE_SUFFIX];
 
 /// One segment.
 #[derive(Debug)]
@@ -41,18 +46,33 @@ impl LogSegment {
         base_offset: i64,
         preallocate: Option<u64>,
     ) -> io::Result<LogSegment> {
+        LogSegment::create_in_state(dir, base_offset, preallocate, "")
+    }
+
+    /// A new segment of the cleaner: its files are called `.cleaned` until they take the places of others.
+    pub fn create_cleaned(dir: &Arc<PartitionDir>, base_offset: i64) -> io::Result<LogSegment> {
+        LogSegment::create_in_state(dir, base_offset, None, CLEANED_FILE_SUFFIX)
+    }
+
+    fn create_in_state(
+        dir: &Arc<PartitionDir>,
+        base_offset: i64,
+        preallocate: Option<u64>,
+        state: &'static str,
+    ) -> io::Result<LogSegment> {
         let segment = LogSegment::new(dir, base_offset, 0, TransactionIndex::new_empty());
-        for kind in [LOG_FILE_SUFFIX, INDEX_FILE_SUFFIX, TIME_INDEX_FILE_SUFFIX, TXN_INDEX_FILE_SUFFIX] {
+        segment.paths.set_state(state);
+        for kind in KINDS {
             match fs::remove_file(segment.paths.path(kind)) {
                 Ok(()) => tracing::warn!(
                     path = %segment.paths.path(kind).display(),
-                    "newly rolled segment file already exists; it is deleted first"
+                    "the file of a new segment already exists; it is deleted first"
                 ),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
-        let file = segment.log.get(|| segment.paths.path(LOG_FILE_SUFFIX), true)?;
+        let file = segment.log.get(&segment.paths, LOG_FILE_SUFFIX, true)?;
         segment.offset_index.create(&segment.paths)?;
         segment.time_index.create(&segment.paths)?;
         if let Some(size) = preallocate {
@@ -100,7 +120,7 @@ impl LogSegment {
     /// The file of batches.
     pub fn file(&self) -> io::Result<Arc<File>> {
         self.used.store(true, Ordering::Relaxed);
-        self.log.get(|| self.paths.path(LOG_FILE_SUFFIX), false)
+        self.log.get(&self.paths, LOG_FILE_SUFFIX, false)
     }
 
     pub(crate) fn log_path(&self) -> std::path::PathBuf {
@@ -125,8 +145,33 @@ impl LogSegment {
 
     /// When the file was last written, in ms.
     pub fn last_modified_ms(&self) -> io::Result<i64> {
-        let modified = fs::metadata(self.paths.path(LOG_FILE_SUFFIX))?.modified()?;
+        let modified = self.file()?.metadata()?.modified()?;
         Ok(modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64))
+    }
+
+    /// Makes the files as old as those that they replace.
+    pub fn set_last_modified_ms(&self, modified_ms: i64) -> io::Result<()> {
+        let modified = UNIX_EPOCH + std::time::Duration::from_millis(modified_ms.max(0) as u64);
+        for kind in [LOG_FILE_SUFFIX, INDEX_FILE_SUFFIX, TIME_INDEX_FILE_SUFFIX] {
+            File::options().write(true).open(self.paths.path(kind))?.set_modified(modified)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of the offset index and of the time index.
+    pub fn index_sizes(&self) -> io::Result<(u64, u64)> {
+        Ok((self.offset_index.size(&self.paths)?, self.time_index.size(&self.paths)?))
+    }
+
+    /// The offset behind the last batch; the segment's own if there is none.
+    pub fn next_offset(&self) -> io::Result<i64> {
+        let entry = self.offset_index.last(&self.paths)?;
+        let mut scanner = HeaderScanner::new(self.file()?, entry.position, self.size());
+        let mut next = self.base_offset();
+        while let Some(batch) = scanner.next()? {
+            next = batch.header.next_offset();
+        }
+        Ok(next)
     }
 
     // ---- writing: the log's writer only -------------------------------------------------------------------------------
@@ -330,31 +375,29 @@ impl LogSegment {
 
     // ---- files --------------------------------------------------------------------------------------------------------
 
-    /// Renames the files with `.deleted`.
-    pub fn mark_deleted(&self) -> io::Result<()> {
-        for kind in [LOG_FILE_SUFFIX, INDEX_FILE_SUFFIX, TIME_INDEX_FILE_SUFFIX, TXN_INDEX_FILE_SUFFIX] {
-            let renamed = self.paths.path_in_state(kind, DELETED_FILE_SUFFIX);
-            match fs::rename(self.paths.path(kind), renamed) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        self.paths.set_state(DELETED_FILE_SUFFIX);
-        Ok(())
+    /// Whether the files are called so.
+    pub fn is_in_state(&self, state: &str) -> bool {
+        self.paths.is_in_state(state)
     }
 
-    /// Deletes the files. Readers that hold the file go on.
+    /// Renames the files with `.deleted`.
+    pub fn mark_deleted(&self) -> io::Result<()> {
+        self.change_state(DELETED_FILE_SUFFIX)
+    }
+
+    /// Renames the files from the state they are in to another. Files that are not there are left out.
+    pub fn change_state(&self, state: &'static str) -> io::Result<()> {
+        self.paths.rename_all(&KINDS, state)
+    }
+
+    /// Deletes the files. Those that are open stay so for those who still read the segment.
     pub fn delete_files(&self) -> io::Result<()> {
-        for kind in [LOG_FILE_SUFFIX, INDEX_FILE_SUFFIX, TIME_INDEX_FILE_SUFFIX, TXN_INDEX_FILE_SUFFIX] {
+        for kind in KINDS {
             match fs::remove_file(self.paths.path(kind)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+                _ => crash_point::reached("remove"),
             }
         }
-        self.log.close();
-        self.offset_index.close_handle();
-        self.time_index.close_handle();
-        self.txn_index.release();
         Ok(())
     }
 

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
+use crate::segment::LogSegment;
+
 /// Who appends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppendOrigin {
@@ -135,6 +137,18 @@ pub struct FetchInfo {
     pub records: LogSlice,
     /// Even the first batch is not whole.
     pub first_entry_incomplete: bool,
+    /// The segments of the log when it was read.
+    pub(crate) segments: Segments,
+}
+
+/// The segments of a log as they were at some time.
+#[derive(Clone, Default)]
+pub(crate) struct Segments(pub Option<Arc<Vec<Arc<LogSegment>>>>);
+
+impl std::fmt::Debug for Segments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} segments", self.0.as_ref().map_or(0, |segments| segments.len()))
+    }
 }
 
 /// A timestamp, the first record that has it or a later one, and that record's leader epoch.

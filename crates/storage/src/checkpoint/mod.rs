@@ -14,8 +14,8 @@ pub use clean_shutdown::CleanShutdownFile;
 pub use leader_epochs::{LEADER_EPOCH_CHECKPOINT_FILE, read_leader_epochs, write_leader_epochs};
 pub use meta_properties::{META_PROPERTIES_FILE, MetaProperties};
 pub use offsets::{
-    LOG_START_OFFSET_CHECKPOINT_FILE, RECOVERY_POINT_CHECKPOINT_FILE, REPLICATION_OFFSET_CHECKPOINT_FILE,
-    read_offsets, write_offsets,
+    CLEANER_OFFSET_CHECKPOINT_FILE, LOG_START_OFFSET_CHECKPOINT_FILE, RECOVERY_POINT_CHECKPOINT_FILE,
+    REPLICATION_OFFSET_CHECKPOINT_FILE, read_offsets, write_offsets,
 };
 pub use partition_metadata::{PARTITION_METADATA_FILE, read_partition_metadata, write_partition_metadata};
 

@@ -14,6 +14,9 @@ pub const REPLICATION_OFFSET_CHECKPOINT_FILE: &str = "replication-offset-checkpo
 /// The first offset of each log that clients may see, where that is not the first offset of its first segment.
 pub const LOG_START_OFFSET_CHECKPOINT_FILE: &str = "log-start-offset-checkpoint";
 
+/// Up to which offset each log is compacted.
+pub const CLEANER_OFFSET_CHECKPOINT_FILE: &str = "cleaner-offset-checkpoint";
+
 /// Writes one of the files: `topic partition offset` a line. The order is that of topic and partition.
 ///
 /// Divergence: Kafka writes the order of its hash map; readers take any.

@@ -63,7 +63,7 @@ impl EntryFile {
 
     /// Makes the file if there is none.
     pub fn create(&self, paths: &SegmentPaths) -> io::Result<()> {
-        self.file.get(|| paths.path(self.kind), true).map(|_| ())
+        self.file.get(paths, self.kind, true).map(|_| ())
     }
 
     pub fn path(&self, paths: &SegmentPaths) -> PathBuf {
@@ -83,7 +83,7 @@ impl EntryFile {
         if self.state.read().is_some() {
             return Ok(());
         }
-        let file = self.file.get(|| paths.path(self.kind), true)?;
+        let file = self.file.get(paths, self.kind, true)?;
         let length = file.metadata()?.len();
         let written = u32::try_from(length / self.entry_size as u64).unwrap_or(u32::MAX);
         let mut last = None;
@@ -128,7 +128,7 @@ impl EntryFile {
                 return Ok(state.pending.get(at..at + self.entry_size).map(to_entry));
             }
         }
-        let file = self.file.get(|| paths.path(self.kind), true)?;
+        let file = self.file.get(paths, self.kind, true)?;
         self.read_written(&file, slot).map(Some)
     }
 
@@ -154,7 +154,7 @@ impl EntryFile {
         if written == 0 {
             return Ok(None);
         }
-        let file = self.file.get(|| paths.path(self.kind), true)?;
+        let file = self.file.get(paths, self.kind, true)?;
         // The answer lies in `low..high`, or is none if `low` is 0 and the first entry is above the target.
         let (mut low, mut high) = (0, written);
         const BLOCK: u32 = 256;
@@ -200,7 +200,7 @@ impl EntryFile {
             Some(state) if !state.pending.is_empty() => (state.pending.clone(), state.written),
             _ => return Ok(()),
         };
-        let file = self.file.get(|| paths.path(self.kind), true)?;
+        let file = self.file.get(paths, self.kind, true)?;
         file.write_all_at(&bytes, u64::from(written) * self.entry_size as u64)?;
         if let Some(state) = &mut *self.state.write() {
             state.written += (bytes.len() / self.entry_size) as u32;
@@ -218,7 +218,7 @@ impl EntryFile {
         if self.state.read().is_none() {
             return Ok(());
         }
-        self.file.get(|| paths.path(self.kind), true)?.sync_data()
+        self.file.get(paths, self.kind, true)?.sync_data()
     }
 
     /// Keeps the first `entries` only; also cuts off what is no whole entry.
@@ -226,7 +226,7 @@ impl EntryFile {
         self.load(paths)?;
         let _change = self.file_change.lock();
         self.write_pending_locked(paths)?;
-        let file = self.file.get(|| paths.path(self.kind), true)?;
+        let file = self.file.get(paths, self.kind, true)?;
         let written = self.entries(paths)?.min(entries);
         file.set_len(u64::from(written) * self.entry_size as u64)?;
         let last = if written > 0 { Some(self.read_written(&file, written - 1)?) } else { None };
@@ -239,11 +239,6 @@ impl EntryFile {
         self.write_pending(paths)?;
         self.file.close();
         Ok(())
-    }
-
-    /// Forgets everything without writing, as the files are deleted.
-    pub fn close_handle(&self) {
-        self.file.close();
     }
 }
 

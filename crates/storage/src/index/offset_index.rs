@@ -37,6 +37,11 @@ impl OffsetIndex {
         Ok(length.map(|length| length % OFFSET_INDEX_ENTRY_SIZE as u64 == 0))
     }
 
+    /// The bytes of all entries.
+    pub fn size(&self, paths: &SegmentPaths) -> io::Result<u64> {
+        Ok(u64::from(self.len(paths)?) * OFFSET_INDEX_ENTRY_SIZE as u64)
+    }
+
     pub fn len(&self, paths: &SegmentPaths) -> io::Result<u32> {
         self.entries.entries(paths)
     }
@@ -123,10 +128,6 @@ impl OffsetIndex {
 
     pub fn release(&self, paths: &SegmentPaths) -> io::Result<()> {
         self.entries.release(paths)
-    }
-
-    pub fn close_handle(&self) {
-        self.entries.close_handle();
     }
 
     /// Whether the index can name `offset`.

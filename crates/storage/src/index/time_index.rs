@@ -39,6 +39,11 @@ impl TimeIndex {
         Ok(length.map(|length| length % TIME_INDEX_ENTRY_SIZE as u64 == 0))
     }
 
+    /// The bytes of all entries.
+    pub fn size(&self, paths: &SegmentPaths) -> io::Result<u64> {
+        Ok(u64::from(self.len(paths)?) * TIME_INDEX_ENTRY_SIZE as u64)
+    }
+
     pub fn len(&self, paths: &SegmentPaths) -> io::Result<u32> {
         self.entries.entries(paths)
     }
@@ -115,10 +120,6 @@ impl TimeIndex {
 
     pub fn release(&self, paths: &SegmentPaths) -> io::Result<()> {
         self.entries.release(paths)
-    }
-
-    pub fn close_handle(&self) {
-        self.entries.close_handle();
     }
 }
 

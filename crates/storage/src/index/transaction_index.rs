@@ -74,8 +74,7 @@ impl TransactionIndex {
         if self.entries.read().is_some() {
             return Ok(());
         }
-        let path = paths.path(TXN_INDEX_FILE_SUFFIX);
-        let bytes = match std::fs::read(&path) {
+        let bytes = match paths.read(TXN_INDEX_FILE_SUFFIX) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
@@ -86,7 +85,10 @@ impl TransactionIndex {
             let entry = AbortedTxn::from_bytes(chunk).ok_or_else(|| {
                 io::Error::new(
                     io::ErrorKind::InvalidData,
-                    format!("Unexpected aborted transaction version in transaction index {}", path.display()),
+                    format!(
+                        "Unexpected aborted transaction version in transaction index {}",
+                        paths.path(TXN_INDEX_FILE_SUFFIX).display()
+                    ),
                 )
             })?;
             entries.push(entry);
@@ -113,7 +115,7 @@ impl TransactionIndex {
     pub fn append(&self, paths: &SegmentPaths, entry: AbortedTxn) -> io::Result<()> {
         self.load(paths)?;
         let count = self.entries.read().as_ref().map_or(0, Vec::len);
-        let file = self.file.get(|| paths.path(TXN_INDEX_FILE_SUFFIX), true)?;
+        let file = self.file.get(paths, TXN_INDEX_FILE_SUFFIX, true)?;
         file.write_all_at(&entry.to_bytes(), (count * ENTRY_SIZE) as u64)?;
         self.entries.write().get_or_insert_default().push(entry);
         Ok(())
@@ -150,7 +152,7 @@ impl TransactionIndex {
         if kept == all {
             return Ok(());
         }
-        self.file.get(|| paths.path(TXN_INDEX_FILE_SUFFIX), true)?.set_len((kept * ENTRY_SIZE) as u64)?;
+        self.file.get(paths, TXN_INDEX_FILE_SUFFIX, true)?.set_len((kept * ENTRY_SIZE) as u64)?;
         self.entries.write().get_or_insert_default().truncate(kept);
         Ok(())
     }
@@ -158,7 +160,7 @@ impl TransactionIndex {
     /// Drops everything.
     pub fn reset(&self, paths: &SegmentPaths) -> io::Result<()> {
         if paths.path(TXN_INDEX_FILE_SUFFIX).exists() {
-            self.file.get(|| paths.path(TXN_INDEX_FILE_SUFFIX), true)?.set_len(0)?;
+            self.file.get(paths, TXN_INDEX_FILE_SUFFIX, true)?.set_len(0)?;
         }
         *self.entries.write() = Some(Vec::new());
         Ok(())
@@ -169,7 +171,7 @@ impl TransactionIndex {
             Some(entries) if !entries.is_empty() => {}
             _ => return Ok(()),
         }
-        self.file.get(|| paths.path(TXN_INDEX_FILE_SUFFIX), true)?.sync_data()
+        self.file.get(paths, TXN_INDEX_FILE_SUFFIX, true)?.sync_data()
     }
 
     pub fn release(&self) {

@@ -17,6 +17,8 @@ impl Log {
         if self.writer.lock().closed {
             return Ok(());
         }
+        self.abort_cleaning();
+        self.await_cleaner();
         self.flush_metadata_file()?;
         self.flush()?;
         let mut writer = self.writer.lock();
@@ -70,6 +72,7 @@ impl Log {
             fs::rename(&old, &new)?;
             crate::checkpoint::sync_dir(self.health.dir())
         };
+        self.abort_cleaning();
         result().map_err(|error| self.fail("Error while renaming the log's directory", error))?;
         self.dir.set(&new);
         writer.producers.set_dir(&new);
@@ -81,6 +84,8 @@ impl Log {
     /// # Errors
     /// Those of the file system.
     pub fn delete(&self) -> Result<(), LogError> {
+        self.abort_cleaning();
+        self.await_cleaner();
         let mut writer = self.writer.lock();
         writer.closed = true;
         match fs::remove_dir_all(self.dir()) {
@@ -93,6 +98,7 @@ impl Log {
 
     /// Says that the log will not be used any more, without writing anything: its directory is about to be deleted, or has failed.
     pub fn abandon(&self) {
+        self.abort_cleaning();
         self.writer.lock().closed = true;
     }
 }

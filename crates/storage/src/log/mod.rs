@@ -8,6 +8,7 @@
 //! - A flush holds its own lock: appends and reads go on while the disk syncs.
 
 mod append;
+mod cleaning;
 mod files;
 mod flush;
 mod open;
@@ -29,6 +30,7 @@ use arc_swap::ArcSwap;
 use common::{TopicPartition, Uuid};
 use parking_lot::{Mutex, RwLock};
 
+pub(crate) use cleaning::{CleanError, Cleaning, LastRecord};
 pub use open::OpenOptions;
 use tail::Tail;
 
@@ -73,6 +75,7 @@ pub struct Log {
     /// How often the log was truncated: a sync that ran meanwhile proves nothing.
     truncations: AtomicU64,
     deleted: Mutex<Vec<retention::DeletedFile>>,
+    cleaning: cleaning::CleaningState,
 }
 
 /// What only the thread that changes the log may touch.
@@ -130,6 +133,10 @@ impl Log {
         self.dir.get().as_ref().clone()
     }
 
+    pub(crate) fn partition_dir(&self) -> &Arc<PartitionDir> {
+        &self.dir
+    }
+
     /// The log directory that the partition's lies in, with its health.
     pub fn dir_health(&self) -> &Arc<DirHealth> {
         &self.health
@@ -142,7 +149,10 @@ impl Log {
 
     /// Changes the log's settings, from the next append on.
     pub fn update_config(&self, config: Arc<LogConfig>) {
-        self.config.store(config);
+        let before = self.config.swap(Arc::clone(&config));
+        if before.compact && !config.compact {
+            self.abort_cleaning();
+        }
     }
 
     // ---- offsets ------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use common::{TopicPartition, Uuid};
 use parking_lot::{Mutex, RwLock};
 
+use super::cleaning::CleaningState;
 use super::recovery::{rebuild_producer_state, recover_segment};
 use super::retention::DeletedFile;
 use super::tail::Tail;
@@ -145,6 +146,7 @@ impl Log {
             dir_synced: AtomicBool::new(!is_new),
             truncations: AtomicU64::new(0),
             deleted: Mutex::new(Vec::<DeletedFile>::new()),
+            cleaning: CleaningState::default(),
         };
         log.publish_first_unstable_offset(&log.writer.lock());
         Ok(log)

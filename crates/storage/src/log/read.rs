@@ -10,7 +10,7 @@ use super::Log;
 use crate::error::ReadError;
 use crate::index::AbortedTxn;
 use crate::segment::LogSegment;
-use crate::types::{FetchInfo, LogOffsetMetadata, LogSlice};
+use crate::types::{FetchInfo, LogOffsetMetadata, LogSlice, Segments};
 
 /// Where a read begins.
 struct Start {
@@ -43,10 +43,11 @@ impl Log {
                 self.topic_partition
             )));
         }
-        // One look at the tail, so that all that follows fits together.
-        let (end, start_hint, max_hint) = {
+        // One look at tail and segments, so that all that follows fits together.
+        let (end, start_hint, max_hint, segments) = {
             let tail = self.tail.read();
-            (tail.end(), tail.find(start_offset), tail.find(max_offset_exclusive))
+            let hints = (tail.find(start_offset), tail.find(max_offset_exclusive));
+            (tail.end(), hints.0, hints.1, self.segments.load_full())
         };
         if start_offset > end.message_offset {
             return Err(ReadError::OffsetOutOfRange(format!(
@@ -54,7 +55,6 @@ impl Log {
                 self.topic_partition, end.message_offset
             )));
         }
-        let segments = self.segments.load_full();
         let result = || -> io::Result<FetchInfo> {
             let max = if max_offset_exclusive >= end.message_offset {
                 end
@@ -84,9 +84,21 @@ impl Log {
                 None => find_start(&segments, start_offset, &end)?,
             };
             let Some(start) = start else { return Ok(nothing(end)) };
-            slice(&start, start_offset, &max, max_bytes, min_one_message)
+            let mut found = slice(&start, start_offset, &max, max_bytes, min_one_message)?;
+            found.segments = Segments(Some(Arc::clone(&segments)));
+            Ok(found)
         };
-        result().map_err(|error| self.read_failed(error))
+        match result() {
+            // The segment was deleted meanwhile, its files too: there are others now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.segments_changed(&segments) => {
+                self.read(start_offset, max_bytes, max_offset_exclusive, min_one_message)
+            }
+            other => other.map_err(|error| self.read_failed(error)),
+        }
+    }
+
+    fn segments_changed(&self, since: &Arc<Vec<Arc<LogSegment>>>) -> bool {
+        !Arc::ptr_eq(since, &self.segments.load())
     }
 
     /// The place of the batch with an offset.
@@ -126,7 +138,8 @@ impl Log {
         if fetched.records.is_empty() {
             return Ok(Vec::new());
         }
-        let segments = self.segments.load_full();
+        // Those that were read: if they were compacted meanwhile, their records may be of transactions that are gone from the new ones.
+        let segments = fetched.segments.0.clone().unwrap_or_else(|| self.segments.load_full());
         let upper_bound = || -> io::Result<i64> {
             let base_offset = fetched.start.segment_base_offset;
             let Some((index, segment)) = Self::floor_segment(&segments, base_offset) else {
@@ -141,7 +154,7 @@ impl Log {
             })
         };
         let upper_bound = upper_bound().map_err(|error| self.read_failed(error))?;
-        self.collect_aborted_transactions(start_offset, upper_bound)
+        self.collect_aborted(&segments, start_offset, upper_bound)
     }
 
     /// The aborted transactions that touch `start_offset..upper_bound_offset`.
@@ -153,8 +166,16 @@ impl Log {
         start_offset: i64,
         upper_bound_offset: i64,
     ) -> Result<Vec<AbortedTxn>, ReadError> {
-        let segments = self.segments.load_full();
-        let first = Self::floor_segment(&segments, start_offset).map_or(0, |(index, _)| index);
+        self.collect_aborted(&self.segments.load_full(), start_offset, upper_bound_offset)
+    }
+
+    fn collect_aborted(
+        &self,
+        segments: &[Arc<LogSegment>],
+        start_offset: i64,
+        upper_bound_offset: i64,
+    ) -> Result<Vec<AbortedTxn>, ReadError> {
+        let first = Self::floor_segment(segments, start_offset).map_or(0, |(index, _)| index);
         let mut found = Vec::new();
         for segment in segments.iter().skip(first) {
             let complete = segment
@@ -225,9 +246,15 @@ fn slice(
         start: metadata,
         records: LogSlice::new(start.segment.file()?, start.position, length as usize),
         first_entry_incomplete: wanted < start.batch_size,
+        segments: Segments::default(),
     })
 }
 
 fn nothing(start: LogOffsetMetadata) -> FetchInfo {
-    FetchInfo { start, records: LogSlice::default(), first_entry_incomplete: false }
+    FetchInfo {
+        start,
+        records: LogSlice::default(),
+        first_entry_incomplete: false,
+        segments: Segments::default(),
+    }
 }

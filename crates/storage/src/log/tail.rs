@@ -54,6 +54,17 @@ impl Tail {
         self.next = 0;
     }
 
+    /// Forgets the batches of the segments before one: their places change when the segments are compacted.
+    pub fn forget_before(&mut self, segment_base_offset: i64) {
+        if self.recent.iter().any(|batch| batch.segment_base_offset < segment_base_offset) {
+            let (newer, older) = self.recent.split_at(self.next.min(self.recent.len()));
+            let left = older.iter().chain(newer);
+            self.recent =
+                left.filter(|batch| batch.segment_base_offset >= segment_base_offset).copied().collect();
+            self.next = self.recent.len() % RECENT_BATCHES;
+        }
+    }
+
     /// The remembered batch with an offset.
     pub fn find(&self, offset: i64) -> Option<RecentBatch> {
         let (newer, older) = self.recent.split_at(self.next.min(self.recent.len()));
@@ -90,5 +101,31 @@ mod tests {
         assert!(tail.find(1000).is_none());
         tail.clear();
         assert!(tail.find(999).is_none());
+    }
+
+    #[test]
+    fn batches_of_compacted_segments_are_forgotten() {
+        for count in [1, 20, 32, 50, 64, 77] {
+            let mut tail = Tail::new(LogOffsetMetadata::offset_only(0));
+            let push = |tail: &mut Tail, n: i64| {
+                tail.push(RecentBatch {
+                    base_offset: n,
+                    last_offset: n,
+                    segment_base_offset: n / 10 * 10,
+                    position: n as u64,
+                    size: 1,
+                });
+            };
+            (0..count).for_each(|n| push(&mut tail, n));
+            tail.forget_before(count - 5);
+            let first_kept = ((count - 5).max(0) + 9) / 10 * 10;
+            for n in 0..count {
+                assert_eq!(tail.find(n).is_some(), n >= first_kept, "{n} of {count}");
+            }
+            (count..count + 40).for_each(|n| push(&mut tail, n));
+            for n in count..count + 40 {
+                assert_eq!(tail.find(n).is_some(), n >= count + 40 - RECENT_BATCHES as i64);
+            }
+        }
     }
 }

@@ -81,7 +81,8 @@ impl Log {
         let segments = self.segments.load_full();
         let log_start_offset = self.log_start_offset();
         for segment in segments.iter() {
-            if segment.largest_timestamp()? < target {
+            // One that was compacted away has the time of its file, but no record.
+            if segment.size() == 0 || segment.largest_timestamp()? < target {
                 continue;
             }
             let entry = segment.time_index().lookup(segment.paths(), target)?;

@@ -55,6 +55,7 @@ impl Log {
 
     fn truncate_locked(&self, writer: &mut Writer, offset: i64, now_ms: i64) -> std::io::Result<()> {
         self.truncations.fetch_add(1, Ordering::AcqRel);
+        self.abort_cleaning();
         // Nobody may be sent to what is about to go.
         let old: Vec<Arc<LogSegment>> = self.segments.load().as_ref().clone();
         let (kept, dropped): (Vec<_>, Vec<_>) =
@@ -101,6 +102,8 @@ impl Log {
 
     fn truncate_fully_locked(&self, writer: &mut Writer, offset: i64, now_ms: i64) -> std::io::Result<()> {
         self.truncations.fetch_add(1, Ordering::AcqRel);
+        self.abort_cleaning();
+        self.lower_first_dirty_offset(offset);
         let config = self.config.load();
         let old: Vec<Arc<LogSegment>> = self.segments.load().as_ref().clone();
         // The old files go out of the way first: one of them may have the new one's name.
@@ -135,5 +138,6 @@ impl Log {
         self.log_start_offset.fetch_min(offset, Ordering::AcqRel);
         self.recovery_point.fetch_min(offset, Ordering::AcqRel);
         self.high_watermark.fetch_min(offset, Ordering::AcqRel);
+        self.lower_first_dirty_offset(offset);
     }
 }

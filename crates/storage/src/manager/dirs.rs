@@ -10,9 +10,9 @@ use common::{TopicPartition, Uuid};
 use parking_lot::Mutex;
 
 use crate::checkpoint::{
-    CheckpointError, CleanShutdownFile, LOG_START_OFFSET_CHECKPOINT_FILE, META_PROPERTIES_FILE,
-    MetaProperties, RECOVERY_POINT_CHECKPOINT_FILE, REPLICATION_OFFSET_CHECKPOINT_FILE, read_offsets,
-    sync_dir, write_offsets,
+    CLEANER_OFFSET_CHECKPOINT_FILE, CheckpointError, CleanShutdownFile, LOG_START_OFFSET_CHECKPOINT_FILE,
+    META_PROPERTIES_FILE, MetaProperties, RECOVERY_POINT_CHECKPOINT_FILE, REPLICATION_OFFSET_CHECKPOINT_FILE,
+    read_offsets, sync_dir, write_offsets,
 };
 use crate::dir_health::DirHealth;
 
@@ -124,13 +124,18 @@ impl LogDir {
 
     /// Reads a checkpoint. One that is damaged is as one that is not there, as in Kafka.
     pub fn read_checkpoint(&self, file: &'static str) -> HashMap<TopicPartition, i64> {
-        read_offsets(&self.path.join(file)).unwrap_or_else(|error| {
+        let read = read_offsets(&self.path.join(file));
+        if let Ok(offsets) = &read {
+            self.written.lock().insert(file, offsets.clone());
+        }
+        read.unwrap_or_else(|error| {
             let effect = match file {
                 RECOVERY_POINT_CHECKPOINT_FILE => {
                     "every log is recovered from its beginning if the stop was unclean"
                 }
                 REPLICATION_OFFSET_CHECKPOINT_FILE => "the high watermarks begin at the logs' starts",
                 LOG_START_OFFSET_CHECKPOINT_FILE => "the logs begin at their first segments",
+                CLEANER_OFFSET_CHECKPOINT_FILE => "every log is compacted from its start",
                 _ => "it is ignored",
             };
             tracing::warn!(%error, "the checkpoint file cannot be read; {effect}");

@@ -10,7 +10,8 @@ use common::TopicPartition;
 use super::dirs::LogDir;
 use super::{DeletedDir, LogManager};
 use crate::checkpoint::{
-    LOG_START_OFFSET_CHECKPOINT_FILE, RECOVERY_POINT_CHECKPOINT_FILE, REPLICATION_OFFSET_CHECKPOINT_FILE,
+    CLEANER_OFFSET_CHECKPOINT_FILE, LOG_START_OFFSET_CHECKPOINT_FILE, RECOVERY_POINT_CHECKPOINT_FILE,
+    REPLICATION_OFFSET_CHECKPOINT_FILE,
 };
 use crate::error::{LogError, StorageError};
 use crate::log::Log;
@@ -24,6 +25,10 @@ impl LogManager {
     pub fn retention(&self, now_ms: i64) -> usize {
         let mut deleted = 0;
         for log in self.logs() {
+            // What a cleaner is at comes when it is done: it would have to begin anew.
+            if log.is_being_cleaned() {
+                continue;
+            }
             // An error took the log directory offline, and was logged there.
             deleted += log.delete_old_segments(now_ms).unwrap_or(0);
             let _ = log.purge_deleted_files(now_ms);
@@ -91,6 +96,52 @@ impl LogManager {
             let first = log.segment_base_offsets().first().copied().unwrap_or(0);
             Some(log.log_start_offset()).filter(|offset| *offset > first)
         })
+    }
+
+    /// Writes up to where the logs are compacted.
+    ///
+    /// # Errors
+    /// Those of the file system; the log directory is offline then.
+    pub fn checkpoint_cleaner_offsets(&self) -> Result<(), LogError> {
+        // What was gathered later must not be overwritten by what was gathered before: an offset too high would let deleted keys
+        // come back.
+        let _one_at_a_time = self.cleaner_checkpoints.lock();
+        self.write_checkpoints(CLEANER_OFFSET_CHECKPOINT_FILE, Log::first_dirty_offset)
+    }
+
+    /// Truncates a log, and before anything can be appended the cleaner's checkpoint (`LogManager.truncateTo`). Returns whether
+    /// anything was dropped; false if there is no such log.
+    ///
+    /// # Errors
+    /// Those of the file system; the log directory is offline then.
+    pub fn truncate_to(
+        &self,
+        partition: &TopicPartition,
+        offset: i64,
+        now_ms: i64,
+    ) -> Result<bool, LogError> {
+        let Some(log) = self.get_log(partition) else { return Ok(false) };
+        let truncated = log.truncate_to(offset, now_ms)?;
+        if truncated && log.first_dirty_offset().is_some() {
+            self.checkpoint_cleaner_offsets()?;
+        }
+        Ok(truncated)
+    }
+
+    /// Drops all records of a log, whose next one will have `offset`, and truncates the cleaner's checkpoint
+    /// (`LogManager.truncateFullyAndStartAt`).
+    ///
+    /// # Errors
+    /// Those of the file system; the log directory is offline then.
+    pub fn truncate_fully_and_start_at(
+        &self,
+        partition: &TopicPartition,
+        offset: i64,
+        now_ms: i64,
+    ) -> Result<(), LogError> {
+        let Some(log) = self.get_log(partition) else { return Ok(()) };
+        log.truncate_fully_and_start_at(offset, now_ms)?;
+        if log.first_dirty_offset().is_some() { self.checkpoint_cleaner_offsets() } else { Ok(()) }
     }
 
     fn write_checkpoints(
@@ -165,7 +216,8 @@ impl LogManager {
         let written = self
             .write_checkpoints(REPLICATION_OFFSET_CHECKPOINT_FILE, |log| Some(log.high_watermark()))
             .and_then(|()| self.checkpoint_recovery_points())
-            .and_then(|()| self.checkpoint_log_start_offsets());
+            .and_then(|()| self.checkpoint_log_start_offsets())
+            .and_then(|()| self.checkpoint_cleaner_offsets());
         first_error = first_error.or(written.err());
         for dir in self.live() {
             if let Err(error) = dir.clean_shutdown_file().write(broker_epoch) {

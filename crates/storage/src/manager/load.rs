@@ -14,7 +14,8 @@ use parking_lot::Mutex;
 use super::dirs::LogDir;
 use super::{DeletedDir, DeletedLog, LogManager};
 use crate::checkpoint::{
-    LOG_START_OFFSET_CHECKPOINT_FILE, RECOVERY_POINT_CHECKPOINT_FILE, REPLICATION_OFFSET_CHECKPOINT_FILE,
+    CLEANER_OFFSET_CHECKPOINT_FILE, LOG_START_OFFSET_CHECKPOINT_FILE, RECOVERY_POINT_CHECKPOINT_FILE,
+    REPLICATION_OFFSET_CHECKPOINT_FILE,
 };
 use crate::config::LogConfig;
 use crate::error::LogError;
@@ -30,6 +31,7 @@ struct Checkpoints {
     recovery_points: HashMap<TopicPartition, i64>,
     log_start_offsets: HashMap<TopicPartition, i64>,
     high_watermarks: HashMap<TopicPartition, i64>,
+    cleaner_offsets: HashMap<TopicPartition, i64>,
 }
 
 /// A log to be loaded.
@@ -103,6 +105,9 @@ impl LogManager {
                 "No log directory can be used: all of log.dirs are offline".to_owned(),
             ));
         }
+        // Offsets that are not the logs' any more must not be found again when the logs have grown. An error took the log directory
+        // offline, and was logged there.
+        let _ = self.checkpoint_cleaner_offsets();
         if !jobs.is_empty() {
             tracing::info!(logs = jobs.len(), clean, "loaded logs");
         }
@@ -127,6 +132,7 @@ impl LogManager {
             recovery_points: dir.read_checkpoint(RECOVERY_POINT_CHECKPOINT_FILE),
             log_start_offsets: dir.read_checkpoint(LOG_START_OFFSET_CHECKPOINT_FILE),
             high_watermarks: dir.read_checkpoint(REPLICATION_OFFSET_CHECKPOINT_FILE),
+            cleaner_offsets: dir.read_checkpoint(CLEANER_OFFSET_CHECKPOINT_FILE),
         });
         let mut jobs = Vec::new();
         for entry in fs::read_dir(&dir.path)? {
@@ -186,6 +192,10 @@ impl LogManager {
         };
         let log = Log::open(&job.path, options)?;
         log.update_high_watermark(of(&job.checkpoints.high_watermarks));
+        let cleaner_offset = job.checkpoints.cleaner_offsets.get(&job.partition).copied();
+        if let Some(offset) = cleaner_offset {
+            log.restore_first_dirty_offset(offset);
+        }
         if is_stray(&job.partition, log.topic_id()) {
             log.rename_dir(&log_stray_dir_name(&job.partition))?;
             log.abandon();

@@ -52,6 +52,8 @@ pub struct LogManager {
     creation: Mutex<()>,
     deleted: Mutex<Vec<DeletedLog>>,
     previous_broker_epoch: AtomicI64,
+    /// Held while the cleaner's checkpoints are gathered and written.
+    cleaner_checkpoints: Mutex<()>,
 }
 
 /// A partition directory that goes when its time has come.
@@ -84,6 +86,7 @@ impl LogManager {
             creation: Mutex::new(()),
             deleted: Mutex::new(Vec::new()),
             previous_broker_epoch: AtomicI64::new(-1),
+            cleaner_checkpoints: Mutex::new(()),
         })
     }
 
@@ -197,12 +200,17 @@ impl LogManager {
         let _one_at_a_time = self.creation.lock();
         let Some(log) = self.logs.write().remove(partition) else { return Ok(false) };
         let dir = self.dirs.iter().find(|dir| dir.path == log.dir_health().dir());
+        let was_cleaned = log.first_dirty_offset().is_some();
         log.rename_dir(&log_delete_dir_name(partition))?;
         tracing::info!(%partition, dir = %log.dir().display(), "the log is renamed and scheduled for deletion");
         if let Some(dir) = dir {
             let due_ms = now_ms.saturating_add(log.config().file_delete_delay_ms.max(0));
             let what = DeletedDir::Log(log);
             self.deleted.lock().push(DeletedLog { due_ms, dir: Arc::clone(dir), what });
+        }
+        if was_cleaned {
+            // A log of the same name must not take over how far this one was compacted.
+            self.checkpoint_cleaner_offsets()?;
         }
         Ok(true)
     }
