@@ -59,7 +59,7 @@ impl Cleaner<'_> {
             .map_err(|error| self.cleaning.failed(error))?;
         let mut transactions = CleanedTransactions::default();
         for group in groups {
-            self.clean_group(&group, &map, upper_bound, &mut transactions, &mut stats, now_ms)?;
+            self.clean_group(&group, &map, &mut transactions, &mut stats, now_ms)?;
         }
         Ok((end_offset, stats))
     }
@@ -124,7 +124,6 @@ impl Cleaner<'_> {
         &self,
         group: &[Arc<LogSegment>],
         map: &OffsetMap,
-        upper_bound: i64,
         transactions: &mut CleanedTransactions,
         stats: &mut Stats,
         now_ms: i64,
@@ -145,7 +144,7 @@ impl Cleaner<'_> {
                 let end = end.map_err(|error| self.cleaning.failed(error))?;
                 transactions
                     .add_aborted(self.cleaning.collect_aborted_transactions(segment.base_offset(), end)?);
-                self.clean_into(segment, &mut writer, map, upper_bound, transactions, stats, now_ms)?;
+                self.clean_into(segment, &mut writer, map, transactions, stats, now_ms)?;
             }
             let mut finish = || -> io::Result<()> {
                 writer.write_out()?;
@@ -166,13 +165,11 @@ impl Cleaner<'_> {
         })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the state of a cleaning, each part borrowed by itself")]
     fn clean_into(
         &self,
         segment: &LogSegment,
         writer: &mut CleanedWriter<'_>,
         map: &OffsetMap,
-        upper_bound_offset: i64,
         transactions: &mut CleanedTransactions,
         stats: &mut Stats,
         now_ms: i64,
@@ -180,8 +177,8 @@ impl Cleaner<'_> {
         let log = self.cleaning.log();
         let last_records = log.last_records_of_active_producers();
         let delete_retention_ms = log.config().delete_retention_ms;
-        let filter =
-            Filter { map, last_records: &last_records, upper_bound_offset, delete_retention_ms, now_ms };
+        let high_watermark = log.high_watermark();
+        let filter = Filter { map, last_records: &last_records, high_watermark, delete_retention_ms, now_ms };
         let mut counts = stats.counts;
         let mut written = 0;
         let mut kept = Vec::new();

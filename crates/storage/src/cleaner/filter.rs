@@ -51,8 +51,8 @@ pub(super) fn records<'a>(batch: &RecordBatch<'a>) -> Result<Option<Decompressed
 pub(super) struct Filter<'a> {
     pub map: &'a OffsetMap,
     pub last_records: &'a HashMap<i64, LastRecord>,
-    /// The end of what this round may clean.
-    pub upper_bound_offset: i64,
+    /// The batch that ends there stays.
+    pub high_watermark: i64,
     pub delete_retention_ms: i64,
     pub now_ms: i64,
 }
@@ -79,8 +79,9 @@ impl Filter<'_> {
         } else {
             (transactions.on_batch(batch), false)
         };
-        // The last batch of a producer carries its sequence, the last of the round the log's offsets: they stay, if need be empty.
-        let stays = self.is_last_of_producer(batch) || batch.next_offset() == self.upper_bound_offset;
+        // The last batch of a producer carries its sequence, the last one below the high watermark says that there were records up
+        // to there: they stay, if need be empty.
+        let stays = self.is_last_of_producer(batch) || batch.next_offset() == self.high_watermark;
         if discards_records {
             counts.records_read += u64::try_from(batch.records_count()).unwrap_or(0);
             return Ok(if stays { emptied(batch) } else { Filtered::Dropped });

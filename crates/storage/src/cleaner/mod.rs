@@ -124,7 +124,10 @@ impl LogCleaner {
                 Err(error) => give_up(&log, &error),
             }
         }
-        due.sort_by(|left, right| right.cleanable_ratio().total_cmp(&left.cleanable_ratio()));
+        due.sort_by(|left, right| {
+            let by_ratio = right.cleanable_ratio().total_cmp(&left.cleanable_ratio());
+            by_ratio.then_with(|| left.log.topic_partition().cmp(right.log.topic_partition()))
+        });
         due.into_iter().find_map(|to_clean| {
             let cleaning = to_clean.log.begin_cleaning()?;
             // It may have been truncated since it was looked at, and a cleaning knows only of what happens while it runs.
@@ -178,6 +181,7 @@ impl LogCleaner {
             if let Some(_not_meanwhile) = log.begin_cleaning() {
                 // An error took the log directory offline, and was logged there.
                 let _ = log.delete_old_segments(now_ms);
+                let _ = log.purge_deleted_files(now_ms);
             }
         }
     }
