@@ -19,7 +19,7 @@ use crate::topic::TopicDefaults;
 use crate::value::Value;
 use crate::view::Values;
 use crate::views::{
-    GroupCoordinatorConfig, LogManagerConfig, MetadataLogConfig, NetworkConfig, QuorumConfig,
+    CleanerConfig, GroupCoordinatorConfig, LogManagerConfig, MetadataLogConfig, NetworkConfig, QuorumConfig,
     ReplicationConfig, ShareCoordinatorConfig, TransactionConfig,
 };
 
@@ -84,6 +84,8 @@ pub struct BrokerConfig {
     pub network: NetworkConfig,
     /// The log manager.
     pub log_manager: LogManagerConfig,
+    /// The log cleaner.
+    pub cleaner: CleanerConfig,
     /// Topics, replication, fetching.
     pub replication: ReplicationConfig,
     /// Groups and offsets.
@@ -249,6 +251,7 @@ impl BrokerConfig {
             metadata_log: MetadataLogConfig::from_values(&values),
             network: NetworkConfig::from_values(&values),
             log_manager: LogManagerConfig::from_values(&values),
+            cleaner: CleanerConfig::from_values(&values),
             replication: ReplicationConfig::from_values(&values),
             group_coordinator: GroupCoordinatorConfig::from_values(&values),
             transaction: TransactionConfig::from_values(&values),

@@ -42,6 +42,6 @@ pub use validator::Validator;
 pub use value::{Password, Value};
 pub use view::{FromValue, Values};
 pub use views::{
-    GroupCoordinatorConfig, LogManagerConfig, MetadataLogConfig, NetworkConfig, QuorumConfig,
+    CleanerConfig, GroupCoordinatorConfig, LogManagerConfig, MetadataLogConfig, NetworkConfig, QuorumConfig,
     ReplicationConfig, ShareCoordinatorConfig, TransactionConfig,
 };

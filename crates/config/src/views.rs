@@ -69,9 +69,21 @@ view! {
         flush_start_offset_checkpoint_interval_ms: i32 = "log.flush.start.offset.checkpoint.interval.ms",
         initial_task_delay_ms: i64 = "log.initial.task.delay.ms",
         dir_failure_timeout_ms: i64 = "log.dir.failure.timeout.ms",
-        cleaner_enable: bool = "log.cleaner.enable",
         producer_id_expiration_ms: i32 = "producer.id.expiration.ms",
         producer_id_expiration_check_interval_ms: i32 = "producer.id.expiration.check.interval.ms",
+    }
+}
+
+view! {
+    /// The log cleaner. What follows from a topic's settings is in [`crate::TopicConfig`].
+    CleanerConfig {
+        enable: bool = "log.cleaner.enable",
+        threads: i32 = "log.cleaner.threads",
+        dedupe_buffer_size: i64 = "log.cleaner.dedupe.buffer.size",
+        io_buffer_load_factor: f64 = "log.cleaner.io.buffer.load.factor",
+        io_buffer_size: i32 = "log.cleaner.io.buffer.size",
+        io_max_bytes_per_second: f64 = "log.cleaner.io.max.bytes.per.second",
+        backoff_ms: i64 = "log.cleaner.backoff.ms",
     }
 }
 

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use replica::ReplicaManager;
 use tokio::sync::oneshot;
 
+use crate::cleaners::CleanerThreads;
 use crate::committer::Committer;
 use crate::controller_thread::ControllerHandle;
 use crate::error::ServerError;
@@ -48,6 +49,7 @@ pub(crate) struct Broker {
     pub(crate) sessions: FetchSessions,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) controller: ControllerHandle,
+    pub(crate) cleaners: CleanerThreads,
     pub(crate) committer: Committer,
     pub(crate) connections: Arc<ConnectionQuota>,
     pub(crate) fault: Arc<Fault>,

@@ -5,6 +5,7 @@
 
 mod apis;
 mod broker;
+mod cleaners;
 mod clock;
 mod committer;
 mod connection;

@@ -23,6 +23,7 @@ pub(crate) fn publish(broker: &Arc<Broker>, delta: &MetadataDelta, image: &Metad
         all_topics = !Arc::ptr_eq(&old, &new);
         if all_topics {
             broker.connections.set_limits(connection_limits(&new));
+            broker.cleaners.reconfigure(&new);
         }
     }
     broker.replicas.apply(delta, image, &|topic| broker.settings.of_topic(image, topic), now);

@@ -79,7 +79,10 @@ pub(crate) fn log_config(config: &TopicConfig) -> LogConfig {
         file_delete_delay_ms: config.file_delete_delay_ms,
         delete: config.delete,
         compact: config.compact,
+        min_cleanable_ratio: config.min_cleanable_dirty_ratio,
+        min_compaction_lag_ms: config.min_compaction_lag_ms,
         max_compaction_lag_ms: config.max_compaction_lag_ms,
+        delete_retention_ms: config.delete_retention_ms,
         compression: match config.compression_type {
             CompressionType::Producer => BrokerCompression::Producer,
             CompressionType::Uncompressed => codec(Compression::None, None),

@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 
 use crate::apis::ListenerKind;
 use crate::broker::{Broker, Fault};
+use crate::cleaners::CleanerThreads;
 use crate::clock::now_ms;
 use crate::committer::Committer;
 use crate::connection::BrokerService;
@@ -83,6 +84,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
     let (handle, jobs) = controller_thread::channel();
     let group_timers = Arc::new(Notify::new());
     let (raiser, fault) = Fault::new();
+    let logs = Arc::new(logs);
     let broker = Arc::new_cyclic(|weak| {
         let wake = Arc::clone(&group_timers);
         Broker {
@@ -90,7 +92,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
             cluster_id,
             settings,
             image: ArcSwap::from_pointee(MetadataImage::empty()),
-            replicas: ReplicaManager::new(config.node_id, Arc::new(logs)),
+            replicas: ReplicaManager::new(config.node_id, Arc::clone(&logs)),
             groups: GroupCoordinator::new(
                 group_config(&config),
                 Arc::new(OffsetsLog::new(weak.clone())),
@@ -99,6 +101,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
             sessions: FetchSessions::new(config.replication.max_incremental_fetch_session_cache_slots),
             producer_ids: ProducerIds::default(),
             controller: handle,
+            cleaners: CleanerThreads::new(logs),
             committer: Committer::new(),
             connections: ConnectionQuota::new(connection_limits(&config)),
             fault: Arc::clone(&raiser),
@@ -114,6 +117,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
         .map_err(|error| ServerError::Io("no thread for the controller", error))?;
 
     let mut tasks = housekeeping::start(&broker, group_timers);
+    broker.cleaners.reconfigure(&broker.settings.broker());
     tasks.push(tokio::spawn(lifecycle::send_heartbeats(Arc::clone(&broker))));
     let mut listeners = Vec::new();
     for (endpoint, listener, _) in bound {
@@ -164,6 +168,7 @@ impl RunningServer {
         let closed = tokio::task::spawn_blocking(move || {
             // The controller first: its thread may still change logs.
             controller.stop();
+            broker.cleaners.stop();
             let epoch = broker.epoch.load(std::sync::atomic::Ordering::Relaxed);
             broker.replicas.logs().shutdown(epoch)
         });

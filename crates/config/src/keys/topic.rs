@@ -1,7 +1,7 @@
 //! Keys of topics (`LogConfig`). Their defaults are those of the broker keys in [`crate::synonyms`].
 
 use crate::def::{ConfigKey, boolean, double, int, list, long, string};
-use crate::keys::{NO_CLEANER, NO_QUOTAS, NO_REPLICATION, NO_SHARE, NO_TIERING};
+use crate::keys::{NO_QUOTAS, NO_REPLICATION, NO_SHARE, NO_TIERING};
 use crate::validator::Validator;
 
 #[rustfmt::skip] // a table: one line of facts, one of words
@@ -16,7 +16,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("How batches are stored: with a codec, uncompressed, or `producer` to keep what the producer chose."),
     int("compression.zstd.level").or("3").between(-131072, 22)
         .doc("Level where compression.type is zstd."),
-    long("delete.retention.ms").or("86400000").at_least(0).no_effect(NO_CLEANER)
+    long("delete.retention.ms").or("86400000").at_least(0)
         .doc("How long the markers of deleted keys stay in a compacted topic, so that a consumer that began before sees them."),
     boolean("errors.deadletterqueue.group.enable").or("false").no_effect(NO_SHARE)
         .doc("Share groups may write dead letters to this topic."),
@@ -38,7 +38,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Bytes of a tiered partition that stay on local disk; -2 means retention.bytes."),
     long("local.retention.ms").or("-2").at_least(-2).no_effect(NO_TIERING)
         .doc("How long segments of a tiered partition stay on local disk; -2 means retention.ms."),
-    long("max.compaction.lag.ms").or("9223372036854775807").at_least(1).no_effect(NO_CLEANER)
+    long("max.compaction.lag.ms").or("9223372036854775807").at_least(1)
         .doc("A record is compacted at the latest after this long."),
     int("max.decompressed.message.bytes").or("2147483639").between(1, 2147483639)
         .doc("Largest record after decompression; a larger one is refused."),
@@ -50,9 +50,9 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("How far a record's timestamp may be behind the broker's clock; a record beyond is refused."),
     string("message.timestamp.type").or("CreateTime").one_of(&["CreateTime", "LogAppendTime"])
         .doc("Whose time records carry: CreateTime for the producer's, LogAppendTime for the broker's."),
-    double("min.cleanable.dirty.ratio").or("0.5").valid(Validator::BetweenDouble(0.0, 1.0)).no_effect(NO_CLEANER)
+    double("min.cleanable.dirty.ratio").or("0.5").valid(Validator::BetweenDouble(0.0, 1.0))
         .doc("Part of the log that must be uncompacted before it is cleaned."),
-    long("min.compaction.lag.ms").or("0").at_least(0).no_effect(NO_CLEANER)
+    long("min.compaction.lag.ms").or("0").at_least(0)
         .doc("A record is not compacted before this long."),
     int("min.insync.replicas").or("1").at_least(1)
         .doc("Replicas that must be in sync for a write with acks=all to be taken."),
