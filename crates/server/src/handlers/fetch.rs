@@ -79,12 +79,19 @@ struct Found {
     bytes: usize,
     /// Something that the client must know at once: an error, or a log that parts from its own.
     urgent: bool,
+    /// Partitions that are not there. Their errors are told with the rest, and hurry nobody: a client that fetches a
+    /// deleted topic beside others would ask without pause.
+    unknown: usize,
 }
 
 impl Fetch {
     fn read(&self) -> Found {
-        let mut found =
-            Found { partitions: Vec::with_capacity(self.context.partitions.len()), bytes: 0, urgent: false };
+        let mut found = Found {
+            partitions: Vec::with_capacity(self.context.partitions.len()),
+            bytes: 0,
+            urgent: false,
+            unknown: 0,
+        };
         for wanted in &self.context.partitions {
             let result = self.read_partition(wanted, found.bytes);
             match &result {
@@ -92,6 +99,7 @@ impl Fetch {
                     found.bytes += fetched.records.len();
                     found.urgent |= fetched.diverging.is_some();
                 }
+                Err(error) if is_unknown(*error) => found.unknown += 1,
                 Err(_) => found.urgent = true,
             }
             found.partitions.push(result);
@@ -146,7 +154,7 @@ impl Fetch {
     }
 
     fn is_satisfied(&self, found: &Found) -> bool {
-        found.urgent || found.bytes >= self.min_bytes || found.partitions.is_empty()
+        found.urgent || found.bytes >= self.min_bytes || found.unknown == found.partitions.len()
     }
 
     /// Waits until enough is there or the time is over, and looks again.

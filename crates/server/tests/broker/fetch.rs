@@ -13,6 +13,15 @@ fn texts(partition: &PartitionData<'_>) -> Vec<String> {
     values(partition.records.map(|records| records.inline()).unwrap_or_default())
 }
 
+/// The partitions of an answer and their errors.
+fn errors(response: &FetchResponse<'_>) -> Vec<(i32, ErrorCode)> {
+    let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
+    let mut errors: Vec<(i32, ErrorCode)> =
+        partitions.map(|partition| (partition.partition_index, error(partition.error_code))).collect();
+    errors.sort_unstable_by_key(|(index, _)| *index);
+    errors
+}
+
 /// The only partition of the answer to a request.
 async fn one(client: &mut Client, version: i16, request: &FetchRequest) -> PartitionData<'static> {
     let response = client.call(version, request).await;
@@ -85,17 +94,21 @@ async fn an_error_or_a_deleted_topic_ends_the_wait() {
     let broker = Broker::start().await;
     let mut client = broker.connect().await;
     let topic = client.create_topic("ends", 1, &[]).await;
+    // A partition that is not there is told of, but hurries nobody as long as there is another.
     let mut request = fetch_request(12, &topic, &[(0, 0), (9, 0)]);
+    request.max_wait_ms = 20;
+    let response = client.call(12, &request).await;
+    assert_eq!(errors(&response), [(0, ErrorCode::None), (9, ErrorCode::UnknownTopicOrPartition)]);
+    request.topics[0].partitions.remove(0);
     request.max_wait_ms = 50_000;
     let response = client.call(12, &request).await;
-    let mut errors: Vec<(i32, ErrorCode)> = response.responses[0]
-        .partitions
-        .iter()
-        .map(|partition| (partition.partition_index, error(partition.error_code)))
-        .collect();
-    errors.sort_unstable_by_key(|(index, _)| *index);
-    assert_eq!(errors, [(0, ErrorCode::None), (9, ErrorCode::UnknownTopicOrPartition)]);
-
+    assert_eq!(errors(&response), [(9, ErrorCode::UnknownTopicOrPartition)]);
+    // An offset that is not there does.
+    let mut request = fetch_request(12, &topic, &[(0, 7), (9, 0)]);
+    request.max_wait_ms = 50_000;
+    let response = client.call(12, &request).await;
+    let expected = [(0, ErrorCode::OffsetOutOfRange), (9, ErrorCode::UnknownTopicOrPartition)];
+    assert_eq!(errors(&response), expected);
     // Apache Kafka lets such a fetch wait on.
     if broker.is_elsewhere() {
         return;

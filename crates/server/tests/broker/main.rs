@@ -4,6 +4,7 @@
 //! controller listener) the tests that need no configuration of their own ask that broker instead: against Apache Kafka
 //! this shows that what they assert is Kafka's behaviour.
 
+mod groups;
 mod harness;
 
 mod configs;
@@ -15,6 +16,7 @@ mod idempotence;
 mod metadata;
 mod negotiation;
 mod offsets;
+mod peers;
 mod produce;
 mod restart;
 mod start;

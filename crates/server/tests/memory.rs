@@ -1,0 +1,113 @@
+//! Memory stays bounded whatever clients claim and send. A program of its own, because it looks at that of its process.
+
+#![cfg(target_os = "linux")]
+
+#[path = "broker/harness/mod.rs"]
+#[allow(dead_code, reason = "the other program uses the rest")]
+mod harness;
+
+use common::ErrorCode;
+use protocol::compression::Compression;
+use protocol::messages::{ApiVersionsRequest, MetadataRequest};
+use tokio::io::AsyncWriteExt;
+
+use harness::{Broker, TIMESTAMP, batch, builder, error};
+
+const MIB: u64 = 1024 * 1024;
+
+/// The largest memory of this process since the last [`forget_peak`], in bytes.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+fn forget_peak() -> u64 {
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    peak()
+}
+
+/// One test, so that no other runs beside it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clients_claim_takes_no_memory() {
+    let Some(broker) = Broker::start_with(&[]).await else { return };
+    frames_that_are_only_announced(&broker).await;
+    answers_that_nobody_reads(&broker).await;
+    batches_that_grow(&broker).await;
+    batches_that_are_packed_anew(&broker).await;
+    let mut client = broker.connect().await;
+    let topic = client.create_topic("alive", 1, &[]).await;
+    client.produce(&topic, &batch(&["a"])).await;
+}
+
+async fn frames_that_are_only_announced(broker: &Broker) {
+    let before = forget_peak();
+    let mut clients = Vec::new();
+    for _ in 0..200 {
+        let mut client = broker.connect().await;
+        client.send_raw(&(100 * 1024 * 1024i32).to_be_bytes()).await;
+        client.send_raw(&[0; 1000]).await;
+        clients.push(client);
+    }
+    let mut other = broker.connect().await;
+    other.call(0, &ApiVersionsRequest::default()).await;
+    let grown = peak() - before;
+    assert!(grown < 50 * MIB, "{} MiB", grown / MIB);
+}
+
+async fn answers_that_nobody_reads(broker: &Broker) {
+    let mut client = broker.connect().await;
+    client.create_topic("described", 500, &[]).await;
+    let frame = client.frame(9, &MetadataRequest { topics: None, ..MetadataRequest::default() });
+    let mut bytes = (frame.len() as u32).to_be_bytes().to_vec();
+    bytes.extend_from_slice(&frame);
+    let before = forget_peak();
+    let mut deaf = Vec::new();
+    for _ in 0..10 {
+        let mut stream = tokio::net::TcpStream::connect(broker.address).await.unwrap();
+        // As many as the broker takes before it waits for a reader, at most a hundred MiB of answers.
+        for _ in 0..4000 {
+            let sent = tokio::time::timeout(std::time::Duration::from_millis(20), stream.write_all(&bytes));
+            if sent.await.is_err() {
+                break;
+            }
+        }
+        deaf.push(stream);
+    }
+    client.call(0, &ApiVersionsRequest::default()).await;
+    let grown = peak() - before;
+    assert!(grown < 50 * MIB, "{} MiB", grown / MIB);
+}
+
+async fn batches_that_grow(broker: &Broker) {
+    let mut client = broker.connect().await;
+    let topic = client.create_topic("bombs", 1, &[]).await;
+    for codec in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+        // Snappy packs at most to a twentieth.
+        let size = if codec == Compression::Snappy { 15 * MIB } else { 100 * MIB };
+        let mut builder = builder(codec);
+        builder.append(TIMESTAMP, None, Some(&vec![0; size as usize]), &[]).unwrap();
+        let bomb = builder.build();
+        let before = forget_peak();
+        let response = client.produce_as(11, -1, &topic, 0, &bomb).await;
+        let grown = peak() - before;
+        assert_eq!(error(response.error_code), ErrorCode::None);
+        assert!(grown < 50 * MIB, "{}: {} MiB", codec.name(), grown / MIB);
+    }
+}
+
+/// Where the topic has its own codec, the records are held in memory, up to a limit.
+async fn batches_that_are_packed_anew(broker: &Broker) {
+    let mut client = broker.connect().await;
+    let topic = client.create_topic("anew", 1, &[("compression.type", "uncompressed")]).await;
+    for (mib, expected) in [(20, ErrorCode::MessageTooLarge), (300, ErrorCode::InvalidRecord)] {
+        let mut builder = builder(Compression::Zstd);
+        builder.append(TIMESTAMP, None, Some(&vec![0; (mib * MIB) as usize]), &[]).unwrap();
+        let bomb = builder.build();
+        let before = forget_peak();
+        let response = client.produce_as(11, -1, &topic, 0, &bomb).await;
+        let grown = peak() - before;
+        assert_eq!(error(response.error_code), expected);
+        assert!(grown < 300 * MIB, "{mib} MiB: {} MiB", grown / MIB);
+    }
+}
