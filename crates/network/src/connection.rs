@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::BufMut;
 use tokio::io::AsyncReadExt;
@@ -20,6 +21,9 @@ const SEND_AT: usize = 256 * 1024;
 const READ_ALONE: usize = 32 * 1024;
 /// A buffer grows at most so much ahead of the bytes that have arrived: a size on the wire is only a claim.
 const GROWTH: usize = 1024 * 1024;
+
+/// A client that sends no more may still read, as `nc` does with a file: it gets an answer that comes so soon.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// What is known of a connection when it is made.
 #[derive(Debug, Clone)]
@@ -97,7 +101,8 @@ pub(crate) async fn run<C: ServiceConnection>(
         // No buffer while idle.
         stream.readable().await?;
         let mut buffer = buffer::acquire();
-        let result = serve_burst(stream, &mut service, &mut buffer, &mut out, max_request).await;
+        let touch = || activity.touch(clock());
+        let result = serve_burst(stream, &mut service, &mut buffer, &mut out, max_request, touch).await;
         buffer::release(buffer);
         activity.touch(clock());
         if !result? {
@@ -113,11 +118,14 @@ async fn serve_burst<C: ServiceConnection>(
     buffer: &mut Vec<u8>,
     out: &mut Outbox,
     max_request: usize,
+    touch: impl Fn(),
 ) -> Result<bool, ConnectionError> {
     loop {
         if read_some(stream, buffer, max_request).await? == 0 {
             return Ok(false);
         }
+        // A busy connection may never be between two requests.
+        touch();
         let mut start = 0;
         loop {
             let size = match frame_size(&buffer[start..], max_request) {
@@ -139,7 +147,10 @@ async fn serve_burst<C: ServiceConnection>(
                     if !out.is_empty() {
                         out.send(stream).await?;
                     }
-                    out.append(answer.await);
+                    match unless_gone(stream, answer).await {
+                        Some(answer) => out.append(answer),
+                        None => return Ok(false),
+                    }
                 }
                 Handled::Close => {
                     out.send(stream).await?;
@@ -155,6 +166,24 @@ async fn serve_burst<C: ServiceConnection>(
             return Ok(true);
         }
         buffer.drain(..start);
+    }
+}
+
+/// An answer that comes later, unless its client is gone before: then nothing waits on for it.
+async fn unless_gone(stream: &TcpStream, mut answer: Later) -> Option<Outbox> {
+    tokio::select! {
+        biased;
+        answer = &mut answer => return Some(answer),
+        () = end_of(stream) => {}
+    }
+    tokio::time::timeout(GRACE, answer).await.ok()
+}
+
+/// The client sends no more. Where requests wait behind the one that is served, the end is seen only behind them.
+async fn end_of(stream: &TcpStream) {
+    match stream.peek(&mut [0]).await {
+        Ok(1..) => std::future::pending().await,
+        Ok(0) | Err(_) => {}
     }
 }
 

@@ -11,12 +11,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Answers each frame with itself; `later` in front makes it come later, `close` ends the connection.
-struct Echo;
+///
+/// `never` in front waits for ever, and holds what is in here meanwhile.
+#[derive(Clone, Default)]
+struct Echo {
+    held: Arc<()>,
+}
 
 impl Service for Echo {
     type Connection = Echo;
     fn connect(&self, _: ConnectionInfo) -> Echo {
-        Echo
+        self.clone()
     }
 }
 
@@ -31,6 +36,13 @@ impl ServiceConnection for Echo {
     fn handle(&mut self, frame: &[u8], out: &mut Outbox) -> Handled {
         if frame.starts_with(b"close") {
             return Handled::Close;
+        }
+        if frame.starts_with(b"never") {
+            let held = Arc::clone(&self.held);
+            return Handled::Later(Box::pin(async move {
+                let _held = held;
+                std::future::pending().await
+            }));
         }
         if frame.starts_with(b"later") {
             let frame = frame.to_vec();
@@ -50,6 +62,14 @@ async fn start(
     max_request_bytes: usize,
     max_idle_ms: i64,
 ) -> (RunningListener, Arc<ConnectionQuota>, std::net::SocketAddr) {
+    start_with(Echo::default(), max_request_bytes, max_idle_ms)
+}
+
+fn start_with(
+    service: Echo,
+    max_request_bytes: usize,
+    max_idle_ms: i64,
+) -> (RunningListener, Arc<ConnectionQuota>, std::net::SocketAddr) {
     let config = ListenerConfig {
         name: Arc::from("PLAINTEXT"),
         backlog: 50,
@@ -61,7 +81,7 @@ async fn start(
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
     let address = listener.local_addr().unwrap();
     let quota = ConnectionQuota::new(ConnectionLimits::default());
-    (listener.serve(Echo, Arc::clone(&quota)).unwrap(), quota, address)
+    (listener.serve(service, Arc::clone(&quota)).unwrap(), quota, address)
 }
 
 fn frame(content: &[u8]) -> Vec<u8> {
@@ -151,4 +171,39 @@ async fn idle_connections_are_ended_and_all_are_when_it_stops() {
     assert_eq!(read_frame(&mut stream).await, b"hello");
     running.stop();
     assert_eq!(stream.read(&mut [0; 10]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn nothing_waits_for_a_client_that_is_gone() {
+    let service = Echo::default();
+    let held = Arc::clone(&service.held);
+    let (_running, quota, address) = start_with(service, 1000, 0);
+    let idle = Arc::strong_count(&held);
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&frame(b"never")).await.unwrap();
+        streams.push(stream);
+    }
+    // Each connection has the service, and each answer that is waited for.
+    while Arc::strong_count(&held) < idle + 6 {
+        tokio::task::yield_now().await;
+    }
+    drop(streams);
+    while Arc::strong_count(&held) > idle {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    while quota.count() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_only_sends_no_more_is_answered() {
+    let (_running, _, address) = start(1000, 0).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&frame(b"later")).await.unwrap();
+    stream.shutdown().await.unwrap();
+    assert_eq!(read_frame(&mut stream).await, b"later");
+    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
 }
