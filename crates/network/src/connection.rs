@@ -181,9 +181,8 @@ async fn unless_gone(stream: &TcpStream, mut answer: Later) -> Option<Outbox> {
 
 /// The client sends no more. Where requests wait behind the one that is served, the end is seen only behind them.
 async fn end_of(stream: &TcpStream) {
-    match stream.peek(&mut [0]).await {
-        Ok(1..) => std::future::pending().await,
-        Ok(0) | Err(_) => {}
+    if let Ok(1..) = stream.peek(&mut [0]).await {
+        std::future::pending().await
     }
 }
 
