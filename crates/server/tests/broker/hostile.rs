@@ -5,10 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::ErrorCode;
+use protocol::compression::Compression;
 use protocol::messages::*;
+use protocol::records::{self, Batches, Header};
 use protocol::{ApiKey, Writer};
 
-use crate::harness::{Broker, Client, Topic, batch, error, fetch_request, header, produce_request};
+use crate::harness::{
+    Broker, Client, TIMESTAMP, Topic, batch, builder, error, fetch_request, header, produce_request,
+};
 use crate::versions::ask_everything;
 
 /// Another connection, to see that the broker serves on.
@@ -334,4 +338,83 @@ async fn requests_that_are_many_at_once_are_all_answered() {
         let partition = &response.responses[0].partition_responses[0];
         assert_eq!((error(partition.error_code), partition.base_offset), (ErrorCode::None, expected));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_taken_can_be_read() {
+    let broker = Broker::start().await;
+    if broker.is_elsewhere() {
+        return;
+    }
+    let mut client = broker.connect().await;
+    let topic = client.create_topic("mutants", 1, &[]).await;
+    let mut random = Random(0xbad_5eed);
+    let codecs =
+        [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
+    let samples: Vec<Vec<u8>> = codecs
+        .into_iter()
+        .map(|codec| {
+            let mut builder = builder(codec);
+            for index in 0..5u8 {
+                let key = [index];
+                let header = Header::new("name", Some(&key));
+                builder.append(TIMESTAMP, Some(&key), Some(b"some value"), &[header]).unwrap();
+            }
+            builder.build()
+        })
+        .collect();
+    let (mut taken, mut end) = (0, 0);
+    for _ in 0..4000 {
+        let mut mutant = samples[random.below(samples.len())].clone();
+        for _ in 0..=random.below(3) {
+            // Not the offset, nor the length, nor what makes it a batch of this format.
+            let at = 21 + random.below(mutant.len() - 21);
+            mutant[at] = random.next() as u8;
+        }
+        let crc = records::crc32c(&mutant[21..]);
+        mutant[17..21].copy_from_slice(&crc.to_be_bytes());
+        let response = client.produce_as(11, -1, &topic, 0, &mutant).await;
+        if response.error_code == 0 && response.base_offset == end {
+            taken += 1;
+            end = end_of(&mut client, &topic, end).await;
+        } else {
+            // Refused, or taken for a batch that a producer has sent again.
+            assert!(response.base_offset < end);
+        }
+    }
+    assert!(taken > 100, "{taken}");
+    // From the first to the last, offsets without a gap, and nothing in between that is not a record.
+    let mut next = 0;
+    while next < end {
+        next = end_of(&mut client, &topic, next).await;
+    }
+    let directory = broker.directory().copy();
+    broker.stop().await;
+    let broker = directory.start().await;
+    let mut client = broker.connect().await;
+    client.wait_for(&topic.name, 1).await;
+    assert_eq!(client.produce(&topic, &batch(&["next"])).await, end);
+}
+
+/// Reads from an offset on, looks at every record, and returns the offset behind the last.
+async fn end_of(client: &mut Client, topic: &Topic, offset: i64) -> i64 {
+    let response = client.call(12, &fetch_request(12, topic, &[(0, offset)])).await;
+    let partition = &response.responses[0].partitions[0];
+    assert_eq!(partition.error_code, 0);
+    let mut next = offset;
+    for batch in Batches::new(partition.records.unwrap().inline()) {
+        let batch = batch.unwrap();
+        assert_eq!(batch.base_offset(), next);
+        batch.verify_crc().unwrap();
+        for record in batch.decompress(1 << 20).unwrap().iter() {
+            let record = record.unwrap();
+            // As in Kafka, the offsets within a batch are made right only where it is packed.
+            assert!(record.offset == next || !batch.is_compressed());
+            assert_eq!(record.headers.iter().count(), record.headers.len());
+            next += 1;
+        }
+        assert_eq!(batch.next_offset(), next);
+    }
+    assert!(next > offset);
+    next
 }
