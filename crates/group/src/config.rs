@@ -1,7 +1,47 @@
 //! The group coordinator's configuration (Kafka's `GroupCoordinatorConfig`), one field per key.
 
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
 use common::Uuid;
 use protocol::compression::Compression;
+
+use crate::consumer::Assignor;
+use crate::topics::Topics;
+
+/// What a consumer group may have of its own (its dynamic configuration), all in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsumerGroupSettings {
+    /// `consumer.session.timeout.ms`: a member without a heartbeat for this long is removed.
+    pub session_timeout_ms: i64,
+    /// `consumer.heartbeat.interval.ms`: what members are told to keep.
+    pub heartbeat_interval_ms: i32,
+    /// `consumer.assignment.interval.ms`: the shortest time between two target assignments (KIP-1263).
+    pub assignment_interval_ms: i64,
+}
+
+impl Default for ConsumerGroupSettings {
+    fn default() -> Self {
+        ConsumerGroupSettings {
+            session_timeout_ms: 45_000,
+            heartbeat_interval_ms: 5_000,
+            assignment_interval_ms: 1_000,
+        }
+    }
+}
+
+/// Which way a group may change its protocol while members are in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsumerGroupMigrationPolicy {
+    /// Not at all.
+    Disabled,
+    /// From the consumer to the classic protocol.
+    Downgrade,
+    /// From the classic to the consumer protocol.
+    Upgrade,
+    /// Both.
+    Bidirectional,
+}
 
 /// What the group coordinator is told once, with Kafka's defaults.
 #[derive(Clone, Debug)]
@@ -28,8 +68,17 @@ pub struct GroupConfig {
     pub group_initial_rebalance_delay_ms: i32,
     /// `group.max.size`: members in a classic group.
     pub group_max_size: usize,
-    /// `group.consumer.session.timeout.ms`: how long the members of a stored consumer group are taken for alive.
-    pub group_consumer_session_timeout_ms: i64,
+    /// `group.consumer.session.timeout.ms`, `group.consumer.heartbeat.interval.ms`,
+    /// `group.consumer.assignment.interval.ms`, for groups without own ones.
+    pub group_consumer: ConsumerGroupSettings,
+    /// `group.consumer.max.size`: members in a consumer group.
+    pub group_consumer_max_size: usize,
+    /// `group.consumer.assignors`, the default first. Not empty.
+    pub group_consumer_assignors: Vec<Assignor>,
+    /// `group.consumer.migration.policy`
+    pub group_consumer_migration_policy: ConsumerGroupMigrationPolicy,
+    /// `group.consumer.regex.refresh.interval.ms`
+    pub group_consumer_regex_refresh_interval_ms: i64,
 }
 
 impl Default for GroupConfig {
@@ -46,7 +95,11 @@ impl Default for GroupConfig {
             group_max_session_timeout_ms: 1_800_000,
             group_initial_rebalance_delay_ms: 3_000,
             group_max_size: i32::MAX as usize,
-            group_consumer_session_timeout_ms: 45_000,
+            group_consumer: ConsumerGroupSettings::default(),
+            group_consumer_max_size: i32::MAX as usize,
+            group_consumer_assignors: vec![Assignor::Uniform, Assignor::Range],
+            group_consumer_migration_policy: ConsumerGroupMigrationPolicy::Bidirectional,
+            group_consumer_regex_refresh_interval_ms: 600_000,
         }
     }
 }
@@ -73,11 +126,57 @@ pub fn group_metadata_topic_configs(config: &GroupConfig) -> Vec<(&'static str, 
 /// What the shards share.
 pub(crate) struct Env {
     pub(crate) config: GroupConfig,
+    topics: RwLock<Arc<Topics>>,
+    settings: RwLock<Settings>,
     /// Randomness comes from outside, so that a simulation can repeat a run.
     pub(crate) new_uuid: Box<dyn Fn() -> Uuid + Send + Sync>,
 }
 
+struct Settings {
+    default: ConsumerGroupSettings,
+    /// Of groups that have own ones.
+    groups: HashMap<String, ConsumerGroupSettings>,
+}
+
 impl Env {
+    pub(crate) fn new(config: GroupConfig, new_uuid: Box<dyn Fn() -> Uuid + Send + Sync>) -> Env {
+        assert!(!config.group_consumer_assignors.is_empty(), "there is an assignor");
+        let settings = Settings { default: config.group_consumer, groups: HashMap::new() };
+        Env {
+            config,
+            topics: RwLock::new(Arc::new(Topics::none())),
+            settings: RwLock::new(settings),
+            new_uuid,
+        }
+    }
+
+    /// The topics as they are known now.
+    pub(crate) fn topics(&self) -> Arc<Topics> {
+        Arc::clone(&self.topics.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_topics(&self, topics: Topics) {
+        *self.topics.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(topics);
+    }
+
+    pub(crate) fn consumer_settings(&self, group_id: &str) -> ConsumerGroupSettings {
+        let settings = self.settings.read().unwrap_or_else(PoisonError::into_inner);
+        settings.groups.get(group_id).copied().unwrap_or(settings.default)
+    }
+
+    pub(crate) fn set_consumer_settings(
+        &self,
+        default: ConsumerGroupSettings,
+        groups: HashMap<String, ConsumerGroupSettings>,
+    ) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Settings { default, groups };
+    }
+
+    /// The assignor of groups whose members prefer none.
+    pub(crate) fn default_assignor(&self) -> Assignor {
+        self.config.group_consumer_assignors.first().copied().unwrap_or(Assignor::Uniform)
+    }
+
     /// An id for a member that has none: something readable and a random UUID in Java's notation.
     pub(crate) fn new_member_id(&self, prefix: &str) -> String {
         let bits = (self.new_uuid)().as_u128();

@@ -8,7 +8,8 @@ use foldhash::fast::FixedState;
 use protocol::messages::{GroupMetadataValue, list_groups_response::ListedGroup};
 
 use crate::GroupRecord;
-use crate::classic::{ClassicGroup, ClassicGroupState, ExpiryBase};
+use crate::classic::{CONSUMER_PROTOCOL_TYPE, ClassicGroup, ClassicGroupState, ExpiryBase};
+use crate::consumer::{ConsumerGroup, ConsumerGroupRecord};
 use crate::modern::{ModernGroup, ModernRecord};
 
 /// The protocol a group uses.
@@ -40,6 +41,8 @@ impl GroupType {
 pub enum Group {
     /// Served.
     Classic(Box<ClassicGroup>),
+    /// Served.
+    Consumer(Box<ConsumerGroup>),
     /// Kept.
     Modern(ModernGroup),
 }
@@ -49,6 +52,7 @@ impl Group {
     pub fn group_type(&self) -> GroupType {
         match self {
             Group::Classic(_) => GroupType::Classic,
+            Group::Consumer(_) => GroupType::Consumer,
             Group::Modern(group) => group.group_type(),
         }
     }
@@ -57,6 +61,7 @@ impl Group {
     pub fn state_name(&self) -> &'static str {
         match self {
             Group::Classic(group) => group.state().name(),
+            Group::Consumer(group) => group.state().name(),
             Group::Modern(group) => group.state_name(),
         }
     }
@@ -65,6 +70,7 @@ impl Group {
     pub fn is_empty(&self) -> bool {
         match self {
             Group::Classic(group) => group.state() == ClassicGroupState::Empty,
+            Group::Consumer(group) => group.members().len() == 0,
             Group::Modern(group) => group.is_empty(),
         }
     }
@@ -78,6 +84,7 @@ impl Group {
     pub(crate) fn expiry_base(&self) -> Option<ExpiryBase> {
         match self {
             Group::Classic(group) => group.expiry_base(),
+            Group::Consumer(_) => Some(ExpiryBase::Commit),
             // What its members subscribe to is not known, so nothing of theirs goes.
             Group::Modern(group) => group.is_empty().then_some(ExpiryBase::Commit),
         }
@@ -86,6 +93,7 @@ impl Group {
     pub(crate) fn is_subscribed_to_topic(&self, topic: &str) -> bool {
         match self {
             Group::Classic(group) => group.is_subscribed_to_topic(topic),
+            Group::Consumer(group) => group.is_subscribed_to_topic(topic),
             Group::Modern(group) => !group.is_empty(),
         }
     }
@@ -94,7 +102,7 @@ impl Group {
         match self {
             Group::Classic(group) if self.is_empty() || group.protocol_type() == Some("consumer") => Ok(()),
             Group::Classic(_) => Err(ErrorCode::NonEmptyGroup),
-            Group::Modern(_) => Ok(()),
+            Group::Consumer(_) | Group::Modern(_) => Ok(()),
         }
     }
 
@@ -113,6 +121,7 @@ impl Group {
     pub(crate) fn tombstones(&self, group_id: &str, records: &mut Vec<GroupRecord>) {
         match self {
             Group::Classic(_) => records.push(GroupRecord::group_tombstone(group_id)),
+            Group::Consumer(group) => group.tombstones(records),
             Group::Modern(group) => group.tombstones(records),
         }
     }
@@ -120,6 +129,12 @@ impl Group {
     pub(crate) fn as_listed(&self, group_id: &str) -> ListedGroup {
         match self {
             Group::Classic(group) => group.as_listed(),
+            Group::Consumer(group) => ListedGroup {
+                group_id: group_id.to_owned(),
+                protocol_type: CONSUMER_PROTOCOL_TYPE.to_owned(),
+                group_state: group.state().name().to_owned(),
+                group_type: GroupType::Consumer.name().to_owned(),
+            },
             Group::Modern(group) => ListedGroup {
                 group_id: group_id.to_owned(),
                 protocol_type: group.group_type().name().to_owned(),
@@ -170,6 +185,21 @@ impl GroupMetadataManager {
         }
     }
 
+    /// The consumer group with this id.
+    pub fn consumer(&self, group_id: &str) -> Option<&ConsumerGroup> {
+        match self.groups.get(group_id) {
+            Some(Group::Consumer(group)) => Some(group),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn consumer_mut(&mut self, group_id: &str) -> Option<&mut ConsumerGroup> {
+        match self.groups.get_mut(group_id) {
+            Some(Group::Consumer(group)) => Some(group),
+            _ => None,
+        }
+    }
+
     pub(crate) fn insert(&mut self, group_id: Arc<str>, group: Group) -> Option<Group> {
         self.groups.insert(group_id, group)
     }
@@ -200,6 +230,26 @@ impl GroupMetadataManager {
                     self.groups.remove(group_id);
                 }
             }
+        }
+    }
+
+    pub(crate) fn replay_consumer(&mut self, record: ConsumerGroupRecord) {
+        let is_live = record.is_live();
+        match self.groups.get_mut(record.group_id()) {
+            Some(Group::Consumer(group)) => {
+                let group_id = Arc::clone(&group.group_id);
+                if !group.replay(record) {
+                    self.groups.remove(&group_id);
+                }
+            }
+            // Also in place of a group of another protocol, which has become one of these: the later record says what is.
+            _ if is_live => {
+                let group_id: Arc<str> = Arc::from(record.group_id());
+                let mut group = ConsumerGroup::new(Arc::clone(&group_id));
+                group.replay(record);
+                self.groups.insert(group_id, Group::Consumer(Box::new(group)));
+            }
+            _ => {}
         }
     }
 

@@ -1,16 +1,17 @@
-//! The group coordinator (Kafka's `GroupCoordinatorService`): classic groups and committed offsets.
+//! The group coordinator (Kafka's `GroupCoordinatorService`): classic groups, consumer groups (KIP-848) and committed offsets.
 //!
 //! Owns: the groups and offsets of each partition of `__consumer_offsets` ([`GroupShard`]), and the APIs on them
-//! ([`GroupCoordinator`]). Groups of the newer protocols are loaded, kept and shown, and their committed offsets served;
-//! their own APIs are not there yet ([`modern`]).
+//! ([`GroupCoordinator`]). Share and streams groups are loaded, kept and shown, and their committed offsets served; their own
+//! APIs are not there yet ([`modern`]).
 //!
 //! Thread: none, and no clock; see the crate `coordinator`, which runs it.
 //!
-//! Follows: `GroupMetadataManager`, `ClassicGroup`, `OffsetMetadataManager`, `GroupCoordinatorShard`.
+//! Follows: `GroupMetadataManager`, `ClassicGroup`, `ConsumerGroup`, `OffsetMetadataManager`, `GroupCoordinatorShard`.
 
 mod admin;
 pub mod classic;
 mod config;
+pub mod consumer;
 mod groups;
 mod membership;
 pub mod modern;
@@ -19,15 +20,20 @@ mod record;
 mod request;
 mod service;
 mod shard;
+mod topics;
 #[cfg(test)]
 mod tests;
 
-pub use config::{GroupConfig, group_metadata_topic_configs};
+pub use config::{
+    ConsumerGroupMigrationPolicy, ConsumerGroupSettings, GroupConfig, group_metadata_topic_configs,
+};
+pub use consumer::Assignor;
 pub use groups::{Group, GroupType};
 pub use record::GroupRecord;
 pub use request::{DeletedTopic, Reply, RequestContext, TopicResolver};
 pub use service::GroupCoordinator;
 pub use shard::{GroupShard, Timer, TimerKey};
+pub use topics::{TopicsChange, TopicsImage};
 
 /// What an operation on a shard of groups may use.
 pub(crate) type Ctx<'a> = coordinator::Context<'a, GroupShard>;

@@ -32,11 +32,8 @@ impl GroupShard {
         match self.groups.get_mut(&request.group_id) {
             Some(Group::Classic(group)) => return group.join(client, request, reply, &env, ctx),
             Some(Group::Modern(group)) if group.is_empty() && group.group_type() != GroupType::Share => {}
-            // Divergence: Kafka lets classic members into a consumer group and translates between them (KIP-848's online
-            // migration), which is not there yet. The client is kept asking until the members' sessions are over.
-            Some(Group::Modern(group)) if group.group_type() == GroupType::Consumer => {
-                return refuse(reply, request.member_id, ErrorCode::CoordinatorLoadInProgress);
-            }
+            // One with members is joined elsewhere.
+            Some(Group::Consumer(_)) => {}
             Some(Group::Modern(_)) => {
                 return refuse(reply, String::new(), ErrorCode::InconsistentGroupProtocol);
             }
@@ -89,9 +86,13 @@ impl GroupShard {
         ctx: &mut Ctx<'_>,
     ) -> GroupResult<()> {
         let env = Arc::clone(&self.env);
-        match self.groups.classic_mut(&request.group_id) {
-            Some(group) => group.sync(request, reply, &env, ctx),
-            None => {
+        match self.groups.get_mut(&request.group_id) {
+            Some(Group::Classic(group)) => group.sync(request, reply, &env, ctx),
+            Some(Group::Consumer(_)) => {
+                reply(self.sync_consumer_group(&request, ctx).unwrap_or_else(sync_error));
+                GroupResult::read(())
+            }
+            _ => {
                 reply(sync_error(ErrorCode::UnknownMemberId));
                 GroupResult::read(())
             }
@@ -104,14 +105,15 @@ impl GroupShard {
         request: &HeartbeatRequest,
         ctx: &mut Ctx<'_>,
     ) -> GroupResult<HeartbeatResponse> {
-        let outcome = match self.groups.classic(&request.group_id) {
-            Some(group) => group.heartbeat(
+        let outcome = match self.groups.get(&request.group_id) {
+            Some(Group::Consumer(_)) => self.heartbeat_consumer_group(request, ctx),
+            Some(Group::Classic(group)) => group.heartbeat(
                 &request.member_id,
                 request.group_instance_id.as_deref(),
                 request.generation_id,
                 ctx,
             ),
-            None => Err(ErrorCode::UnknownMemberId),
+            _ => Err(ErrorCode::UnknownMemberId),
         };
         let error = outcome.err().unwrap_or(ErrorCode::None);
         GroupResult::read(HeartbeatResponse { error_code: error.code(), ..Default::default() })
@@ -127,7 +129,10 @@ impl GroupShard {
         ctx: &mut Ctx<'_>,
     ) -> Result<GroupResult<LeaveGroupResponse>, ErrorCode> {
         let env = Arc::clone(&self.env);
-        let group = self.groups.classic_mut(&request.group_id).ok_or(ErrorCode::UnknownMemberId)?;
-        Ok(group.leave(&request.members, &env, ctx))
+        match self.groups.get_mut(&request.group_id) {
+            Some(Group::Classic(group)) => Ok(group.leave(&request.members, &env, ctx)),
+            Some(Group::Consumer(_)) => self.leave_consumer_group(request, ctx),
+            _ => Err(ErrorCode::UnknownMemberId),
+        }
     }
 }

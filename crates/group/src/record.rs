@@ -9,6 +9,7 @@ use protocol::messages::{
 };
 use protocol::{Message, Reader, Writer};
 
+use crate::consumer::ConsumerGroupRecord;
 use crate::modern::{ModernKind, ModernRecord};
 
 const LEGACY_OFFSET_COMMIT: i16 = 0;
@@ -38,7 +39,9 @@ pub enum GroupRecord {
         /// None for a tombstone.
         value: Option<GroupMetadataValue>,
     },
-    /// A record of a group that uses a newer protocol.
+    /// A record of a consumer group.
+    Consumer(ConsumerGroupRecord),
+    /// A record of a share or streams group.
     Modern(ModernRecord),
 }
 
@@ -80,6 +83,7 @@ impl GroupRecord {
                     })
                     .transpose()?,
             }),
+            GroupRecord::Consumer(record) => record.encode(),
             GroupRecord::Modern(record) => {
                 // Only tombstones are written: what such a record says is not read yet.
                 assert!(!record.live, "a record of kind {:?} cannot be written", record.kind);
@@ -120,6 +124,9 @@ impl GroupRecord {
                 value: read_value(value, kind)?,
             }),
             other => {
+                if let Some(record) = ConsumerGroupRecord::decode(other, &mut reader, value) {
+                    return record.map(GroupRecord::Consumer);
+                }
                 let kind = ModernKind::from_id(other).ok_or(RecordDecodeError::UnknownType(other))?;
                 ModernRecord::read(kind, key, &mut reader, value.is_some()).map(GroupRecord::Modern)
             }
@@ -127,14 +134,14 @@ impl GroupRecord {
     }
 }
 
-fn with_prefix<'a, M: Message<'a>>(prefix: i16, message: &M, version: i16) -> Result<Vec<u8>, String> {
+pub(crate) fn with_prefix<'a, M: Message<'a>>(prefix: i16, message: &M, version: i16) -> Result<Vec<u8>, String> {
     let mut writer = Writer::new();
     writer.i16(prefix);
     message.write(&mut writer, version).map_err(|error| format!("{}: {error}", M::NAME))?;
     Ok(writer.into_bytes())
 }
 
-fn read<'a, M: Message<'a>>(
+pub(crate) fn read<'a, M: Message<'a>>(
     reader: &mut Reader<'a>,
     version: i16,
     part: &str,
@@ -143,7 +150,7 @@ fn read<'a, M: Message<'a>>(
         .map_err(|error| RecordDecodeError::Corrupt(format!("its {part} is no {}: {error}", M::NAME)))
 }
 
-fn read_value<'a, M: Message<'a>>(
+pub(crate) fn read_value<'a, M: Message<'a>>(
     value: Option<&'a [u8]>,
     record_type: i16,
 ) -> Result<Option<M>, RecordDecodeError> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use common::ErrorCode;
 use coordinator::{CoordinatorShard, EncodedRecord, Producer, RecordDecodeError};
 
+use crate::classic::ClassicGroupState;
 use crate::config::Env;
 use crate::groups::GroupMetadataManager;
 use crate::offsets::OffsetMetadataManager;
@@ -21,6 +22,18 @@ pub enum TimerKey {
     Sync(Arc<str>),
     /// The sessions of all members of a group that is only kept.
     Sessions(Arc<str>),
+    /// The session of a member of a consumer group.
+    Session(Arc<str>, Arc<str>),
+    /// The time of a member of a consumer group to give up partitions.
+    Rebalance(Arc<str>, Arc<str>),
+    /// The time of a classic member of a consumer group to join again.
+    MemberJoin(Arc<str>, Arc<str>),
+    /// The time of a classic member of a consumer group to sync.
+    MemberSync(Arc<str>, Arc<str>),
+    /// A group's regular expressions are to be matched.
+    Resolve(Arc<str>),
+    /// A consumer group has become a classic one.
+    Downgraded(Arc<str>),
     /// The next look for expired offsets and groups.
     CleanUp,
 }
@@ -32,6 +45,22 @@ impl TimerKey {
 
     pub(crate) fn join(group_id: &Arc<str>) -> TimerKey {
         TimerKey::Join(Arc::clone(group_id))
+    }
+
+    pub(crate) fn session(group_id: &Arc<str>, member_id: &Arc<str>) -> TimerKey {
+        TimerKey::Session(Arc::clone(group_id), Arc::clone(member_id))
+    }
+
+    pub(crate) fn rebalance(group_id: &Arc<str>, member_id: &Arc<str>) -> TimerKey {
+        TimerKey::Rebalance(Arc::clone(group_id), Arc::clone(member_id))
+    }
+
+    pub(crate) fn member_join(group_id: &Arc<str>, member_id: &Arc<str>) -> TimerKey {
+        TimerKey::MemberJoin(Arc::clone(group_id), Arc::clone(member_id))
+    }
+
+    pub(crate) fn member_sync(group_id: &Arc<str>, member_id: &Arc<str>) -> TimerKey {
+        TimerKey::MemberSync(Arc::clone(group_id), Arc::clone(member_id))
     }
 
     pub(crate) fn sync(group_id: &Arc<str>) -> TimerKey {
@@ -58,6 +87,21 @@ pub enum Timer {
         /// The generation it was for.
         generation_id: i32,
     },
+    /// The member of a consumer group was not heard of.
+    Session,
+    /// The member has not given up its partitions.
+    Rebalance {
+        /// The epoch it was in.
+        member_epoch: i32,
+    },
+    /// The classic member has not joined again.
+    MemberJoin,
+    /// The classic member has not synced.
+    MemberSync,
+    /// Match the expressions.
+    Resolve,
+    /// Have the members of the classic group join again.
+    Downgraded,
     /// Nobody of a kept group can be alive.
     Sessions,
     /// Look for what has expired.
@@ -89,6 +133,24 @@ impl GroupShard {
     }
 }
 
+impl GroupShard {
+    /// Whether this is a consumer group with members.
+    pub(crate) fn has_consumer_group_members(&self, group_id: &str) -> bool {
+        self.groups.consumer(group_id).is_some_and(|group| group.members().len() > 0)
+    }
+
+    /// Topics with these names are new, different or gone.
+    pub(crate) fn request_metadata_refresh(&mut self, names: &[String]) {
+        for (_, group) in self.groups.iter_mut() {
+            if let Group::Consumer(group) = group
+                && names.iter().any(|name| group.is_subscribed_to_topic(name))
+            {
+                group.request_metadata_refresh();
+            }
+        }
+    }
+}
+
 impl CoordinatorShard for GroupShard {
     type Record = GroupRecord;
     type TimerKey = TimerKey;
@@ -111,6 +173,7 @@ impl CoordinatorShard for GroupShard {
                 self.offsets.replay(offset, producer, &key, value);
             }
             GroupRecord::GroupMetadata { key, value } => self.groups.replay_classic(&key.group, value),
+            GroupRecord::Consumer(record) => self.groups.replay_consumer(record),
             GroupRecord::Modern(record) => self.groups.replay_modern(record),
         }
     }
@@ -134,11 +197,14 @@ impl CoordinatorShard for GroupShard {
                         debug_assert!(decided.records().is_empty());
                     }
                 }
+                Group::Consumer(group) => {
+                    group.schedule_timers(env.consumer_settings(group_id).session_timeout_ms, ctx);
+                }
                 Group::Modern(group) => {
                     if !group.is_empty() {
                         ctx.schedule(
                             TimerKey::Sessions(Arc::clone(group_id)),
-                            env.config.group_consumer_session_timeout_ms,
+                            env.config.group_consumer.session_timeout_ms,
                             Timer::Sessions,
                         );
                     }
@@ -170,6 +236,27 @@ impl CoordinatorShard for GroupShard {
                     group.sessions_over = true;
                 }
                 return GroupResult::read(());
+            }
+            TimerKey::Session(group_id, member_id) => {
+                return self.fence_member(group_id, member_id, "its session is over", ctx);
+            }
+            TimerKey::Rebalance(group_id, member_id) => {
+                let Timer::Rebalance { member_epoch } = timer else { return GroupResult::read(()) };
+                return self.rebalance_time_over(group_id, member_id, member_epoch, ctx);
+            }
+            TimerKey::MemberJoin(group_id, member_id) => {
+                return self.fence_member(group_id, member_id, "it has not joined again in time", ctx);
+            }
+            TimerKey::MemberSync(group_id, member_id) => {
+                return self.fence_member(group_id, member_id, "it has not synced in time", ctx);
+            }
+            TimerKey::Resolve(group_id) => return self.resolve_regexes(group_id, ctx),
+            TimerKey::Downgraded(group_id) => {
+                let group = self.groups.classic_mut(group_id);
+                return match group.filter(|group| group.state() == ClassicGroupState::Stable) {
+                    Some(group) => group.prepare_rebalance("it was a consumer group until now", &env, ctx),
+                    None => GroupResult::read(()),
+                };
             }
             TimerKey::Heartbeat(group_id, _) | TimerKey::Join(group_id) | TimerKey::Sync(group_id) => {
                 group_id

@@ -223,12 +223,14 @@ impl Emitter<'_> {
         let name = format!("{:?}", field.name);
         if let Type::Struct(struct_name) = &field.kind {
             let read = format!("{struct_name}::read_fields(r, version)?");
+            // As a tagged field, the mark of a struct that may be null is a varint, 0 for null; elsewhere it is a signed byte.
+            let is_null = if field.tag.is_some() { "r.uvarint()? == 0" } else { "r.i8()? < 0" };
             return match (optional, nullable.as_str()) {
                 (false, _) => read,
-                (true, "true") => format!("if r.i8()? < 0 {{ None }} else {{ Some({read}) }}"),
+                (true, "true") => format!("if {is_null} {{ None }} else {{ Some({read}) }}"),
                 (true, "false") => format!("Some({read})"),
                 (true, condition) => {
-                    format!("if ({condition}) && r.i8()? < 0 {{ None }} else {{ Some({read}) }}")
+                    format!("if ({condition}) && {is_null} {{ None }} else {{ Some({read}) }}")
                 }
             };
         }
@@ -372,7 +374,7 @@ impl Emitter<'_> {
             return format!(
                 "match &{name} {{ Some(value) => {{ {} value.write_fields(w, version)?; }} None => {{ allow_null({nullable}, {field_name}, version)?; {} }} }}",
                 marker("1"),
-                marker("-1"),
+                marker(if field.tag.is_some() { "0" } else { "-1" }),
             );
         }
         let value = |value: &str| match &field.kind {

@@ -14,7 +14,7 @@ use crate::{Ctx, GroupResult, Reply, RequestContext};
 
 /// From this version on, a new dynamic member is told its id first and joins with it (KIP-394): a client whose answer got
 /// lost does not leave a member behind.
-const FIRST_VERSION_REQUIRING_MEMBER_ID: i16 = 4;
+pub(crate) const FIRST_VERSION_REQUIRING_MEMBER_ID: i16 = 4;
 
 /// Why a client joins, as it says (KIP-800).
 fn join_reason(request: &JoinGroupRequest) -> &str {

@@ -10,6 +10,7 @@ use protocol::messages::{
 };
 
 use crate::classic::{ClassicGroup, ClassicGroupState};
+use crate::consumer::CommitPartitionValidator;
 use crate::{Ctx, Group, GroupRecord, GroupResult, GroupShard, RequestContext};
 
 /// From this version on a group that does not exist is called that; before, it was a wrong generation.
@@ -25,7 +26,7 @@ impl GroupShard {
         request: OffsetCommitRequest,
         ctx: &mut Ctx<'_>,
     ) -> Result<GroupResult<OffsetCommitResponse>, ErrorCode> {
-        self.validate_commit(client, &request, ctx)?;
+        let validator = self.validate_commit(client, &request, ctx)?;
         let expire_timestamp = match request.retention_time_ms {
             DEFAULT_RETENTION_TIME => -1,
             retention_ms => ctx.now_ms.saturating_add(retention_ms),
@@ -38,6 +39,7 @@ impl GroupShard {
                 let error = if self.metadata_too_large(&partition) {
                     ErrorCode::OffsetMetadataTooLarge
                 } else {
+                    validator.validate(topic.topic_id, partition.partition_index)?;
                     records.push(GroupRecord::OffsetCommit {
                         key: OffsetCommitKey {
                             group: request.group_id.clone(),
@@ -76,16 +78,21 @@ impl GroupShard {
         client: &RequestContext,
         request: &OffsetCommitRequest,
         ctx: &mut Ctx<'_>,
-    ) -> Result<(), ErrorCode> {
+    ) -> Result<CommitPartitionValidator, ErrorCode> {
         let generation_id = request.generation_id_or_member_epoch;
         match self.groups.get(&request.group_id) {
             // The record makes a group of it that only commits.
-            None if generation_id < 0 => Ok(()),
+            None if generation_id < 0 => Ok(CommitPartitionValidator::any()),
             None if client.api_version >= FIRST_VERSION_WITH_GROUP_ID_NOT_FOUND => {
                 Err(ErrorCode::GroupIdNotFound)
             }
             None => Err(ErrorCode::IllegalGeneration),
-            Some(Group::Modern(group)) if generation_id < 0 && group.is_empty() => Ok(()),
+            Some(Group::Consumer(group)) => {
+                group.validate_commit(&request.member_id, generation_id, client.api_version)
+            }
+            Some(Group::Modern(group)) if generation_id < 0 && group.is_empty() => {
+                Ok(CommitPartitionValidator::any())
+            }
             // Its members cannot be served yet.
             Some(Group::Modern(_)) => Err(ErrorCode::UnknownMemberId),
             Some(Group::Classic(group)) => {
@@ -95,7 +102,7 @@ impl GroupShard {
                     // A member that commits is alive.
                     group.expect_heartbeat(&request.member_id, ctx);
                 }
-                Ok(())
+                Ok(CommitPartitionValidator::any())
             }
         }
     }

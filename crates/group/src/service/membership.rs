@@ -1,5 +1,7 @@
 //! JoinGroup, SyncGroup, Heartbeat, LeaveGroup.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use common::ErrorCode;
 use protocol::messages::leave_group_request::MemberIdentity;
 use protocol::messages::{
@@ -36,7 +38,7 @@ impl GroupCoordinator {
                 reply
             };
         let member_id = request.member_id.clone();
-        let refuse = |error: ErrorCode| JoinGroupResponse {
+        let refuse = move |error: ErrorCode| JoinGroupResponse {
             member_id,
             error_code: error.code(),
             ..Default::default()
@@ -54,8 +56,32 @@ impl GroupCoordinator {
             request.rebalance_timeout_ms = request.session_timeout_ms;
         }
         let partition = self.partition_for(&request.group_id);
+        let failed = refuse.clone();
         self.with_partition(partition, now_ms, reply, refuse, |access, reply| {
-            access.write(|shard, ctx| Ok(shard.join_group(client, request, reply, ctx)), |_| {});
+            // A classic group keeps the reply until its next generation; in a consumer group the answer is known at once, and
+            // given when it is written.
+            let reply = Arc::new(Mutex::new(Some(reply)));
+            let place = Arc::clone(&reply);
+            let take = |place: &Mutex<Option<Reply<JoinGroupResponse>>>| {
+                place.lock().unwrap_or_else(PoisonError::into_inner).take()
+            };
+            access.write(
+                |shard, ctx| {
+                    if shard.has_consumer_group_members(&request.group_id) {
+                        return Ok(shard.join_consumer_group(client, request, ctx)?.map(Some));
+                    }
+                    let Some(reply) = take(&place) else { unreachable!("nobody has taken it") };
+                    Ok(shard.join_group(client, request, reply, ctx).map(|()| None))
+                },
+                move |result| {
+                    let Some(reply) = take(&reply) else { return };
+                    match result {
+                        Ok(Some(response)) => reply(response),
+                        Ok(None) => {}
+                        Err(error) => reply(failed(error)),
+                    }
+                },
+            );
         });
     }
 

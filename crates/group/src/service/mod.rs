@@ -1,10 +1,12 @@
 //! The group coordinator as the broker sees it: all partitions, every API, in every version.
 
 mod admin;
+mod consumer;
 mod gather;
 mod membership;
 mod offsets;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -13,7 +15,10 @@ use common::{ErrorCode, Uuid};
 use coordinator::{Access, CoordinatorLog, CoordinatorRuntime, LoadSummary, ReadLog, RuntimeConfig, Wake};
 
 use crate::config::Env;
-use crate::{DeletedTopic, GroupConfig, GroupShard, Reply};
+use crate::{
+    ConsumerGroupSettings, DeletedTopic, GroupConfig, GroupResult, GroupShard, Reply, TopicsChange,
+    TopicsImage,
+};
 
 /// The groups of this broker (Kafka's `GroupCoordinatorService`). Every method may be called from any thread.
 pub struct GroupCoordinator {
@@ -42,7 +47,7 @@ impl GroupCoordinator {
             write_timeout_ms: config.offsets_commit_timeout_ms,
         };
         let partition_count = AtomicI32::new(config.offsets_topic_num_partitions);
-        let env = Arc::new(Env { config, new_uuid });
+        let env = Arc::new(Env::new(config, new_uuid));
         let shards = Arc::clone(&env);
         GroupCoordinator {
             runtime: CoordinatorRuntime::new(runtime_config, log, wake, move |_| {
@@ -130,6 +135,36 @@ impl GroupCoordinator {
                 );
             }
         }
+    }
+
+    /// The topics are others now. Groups that subscribe to what has changed are assigned anew at their members' next
+    /// heartbeats.
+    pub fn on_metadata_update(&self, image: Arc<dyn TopicsImage>, change: &TopicsChange, now_ms: i64) {
+        self.env.set_topics(self.env.topics().next(image, change));
+        if change.names.is_empty() {
+            return;
+        }
+        for slot in self.runtime.slots() {
+            // One that is loaded meanwhile finds the image above.
+            if let Ok(mut access) = self.runtime.enter(&slot, now_ms) {
+                access.write(
+                    |shard, _| {
+                        shard.request_metadata_refresh(&change.names);
+                        Ok(GroupResult::read(()))
+                    },
+                    |_| {},
+                );
+            }
+        }
+    }
+
+    /// The settings of consumer groups are others now: of all, and of those that have own ones.
+    pub fn set_consumer_settings(
+        &self,
+        default: ConsumerGroupSettings,
+        groups: HashMap<String, ConsumerGroupSettings>,
+    ) {
+        self.env.set_consumer_settings(default, groups);
     }
 
     /// Looks at the shard of a partition, for tests and metrics.

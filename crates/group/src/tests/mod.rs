@@ -1,6 +1,7 @@
 //! The coordinator with a log in memory, clients that are calls, and simulated time.
 
 mod admin;
+mod consumer;
 mod golden;
 mod load;
 mod membership;
@@ -89,6 +90,59 @@ impl TopicResolver for Topics {
     }
 }
 
+/// The topics as the coordinator knows them: those of [`Topics`], or what a test makes of them.
+#[derive(Clone)]
+struct TestTopics {
+    version: i64,
+    topics: BTreeMap<String, (Uuid, i32)>,
+    racks: Vec<&'static str>,
+}
+
+impl Default for TestTopics {
+    fn default() -> Self {
+        let topics = [("words".to_owned(), (WORDS, 3)), ("logs".to_owned(), (LOGS, 1))].into();
+        TestTopics { version: 1, topics, racks: Vec::new() }
+    }
+}
+
+impl TestTopics {
+    fn all(&self) -> TopicsChange {
+        TopicsChange { created: true, names: self.topics.keys().cloned().collect() }
+    }
+}
+
+impl TopicResolver for TestTopics {
+    fn topic_name(&self, id: Uuid) -> Option<String> {
+        self.topics.iter().find(|(_, topic)| topic.0 == id).map(|(name, _)| name.clone())
+    }
+
+    fn topic_id(&self, name: &str) -> Option<Uuid> {
+        self.topics.get(name).map(|topic| topic.0)
+    }
+
+    fn has_partition(&self, name: &str, partition: i32) -> bool {
+        self.topics.get(name).is_some_and(|topic| (0..topic.1).contains(&partition))
+    }
+}
+
+impl TopicsImage for TestTopics {
+    fn version(&self) -> i64 {
+        self.version
+    }
+
+    fn partition_count(&self, name: &str) -> Option<i32> {
+        self.topics.get(name).map(|topic| topic.1)
+    }
+
+    fn partition_racks(&self, _: &str, _: i32) -> Vec<String> {
+        self.racks.iter().map(|rack| (*rack).to_owned()).collect()
+    }
+
+    fn for_each_name(&self, visit: &mut dyn FnMut(&str)) {
+        self.topics.keys().for_each(|name| visit(name));
+    }
+}
+
 /// An answer that may have come.
 struct Answer<T>(Arc<Mutex<Option<T>>>);
 
@@ -123,6 +177,7 @@ struct World {
     config: GroupConfig,
     woken_ms: Arc<AtomicI64>,
     client_id: &'static str,
+    topics: TestTopics,
 }
 
 fn config() -> GroupConfig {
@@ -197,7 +252,9 @@ impl World {
             }),
             Box::new(move || Uuid::from_u128(u128::from(ids.fetch_add(1, Ordering::SeqCst)))),
         );
-        let world = World { log, coordinator, now_ms, config, woken_ms, client_id: "client" };
+        let topics = TestTopics::default();
+        coordinator.on_metadata_update(Arc::new(topics.clone()), &topics.all(), now_ms);
+        let world = World { log, coordinator, now_ms, config, woken_ms, client_id: "client", topics };
         world.load().unwrap();
         world
     }
@@ -217,7 +274,9 @@ impl World {
     /// Another broker takes over, with the log and nothing else.
     fn restart(&mut self) {
         self.coordinator.shutdown();
+        let topics = self.topics.clone();
         *self = World::over(Arc::clone(&self.log), self.config.clone(), self.now_ms);
+        self.set_topics(topics);
     }
 
     /// Lets time pass, as the timer task does: it sleeps until the first deadline or until it is woken.
@@ -233,6 +292,30 @@ impl World {
             self.coordinator.expire(self.now_ms);
         }
         self.now_ms = target_ms;
+    }
+
+    /// Gives the coordinator other topics.
+    fn set_topics(&mut self, topics: TestTopics) {
+        let names = |topics: &TestTopics| topics.topics.keys().cloned().collect::<Vec<_>>();
+        let change = TopicsChange {
+            created: topics.topics.keys().any(|name| !self.topics.topics.contains_key(name)),
+            names: names(&topics)
+                .into_iter()
+                .chain(names(&self.topics))
+                .filter(|name| topics.topics.get(name) != self.topics.topics.get(name))
+                .collect(),
+        };
+        self.topics = topics;
+        self.topics.version += 1;
+        self.coordinator.on_metadata_update(Arc::new(self.topics.clone()), &change, self.now_ms);
+    }
+
+    /// Adds a topic, or changes its number of partitions.
+    fn set_topic(&mut self, name: &str, partitions: i32) {
+        let mut topics = self.topics.clone();
+        let id = Uuid::from_u128(0x9000 + topics.topics.len() as u128);
+        topics.topics.entry(name.to_owned()).or_insert((id, 0)).1 = partitions;
+        self.set_topics(topics);
     }
 
     fn context(&self, version: i16) -> RequestContext {

@@ -1,0 +1,409 @@
+//! ConsumerGroupHeartbeat: a member says who it is and what it has, and hears what it should have. Three steps: the member
+//! and with it the group's epoch; the target assignment, if it is of an older epoch; the member's way to its target.
+
+use std::sync::Arc;
+
+use common::ErrorCode;
+use protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
+use protocol::messages::consumer_group_heartbeat_response::{
+    Assignment as AnsweredAssignment, TopicPartitions as AnsweredTopicPartitions,
+};
+use protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
+
+use super::assignor::Assignor;
+use super::group::{self, is_homogeneous};
+use super::reconcile::Reconciliation;
+use super::target::{Target, may_compute, subscribed_topic_ids};
+use super::{
+    ConsumerGroup, ConsumerGroupMember, LEAVE_GROUP_MEMBER_EPOCH, LEAVE_GROUP_STATIC_MEMBER_EPOCH, MemberState,
+    OwnedPartitions, Refusal,
+};
+use crate::classic::ClassicGroupState;
+use crate::config::Env;
+use crate::shard::{Timer, TimerKey};
+use crate::{Ctx, Group, GroupRecord, GroupResult, GroupShard, RequestContext};
+
+/// How long the hash of a group's topics is taken for right if nobody says that they have changed, in milliseconds.
+pub(crate) const METADATA_REFRESH_MS: i64 = i32::MAX as i64;
+
+/// What a step of a member did to its group, besides records.
+pub(crate) struct Step {
+    pub(crate) member: ConsumerGroupMember,
+    /// The hash of the topics is right as of now, for this group epoch.
+    pub(crate) refreshed: Option<i32>,
+}
+
+impl GroupShard {
+    /// ConsumerGroupHeartbeat, of a member that comes, stays or goes.
+    ///
+    /// # Errors
+    /// What the member hears.
+    pub(crate) fn consumer_group_heartbeat(
+        &mut self,
+        client: &RequestContext,
+        request: ConsumerGroupHeartbeatRequest,
+        ctx: &mut Ctx<'_>,
+    ) -> Result<GroupResult<ConsumerGroupHeartbeatResponse>, Refusal> {
+        if matches!(request.member_epoch, LEAVE_GROUP_MEMBER_EPOCH | LEAVE_GROUP_STATIC_MEMBER_EPOCH) {
+            return self.consumer_group_leave(request, ctx);
+        }
+        let env = Arc::clone(&self.env);
+        let joins = request.member_epoch == 0;
+        let mut records = Vec::new();
+        let mut made = None;
+        let mut upgrades = false;
+        let group: &ConsumerGroup = match self.groups.get(&request.group_id) {
+            Some(Group::Consumer(group)) => group,
+            Some(Group::Classic(classic)) if joins => {
+                if classic.state() == ClassicGroupState::Empty {
+                    records.push(GroupRecord::group_tombstone(&request.group_id));
+                    made.insert(ConsumerGroup::new(Arc::from(request.group_id.as_str())))
+                } else {
+                    upgrades = true;
+                    made.insert(classic.upgrade(&env, &mut records)?)
+                }
+            }
+            None if joins => made.insert(ConsumerGroup::new(Arc::from(request.group_id.as_str()))),
+            Some(_) => {
+                return Err(Refusal::new(
+                    ErrorCode::GroupIdNotFound,
+                    format!("Group {} is not a consumer group.", request.group_id),
+                ));
+            }
+            None => {
+                return Err(Refusal::new(
+                    ErrorCode::GroupIdNotFound,
+                    format!("Consumer group {} not found.", request.group_id),
+                ));
+            }
+        };
+        group.check_room(&request.member_id, request.instance_id.as_deref(), &env)?;
+        let before = group.heartbeating_member(&request, &env, &mut records)?;
+
+        let mut updated = before.clone();
+        updated.instance_id = request.instance_id.or(updated.instance_id);
+        updated.rack_id = request.rack_id.or(updated.rack_id);
+        if request.rebalance_timeout_ms != -1 {
+            updated.rebalance_timeout_ms = request.rebalance_timeout_ms;
+        }
+        updated.server_assignor = request.server_assignor.or(updated.server_assignor);
+        let is_full = request.rebalance_timeout_ms != -1
+            && (request.subscribed_topic_names.is_some() || request.subscribed_topic_regex.is_some())
+            && request.topic_partitions.is_some();
+        if let Some(names) = request.subscribed_topic_names {
+            updated.subscribed_topic_names = Arc::new(names.into_iter().collect());
+        }
+        updated.subscribed_topic_regex = request.subscribed_topic_regex.or(updated.subscribed_topic_regex);
+        if updated.client_id != client.client_id {
+            updated.client_id.clone_from(&client.client_id);
+        }
+        if updated.client_host != client.client_host {
+            updated.client_host.clone_from(&client.client_host);
+        }
+        updated.classic = None;
+
+        let reported = request.topic_partitions.as_deref();
+        let step = group.step(&before, updated, reported, &env, ctx, &mut records)?;
+        let member = step.member;
+        let settings = env.consumer_settings(&request.group_id);
+        ctx.schedule(
+            TimerKey::session(&group.group_id, &member.member_id),
+            settings.session_timeout_ms,
+            Timer::Session,
+        );
+        if upgrades {
+            self.complete_upgrade(&request.group_id, ctx);
+        }
+        if let (Some(group_epoch), Some(group)) =
+            (step.refreshed, self.groups.consumer_mut(&request.group_id))
+        {
+            group.refresh_metadata_at(ctx.now_ms.saturating_add(METADATA_REFRESH_MS), group_epoch);
+        }
+
+        let tells = joins || is_full || before.assigned != member.assigned;
+        let response = ConsumerGroupHeartbeatResponse {
+            member_id: Some(member.member_id.to_string()),
+            member_epoch: member.member_epoch,
+            heartbeat_interval_ms: settings.heartbeat_interval_ms,
+            assignment: tells.then(|| answered(&member.assigned)),
+            ..Default::default()
+        };
+        Ok(GroupResult::new(records, response))
+    }
+}
+
+impl ConsumerGroup {
+    /// Whether there is room for the member (`group.consumer.max.size`).
+    ///
+    /// # Errors
+    /// GROUP_MAX_SIZE_REACHED.
+    pub(crate) fn check_room(
+        &self,
+        member_id: &str,
+        instance_id: Option<&str>,
+        env: &Env,
+    ) -> Result<(), Refusal> {
+        let limit = env.config.group_consumer_max_size;
+        if self.members.len() < limit
+            || self.members.contains_key(member_id)
+            || instance_id.is_some_and(|instance_id| self.static_members.contains_key(instance_id))
+        {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            ErrorCode::GroupMaxSizeReached,
+            format!("The consumer group has reached its maximum capacity of {limit} members."),
+        ))
+    }
+
+    /// The member that sends a heartbeat, as it is before it: a new one, the one it was, or the one whose place it takes.
+    fn heartbeating_member(
+        &self,
+        request: &ConsumerGroupHeartbeatRequest,
+        env: &Env,
+        records: &mut Vec<GroupRecord>,
+    ) -> Result<ConsumerGroupMember, Refusal> {
+        let joins = request.member_epoch == 0;
+        let member_id: Arc<str> = if request.member_id.is_empty() {
+            Arc::from((env.new_uuid)().to_string())
+        } else {
+            Arc::from(request.member_id.as_str())
+        };
+        let Some(instance_id) = request.instance_id.as_deref() else {
+            let member = match self.members.get(&member_id) {
+                Some(member) => member.clone(),
+                None if joins => ConsumerGroupMember::new(member_id),
+                None => return Err(self.unknown_member(&member_id)),
+            };
+            member.check_epoch(request)?;
+            return Ok(member);
+        };
+        if !joins {
+            let member = self.known_static_member(instance_id, &member_id)?;
+            member.check_epoch(request)?;
+            return Ok(member.clone());
+        }
+        match self.static_member(instance_id) {
+            None => Ok(ConsumerGroupMember::new(member_id)),
+            Some(existing) => {
+                if !existing.uses_classic_protocol()
+                    && existing.member_epoch != LEAVE_GROUP_STATIC_MEMBER_EPOCH
+                {
+                    return Err(Refusal::new(
+                        ErrorCode::UnreleasedInstanceId,
+                        format!(
+                            "Static member {member_id} with instance id {instance_id} cannot join the group because \
+                             the instance id is owned by {} member.",
+                            existing.member_id
+                        ),
+                    ));
+                }
+                Ok(self.replace_static_member(existing, member_id, records))
+            }
+        }
+    }
+
+    pub(crate) fn unknown_member(&self, member_id: &str) -> Refusal {
+        Refusal::new(
+            ErrorCode::UnknownMemberId,
+            format!("Member {member_id} is not a member of group {}.", self.group_id),
+        )
+    }
+
+    /// The static member of an instance, which has to have this id.
+    ///
+    /// # Errors
+    /// UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID.
+    pub(crate) fn known_static_member(
+        &self,
+        instance_id: &str,
+        member_id: &str,
+    ) -> Result<&ConsumerGroupMember, Refusal> {
+        let member = self.static_member(instance_id).ok_or_else(|| {
+            Refusal::new(ErrorCode::UnknownMemberId, format!("Instance id {instance_id} is unknown."))
+        })?;
+        if *member.member_id != *member_id {
+            return Err(Refusal::new(
+                ErrorCode::FencedInstanceId,
+                format!(
+                    "Static member {member_id} with instance id {instance_id} was fenced by member {}.",
+                    member.member_id
+                ),
+            ));
+        }
+        Ok(member)
+    }
+
+    /// Puts a member in the place of the one its instance was before, with all that one had.
+    pub(crate) fn replace_static_member(
+        &self,
+        existing: &ConsumerGroupMember,
+        member_id: Arc<str>,
+        records: &mut Vec<GroupRecord>,
+    ) -> ConsumerGroupMember {
+        tracing::info!("{member_id} takes the place of {} in group {}", existing.member_id, self.group_id);
+        let member = ConsumerGroupMember {
+            member_id,
+            member_epoch: 0,
+            previous_member_epoch: 0,
+            ..existing.clone()
+        };
+        let make = self.records();
+        // The timers of the one before stay: they do nothing when it is gone, and are needed if this cannot be written.
+        make.remove_member(&existing.member_id, records);
+        records.push(make.member(&member));
+        let target = self.target.get(&existing.member_id).cloned().unwrap_or_default();
+        records.push(make.target(&member.member_id, &target));
+        records.push(make.current(&member));
+        member
+    }
+
+    /// The three steps: the group's epoch, the target, the member's way to it.
+    pub(crate) fn step(
+        &self,
+        before: &ConsumerGroupMember,
+        updated: ConsumerGroupMember,
+        reported: Option<&[TopicPartitions]>,
+        env: &Env,
+        ctx: &mut Ctx<'_>,
+        records: &mut Vec<GroupRecord>,
+    ) -> Result<Step, Refusal> {
+        let is_changed = updated != *before;
+        if is_changed {
+            records.push(self.records().member(&updated));
+        }
+        let names_changed = updated.subscribed_topic_names != before.subscribed_topic_names;
+        let regex = self.update_regex(before, &updated, env, ctx, records)?;
+        let assignor_name = |name: Option<String>| name.as_deref().and_then(Assignor::from_name);
+        let assignor = |name| assignor_name(name).unwrap_or_else(|| env.default_assignor());
+        let preferred = assignor(self.preferred_assignor_with(Some(before), Some(&updated)));
+        let preferred_changed = is_changed && preferred != assignor(self.preferred_assignor_with(None, None));
+        // A classic member that replaces one with an expression has none, and its group has to know at once.
+        let regex_bumps = regex == super::regular_expression::RegexUpdate::UpdatedAndResolved
+            || (regex.is_update() && updated.uses_classic_protocol());
+        let bump = names_changed || regex_bumps || preferred_changed;
+
+        let mut group_epoch = self.group_epoch;
+        let mut homogeneous = None;
+        let mut refreshed = None;
+        let topics = env.topics();
+        if bump || self.metadata_has_expired(ctx.now_ms) {
+            let subscribed = self.subscribed_topics_with(before, &updated);
+            let regexes = self.subscribed_regexes_with(before, &updated);
+            let is_new = !self.members.contains_key(&updated.member_id)
+                && !updated.instance_id.as_ref().is_some_and(|id| self.static_members.contains_key(id));
+            let count = self.members.len() + usize::from(is_new);
+            homogeneous = Some(is_homogeneous(&regexes, &subscribed, count));
+            let metadata_hash = group::metadata_hash(&subscribed, &topics);
+            if bump || metadata_hash != self.metadata_hash {
+                group_epoch = group_epoch.wrapping_add(1);
+                records.push(self.records().group(group_epoch, metadata_hash));
+                tracing::info!("group {} is in epoch {group_epoch}", self.group_id);
+            }
+            refreshed = Some(group_epoch);
+            if self.has_partition_metadata_record {
+                records.push(self.records().partition_metadata_tombstone());
+            }
+        }
+
+        let interval_ms = env.consumer_settings(&self.group_id).assignment_interval_ms;
+        let target = if self.assignment_epoch >= group_epoch
+            || !may_compute(self.assignment_timestamp_ms, interval_ms, ctx.now_ms)
+        {
+            self.last_target(&updated)
+        } else {
+            let homogeneous = homogeneous.unwrap_or_else(|| {
+                is_homogeneous(&self.subscribed_regexes, &self.subscribed_topics, self.members.len())
+            });
+            self.compute_target(group_epoch, &updated, preferred, homogeneous, &topics, ctx.now_ms, records)
+        };
+        let subscription_changed = names_changed || regex.is_update();
+        let member = self.reconcile(updated, &target, subscription_changed, reported, env, ctx, records)?;
+        Ok(Step { member, refreshed })
+    }
+
+    pub(crate) fn reconcile(
+        &self,
+        member: ConsumerGroupMember,
+        target: &Target,
+        subscription_changed: bool,
+        reported: Option<&[TopicPartitions]>,
+        env: &Env,
+        ctx: &mut Ctx<'_>,
+        records: &mut Vec<GroupRecord>,
+    ) -> Result<ConsumerGroupMember, Refusal> {
+        if !subscription_changed && member.is_reconciled_to(target.epoch) {
+            return Ok(member);
+        }
+        let topics = env.topics();
+        let subscribed = subscribed_topic_ids(&member, &self.resolved_regexes, &*topics.image);
+        let reconciliation = Reconciliation {
+            target_epoch: target.epoch,
+            target: &target.assignment,
+            subscribed_topic_ids: &subscribed,
+            subscription_changed,
+            is_owned: &|topic_id, partition| self.is_owned(topic_id, partition),
+            reported,
+        };
+        let Some(next) = reconciliation.next(&member)? else { return Ok(member) };
+        records.push(self.records().current(&next));
+        if !next.uses_classic_protocol() {
+            let key = TimerKey::rebalance(&self.group_id, &next.member_id);
+            if next.state == MemberState::UnrevokedPartitions {
+                ctx.schedule(
+                    key,
+                    i64::from(next.rebalance_timeout_ms),
+                    Timer::Rebalance { member_epoch: next.member_epoch },
+                );
+            } else {
+                ctx.cancel(&key);
+            }
+        }
+        Ok(next)
+    }
+}
+
+impl ConsumerGroupMember {
+    /// Whether the epoch that the member says is its own. The one before is too, if it has nothing that it should not have:
+    /// the answer that said the new one may have been lost.
+    fn check_epoch(&self, request: &ConsumerGroupHeartbeatRequest) -> Result<(), Refusal> {
+        let epoch = request.member_epoch;
+        let has_only_its_own = || {
+            request.topic_partitions.as_ref().is_some_and(|reported| {
+                reported.iter().all(|topic| {
+                    let assigned = self.assigned.get(&topic.topic_id);
+                    assigned.is_some_and(|assigned| {
+                        topic.partitions.iter().all(|partition| assigned.contains_key(partition))
+                    })
+                })
+            })
+        };
+        let word = match epoch {
+            0 => return Ok(()),
+            _ if epoch == self.member_epoch => return Ok(()),
+            _ if epoch > self.member_epoch => "greater",
+            _ if epoch == self.previous_member_epoch && has_only_its_own() => return Ok(()),
+            _ => "smaller",
+        };
+        Err(Refusal::new(
+            ErrorCode::FencedMemberEpoch,
+            format!(
+                "The consumer group member has a {word} member epoch ({epoch}) than the one known by the group \
+                 coordinator ({}). The member must abandon all its partitions and rejoin.",
+                self.member_epoch
+            ),
+        ))
+    }
+}
+
+fn answered(assigned: &OwnedPartitions) -> AnsweredAssignment {
+    AnsweredAssignment {
+        topic_partitions: assigned
+            .iter()
+            .map(|(&topic_id, partitions)| AnsweredTopicPartitions {
+                topic_id,
+                partitions: partitions.keys().copied().collect(),
+            })
+            .collect(),
+    }
+}
