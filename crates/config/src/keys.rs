@@ -38,7 +38,6 @@ const NO_TIERING: &str = "tiered storage is to come";
 const NO_TXN: &str = "transactions are to come";
 const NO_SHARE: &str = "share groups are to come";
 const NO_STREAMS: &str = "streams groups are to come";
-const NO_CONSUMER_GROUPS: &str = "consumer groups of KIP-848 are to come";
 const NO_REPLICATION: &str = "replication between brokers is to come";
 const NO_QUOTAS: &str = "quotas are to come";
 const NO_METRICS: &str = "metrics reporters are to come";

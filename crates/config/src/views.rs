@@ -105,7 +105,7 @@ view! {
 }
 
 view! {
-    /// The group coordinator, classic groups and committed offsets.
+    /// The group coordinator, classic and consumer groups and committed offsets.
     GroupCoordinatorConfig {
         num_threads: i32 = "group.coordinator.threads",
         append_linger_ms: i32 = "group.coordinator.append.linger.ms",
@@ -113,6 +113,13 @@ view! {
         max_session_timeout_ms: i32 = "group.max.session.timeout.ms",
         initial_rebalance_delay_ms: i32 = "group.initial.rebalance.delay.ms",
         max_size: i32 = "group.max.size",
+        consumer_session_timeout_ms: i32 = "group.consumer.session.timeout.ms",
+        consumer_heartbeat_interval_ms: i32 = "group.consumer.heartbeat.interval.ms",
+        consumer_assignment_interval_ms: i32 = "group.consumer.assignment.interval.ms",
+        consumer_max_size: i32 = "group.consumer.max.size",
+        consumer_assignors: Vec<String> = "group.consumer.assignors",
+        consumer_migration_policy: String = "group.consumer.migration.policy",
+        consumer_regex_refresh_interval_ms: i32 = "group.consumer.regex.refresh.interval.ms",
         offset_metadata_max_bytes: i32 = "offset.metadata.max.bytes",
         offsets_load_buffer_size: i32 = "offsets.load.buffer.size",
         offsets_topic_replication_factor: i16 = "offsets.topic.replication.factor",

@@ -20,9 +20,9 @@ mod record;
 mod request;
 mod service;
 mod shard;
-mod topics;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 pub use config::{
     ConsumerGroupMigrationPolicy, ConsumerGroupSettings, GroupConfig, group_metadata_topic_configs,

@@ -134,7 +134,11 @@ impl GroupRecord {
     }
 }
 
-pub(crate) fn with_prefix<'a, M: Message<'a>>(prefix: i16, message: &M, version: i16) -> Result<Vec<u8>, String> {
+pub(crate) fn with_prefix<'a, M: Message<'a>>(
+    prefix: i16,
+    message: &M,
+    version: i16,
+) -> Result<Vec<u8>, String> {
     let mut writer = Writer::new();
     writer.i16(prefix);
     message.write(&mut writer, version).map_err(|error| format!("{}: {error}", M::NAME))?;

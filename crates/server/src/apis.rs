@@ -44,6 +44,8 @@ const BROKER: &[ApiKey] = &[
     ApiKey::DescribeQuorum,
     ApiKey::DescribeCluster,
     ApiKey::DescribeProducers,
+    ApiKey::ConsumerGroupHeartbeat,
+    ApiKey::ConsumerGroupDescribe,
     ApiKey::DescribeTopicPartitions,
 ];
 

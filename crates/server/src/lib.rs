@@ -13,6 +13,7 @@ mod controller_thread;
 mod coordinator_log;
 mod error;
 mod fetch_session;
+mod group_settings;
 mod handlers;
 mod housekeeping;
 mod lifecycle;

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use common::topic::GROUP_METADATA_TOPIC;
-use group::DeletedTopic;
+use group::{DeletedTopic, TopicsChange};
 use metadata::{ConfigResourceType, MetadataDelta, MetadataImage};
 
 use crate::broker::Broker;
 use crate::clock::now_ms;
+use crate::group_settings::update_group_settings;
+use crate::handlers::groups::Topics;
 use crate::start::connection_limits;
 
 /// Applies a change of the metadata.
@@ -25,6 +27,7 @@ pub(crate) fn publish(broker: &Arc<Broker>, delta: &MetadataDelta, image: &Metad
             broker.connections.set_limits(connection_limits(&new));
             broker.cleaners.reconfigure(&new);
         }
+        update_group_settings(broker, image);
     }
     broker.replicas.apply(delta, image, &|topic| broker.settings.of_topic(image, topic), now);
     update_topic_settings(broker, delta, image, all_topics);
@@ -37,6 +40,16 @@ pub(crate) fn publish(broker: &Arc<Broker>, delta: &MetadataDelta, image: &Metad
             .filter_map(|id| before.topics.topic_by_id(id))
             .map(|topic| DeletedTopic { id: topic.id, name: topic.name.to_string() })
             .collect();
+        let change = TopicsChange {
+            created: !topics.created_topics.is_empty(),
+            names: topics
+                .changed_topics
+                .values()
+                .map(|topic| topic.name().to_string())
+                .chain(deleted.iter().map(|topic| topic.name.clone()))
+                .collect(),
+        };
+        broker.groups.on_metadata_update(Arc::new(Topics(broker.image())), &change, now);
         if !deleted.is_empty() {
             broker.groups.on_topics_deleted(&deleted, now);
         }

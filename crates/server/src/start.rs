@@ -10,10 +10,9 @@ use arc_swap::ArcSwap;
 use common::Uuid;
 use config::{BrokerConfig, EndPoint, SecurityProtocol};
 use controller::{ControllerConfig, QuorumController};
-use group::{GroupConfig, GroupCoordinator};
+use group::GroupCoordinator;
 use metadata::{BootstrapMetadata, MetadataImage, VersionedRecord};
 use network::{ConnectionLimits, ConnectionQuota, Listener, ListenerConfig, RunningListener};
-use protocol::compression::Compression;
 use protocol::messages::ControllerRegistrationRequest;
 use protocol::messages::broker_registration_request::Listener as RegisteredListener;
 use raft::format::LoneNode;
@@ -34,6 +33,7 @@ use crate::controller_thread::{self, ControllerState, RunningController};
 use crate::coordinator_log::OffsetsLog;
 use crate::error::ServerError;
 use crate::fetch_session::FetchSessions;
+use crate::group_settings::group_config;
 use crate::producer_ids::ProducerIds;
 use crate::settings::{Settings, log_config};
 use crate::{housekeeping, lifecycle, publisher};
@@ -407,28 +407,6 @@ fn register_controller(
     match common::ErrorCode::from_code(response.error_code) {
         common::ErrorCode::None => Ok(()),
         error => Err(ServerError::Registration(format!("as controller: {error}"))),
-    }
-}
-
-/// What the group coordinator takes from the configuration.
-pub(crate) fn group_config(config: &BrokerConfig) -> GroupConfig {
-    let group = &config.group_coordinator;
-    GroupConfig {
-        offsets_topic_num_partitions: group.offsets_topic_num_partitions,
-        offsets_topic_segment_bytes: group.offsets_topic_segment_bytes,
-        offsets_topic_compression_codec: u8::try_from(group.offsets_topic_compression_codec)
-            .ok()
-            .and_then(Compression::from_id)
-            .unwrap_or_default(),
-        offsets_commit_timeout_ms: group.offsets_commit_timeout_ms.into(),
-        offsets_retention_minutes: group.offsets_retention_minutes.into(),
-        offsets_retention_check_interval_ms: group.offsets_retention_check_interval_ms,
-        offset_metadata_max_bytes: usize::try_from(group.offset_metadata_max_bytes).unwrap_or(0),
-        group_min_session_timeout_ms: group.min_session_timeout_ms,
-        group_max_session_timeout_ms: group.max_session_timeout_ms,
-        group_initial_rebalance_delay_ms: group.initial_rebalance_delay_ms,
-        group_max_size: usize::try_from(group.max_size).unwrap_or(usize::MAX),
-        ..GroupConfig::default()
     }
 }
 

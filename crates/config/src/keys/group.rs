@@ -1,18 +1,18 @@
 //! Keys of groups, resource type 32 (`GroupConfig`).
 
 use crate::def::{ConfigKey, boolean, int, list, long, string};
-use crate::keys::{NO_CONSUMER_GROUPS, NO_SHARE, NO_STREAMS, SET};
+use crate::keys::{NO_SHARE, NO_STREAMS, NO_THREADS, SET};
 use crate::validator::Validator;
 
 #[rustfmt::skip] // a table: one line of facts, one of words
 pub(super) const KEYS: &[ConfigKey] = &[
-    int("consumer.assignment.interval.ms").or("1000").at_least(0).no_effect(NO_CONSUMER_GROUPS)
+    int("consumer.assignment.interval.ms").or("1000").at_least(0)
         .doc("Shortest time between two assignments of the group."),
-    boolean("consumer.assignor.offload.enable").or("true").internal().no_effect(NO_CONSUMER_GROUPS)
+    boolean("consumer.assignor.offload.enable").or("true").internal().no_effect(NO_THREADS)
         .doc("Compute assignments on a background thread."),
-    int("consumer.heartbeat.interval.ms").or("5000").at_least(1).no_effect(NO_CONSUMER_GROUPS)
+    int("consumer.heartbeat.interval.ms").or("5000").at_least(1)
         .doc("Heartbeat interval that members are given."),
-    int("consumer.session.timeout.ms").or("45000").at_least(1).no_effect(NO_CONSUMER_GROUPS)
+    int("consumer.session.timeout.ms").or("45000").at_least(1)
         .doc("A member without a heartbeat for this long is removed."),
     boolean("errors.deadletterqueue.copy.record.enable").or("false").no_effect(NO_SHARE)
         .doc("Copy the whole record into the dead letter, not only where it came from."),

@@ -1,38 +1,38 @@
 //! Keys of the group coordinator, of classic and of consumer groups, and of committed offsets (`GroupCoordinatorConfig`).
 
 use crate::def::{ConfigKey, boolean, int, list, long, short, string};
-use crate::keys::{NO_CONSUMER_GROUPS, NO_LINGER, NO_MECHANISM, NO_THREADS, NON_EMPTY_SET};
+use crate::keys::{NO_LINGER, NO_MECHANISM, NO_THREADS, NON_EMPTY_SET};
 use crate::validator::Validator;
 
 #[rustfmt::skip] // a table: one line of facts, one of words
 pub(super) const KEYS: &[ConfigKey] = &[
-    int("group.consumer.assignment.interval.ms").or("1000").at_least(0).cluster_wide().no_effect(NO_CONSUMER_GROUPS)
+    int("group.consumer.assignment.interval.ms").or("1000").at_least(0).cluster_wide()
         .doc("Shortest time between two assignments of a consumer group."),
-    boolean("group.consumer.assignor.offload.enable").or("true").cluster_wide().internal().no_effect(NO_CONSUMER_GROUPS)
+    boolean("group.consumer.assignor.offload.enable").or("true").cluster_wide().internal().no_effect(NO_THREADS)
         .doc("Compute assignments of consumer groups on a background thread."),
-    list("group.consumer.assignors").or("uniform,range").valid(NON_EMPTY_SET).no_effect(NO_CONSUMER_GROUPS)
+    list("group.consumer.assignors").or("uniform,range").valid(NON_EMPTY_SET)
         .doc("Assignors on the broker for consumer groups, the default first: uniform, range, or a Java class."),
-    int("group.consumer.heartbeat.interval.ms").or("5000").at_least(1).no_effect(NO_CONSUMER_GROUPS)
+    int("group.consumer.heartbeat.interval.ms").or("5000").at_least(1)
         .doc("Heartbeat interval that members of a consumer group are given."),
-    int("group.consumer.max.assignment.interval.ms").or("15000").at_least(0).no_effect(NO_CONSUMER_GROUPS)
+    int("group.consumer.max.assignment.interval.ms").or("15000").at_least(0)
         .doc("Upper bound for a group's consumer.assignment.interval.ms."),
-    int("group.consumer.max.heartbeat.interval.ms").or("15000").at_least(1).no_effect(NO_CONSUMER_GROUPS)
+    int("group.consumer.max.heartbeat.interval.ms").or("15000").at_least(1)
         .doc("Upper bound for a group's consumer.heartbeat.interval.ms."),
-    int("group.consumer.max.session.timeout.ms").or("60000").at_least(1).no_effect(NO_CONSUMER_GROUPS)
+    int("group.consumer.max.session.timeout.ms").or("60000").at_least(1)
         .doc("Upper bound for a group's consumer.session.timeout.ms."),
-    int("group.consumer.max.size").or("2147483647").at_least(1).no_effect(NO_CONSUMER_GROUPS)
+    int("group.consumer.max.size").or("2147483647").at_least(1)
         .doc("Members that one consumer group may have."),
-    string("group.consumer.migration.policy").or("bidirectional").valid(Validator::OneOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"])).no_effect(NO_CONSUMER_GROUPS)
+    string("group.consumer.migration.policy").or("bidirectional").valid(Validator::OneOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]))
         .doc("Whether a group changes between the classic and the consumer protocol while members are in it, and which way."),
-    int("group.consumer.min.assignment.interval.ms").or("0").at_least(0).no_effect(NO_CONSUMER_GROUPS)
+    int("group.consumer.min.assignment.interval.ms").or("0").at_least(0)
         .doc("Lower bound for a group's consumer.assignment.interval.ms."),
-    int("group.consumer.min.heartbeat.interval.ms").or("5000").at_least(1).no_effect(NO_CONSUMER_GROUPS)
+    int("group.consumer.min.heartbeat.interval.ms").or("5000").at_least(1)
         .doc("Lower bound for a group's consumer.heartbeat.interval.ms."),
-    int("group.consumer.min.session.timeout.ms").or("45000").at_least(1).no_effect(NO_CONSUMER_GROUPS)
+    int("group.consumer.min.session.timeout.ms").or("45000").at_least(1)
         .doc("Lower bound for a group's consumer.session.timeout.ms."),
-    int("group.consumer.regex.refresh.interval.ms").or("600000").at_least(10000).internal().no_effect(NO_CONSUMER_GROUPS)
+    int("group.consumer.regex.refresh.interval.ms").or("600000").at_least(10000).internal()
         .doc("How often regular expressions of subscriptions are matched with the topics again."),
-    int("group.consumer.session.timeout.ms").or("45000").at_least(1).no_effect(NO_CONSUMER_GROUPS)
+    int("group.consumer.session.timeout.ms").or("45000").at_least(1)
         .doc("A member of a consumer group without a heartbeat for this long is removed."),
     int("group.coordinator.append.linger.ms").or("-1").at_least(-1).no_effect(NO_LINGER)
         .doc("How long a coordinator gathers records before it appends them; -1 lets it adapt."),
@@ -40,7 +40,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Threads for the group coordinator's background work."),
     int("group.coordinator.cached.buffer.max.bytes").or("1048588").at_least(524288).cluster_wide().no_effect(NO_MECHANISM)
         .doc("Largest buffer that the group coordinator keeps for reuse."),
-    list("group.coordinator.rebalance.protocols").or("classic,consumer,streams").valid(Validator::List { of: &["consumer", "classic", "share", "streams"], may_be_empty: false }).no_effect(NO_CONSUMER_GROUPS)
+    list("group.coordinator.rebalance.protocols").or("classic,consumer,streams").valid(Validator::List { of: &["consumer", "classic", "share", "streams"], may_be_empty: false })
         .doc("Group protocols that are offered. Kafka takes this key away in 5.0; `classic` must be in it."),
     int("group.coordinator.threads").or("4").high().at_least(1).no_effect(NO_THREADS)
         .doc("Threads of the group coordinator."),

@@ -161,8 +161,7 @@ impl ClassicGroup {
         for (member_id, member) in &classic.members {
             let target = group.target_of(member_id, member.group_instance_id.as_deref());
             let metadata = member.metadata(&protocol_name).unwrap_or_default();
-            assignments
-                .insert(Arc::clone(member_id), write_assignment(&target, metadata, &*topics.image));
+            assignments.insert(Arc::clone(member_id), write_assignment(&target, metadata, &*topics.image));
             ctx.schedule(
                 TimerKey::heartbeat(&group.group_id, member_id),
                 i64::from(member.session_timeout_ms),

@@ -49,10 +49,7 @@ impl GroupShard {
         if request.protocol_type != CONSUMER_PROTOCOL_TYPE || !group.supports_classic_protocols(names) {
             return Err(ErrorCode::InconsistentGroupProtocol);
         }
-        if is_unknown
-            && instance_id.is_none()
-            && client.api_version >= FIRST_VERSION_REQUIRING_MEMBER_ID
-        {
+        if is_unknown && instance_id.is_none() && client.api_version >= FIRST_VERSION_REQUIRING_MEMBER_ID {
             return Ok(GroupResult::read(JoinGroupResponse {
                 member_id: member_id.to_string(),
                 error_code: ErrorCode::MemberIdRequired.code(),
@@ -71,10 +68,9 @@ impl GroupShard {
             (Some(_), Some(existing)) if is_unknown => {
                 group.replace_static_member(existing, Arc::clone(&member_id), &mut records)
             }
-            (Some(instance_id), _) => group
-                .known_static_member(instance_id, &member_id)
-                .map_err(|refusal| refusal.error)?
-                .clone(),
+            (Some(instance_id), _) => {
+                group.known_static_member(instance_id, &member_id).map_err(|refusal| refusal.error)?.clone()
+            }
         };
         let subscription = request
             .protocols
@@ -229,16 +225,14 @@ impl GroupShard {
         let mut members = Vec::with_capacity(request.members.len());
         for named in &request.members {
             let found = match &named.group_instance_id {
-                None => {
-                    group.members.get(named.member_id.as_str()).ok_or(ErrorCode::UnknownMemberId)
-                }
+                None => group.members.get(named.member_id.as_str()).ok_or(ErrorCode::UnknownMemberId),
                 // An administrator names an instance only.
                 Some(instance_id) if named.member_id.is_empty() => {
                     group.static_member(instance_id).ok_or(ErrorCode::UnknownMemberId)
                 }
-                Some(instance_id) => group
-                    .known_static_member(instance_id, &named.member_id)
-                    .map_err(|refusal| refusal.error),
+                Some(instance_id) => {
+                    group.known_static_member(instance_id, &named.member_id).map_err(|refusal| refusal.error)
+                }
             };
             let error = match found {
                 Ok(member) => {
@@ -258,9 +252,7 @@ impl GroupShard {
 
 impl ConsumerGroup {
     fn supports_classic_protocols<'a>(&self, mut names: impl Iterator<Item = &'a str>) -> bool {
-        names.any(|name| {
-            self.classic_protocols.get(name).copied().unwrap_or(0) == self.num_classic_members
-        })
+        names.any(|name| self.classic_protocols.get(name).copied().unwrap_or(0) == self.num_classic_members)
     }
 
     /// The member that sends a request of the classic protocol.

@@ -44,11 +44,7 @@ fn describe(group: &ConsumerGroup, default_assignor: &str, topics: &dyn TopicsIm
     }
 }
 
-fn describe_member(
-    group: &ConsumerGroup,
-    member: &ConsumerGroupMember,
-    topics: &dyn TopicsImage,
-) -> Member {
+fn describe_member(group: &ConsumerGroup, member: &ConsumerGroupMember, topics: &dyn TopicsImage) -> Member {
     // What it has to give up it has until it has.
     let mut has = Assignment::new();
     for owned in [&member.assigned, &member.pending_revocation] {

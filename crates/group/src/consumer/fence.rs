@@ -123,7 +123,9 @@ fn left_for_a_while(member: &ConsumerGroupMember) -> ConsumerGroupMember {
     let assigned: OwnedPartitions = member
         .assigned
         .iter()
-        .map(|(topic_id, partitions)| (*topic_id, partitions.keys().map(|partition| (*partition, 0)).collect()))
+        .map(|(topic_id, partitions)| {
+            (*topic_id, partitions.keys().map(|partition| (*partition, 0)).collect())
+        })
         .collect();
     ConsumerGroupMember {
         member_epoch: LEAVE_GROUP_STATIC_MEMBER_EPOCH,
@@ -144,11 +146,7 @@ impl ConsumerGroup {
     /// After a load, everybody is given a whole session.
     pub(crate) fn schedule_timers(&self, session_timeout_ms: i64, ctx: &mut Ctx<'_>) {
         for (member_id, member) in &self.members {
-            ctx.schedule(
-                TimerKey::session(&self.group_id, member_id),
-                session_timeout_ms,
-                Timer::Session,
-            );
+            ctx.schedule(TimerKey::session(&self.group_id, member_id), session_timeout_ms, Timer::Session);
             if member.state == MemberState::UnrevokedPartitions {
                 ctx.schedule(
                     TimerKey::rebalance(&self.group_id, member_id),

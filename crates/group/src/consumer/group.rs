@@ -307,11 +307,7 @@ impl ConsumerGroup {
             }
             ConsumerGroupRecord::Group { value: None, .. } => {
                 if !self.members.is_empty() {
-                    tracing::error!(
-                        "group {} ends with {} members",
-                        self.group_id,
-                        self.members.len()
-                    );
+                    tracing::error!("group {} ends with {} members", self.group_id, self.members.len());
                 }
                 return false;
             }
@@ -452,8 +448,7 @@ pub(crate) fn is_homogeneous(
     match regexes.values().next() {
         None => topics.values().all(|count| count.by_name == num_members),
         Some(&count) => {
-            count == num_members
-                && topics.values().all(|count| count.by_regex == 1 && count.by_name == 0)
+            count == num_members && topics.values().all(|count| count.by_regex == 1 && count.by_name == 0)
         }
     }
 }

@@ -15,8 +15,8 @@ use super::group::{self, is_homogeneous};
 use super::reconcile::Reconciliation;
 use super::target::{Target, may_compute, subscribed_topic_ids};
 use super::{
-    ConsumerGroup, ConsumerGroupMember, LEAVE_GROUP_MEMBER_EPOCH, LEAVE_GROUP_STATIC_MEMBER_EPOCH, MemberState,
-    OwnedPartitions, Refusal,
+    ConsumerGroup, ConsumerGroupMember, LEAVE_GROUP_MEMBER_EPOCH, LEAVE_GROUP_STATIC_MEMBER_EPOCH,
+    MemberState, OwnedPartitions, Refusal,
 };
 use crate::classic::ClassicGroupState;
 use crate::config::Env;
@@ -242,12 +242,8 @@ impl ConsumerGroup {
         records: &mut Vec<GroupRecord>,
     ) -> ConsumerGroupMember {
         tracing::info!("{member_id} takes the place of {} in group {}", existing.member_id, self.group_id);
-        let member = ConsumerGroupMember {
-            member_id,
-            member_epoch: 0,
-            previous_member_epoch: 0,
-            ..existing.clone()
-        };
+        let member =
+            ConsumerGroupMember { member_id, member_epoch: 0, previous_member_epoch: 0, ..existing.clone() };
         let make = self.records();
         // The timers of the one before stay: they do nothing when it is gone, and are needed if this cannot be written.
         make.remove_member(&existing.member_id, records);

@@ -190,8 +190,7 @@ fn owned(topics: Vec<TopicPartitions>, member_epoch: i32) -> OwnedPartitions {
     topics
         .into_iter()
         .map(|topic| {
-            let epochs =
-                topic.assignment_epochs.filter(|epochs| epochs.len() == topic.partitions.len());
+            let epochs = topic.assignment_epochs.filter(|epochs| epochs.len() == topic.partitions.len());
             let epochs = epochs.unwrap_or_else(|| vec![default_epoch; topic.partitions.len()]);
             (topic.topic_id, topic.partitions.into_iter().zip(epochs).collect())
         })

@@ -67,20 +67,12 @@ impl ConsumerGroup {
     ///
     /// # Errors
     /// UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH; ILLEGAL_GENERATION for members of the classic protocol.
-    pub(crate) fn validate_fetch(
-        &self,
-        member_id: Option<&str>,
-        member_epoch: i32,
-    ) -> Result<(), ErrorCode> {
+    pub(crate) fn validate_fetch(&self, member_id: Option<&str>, member_epoch: i32) -> Result<(), ErrorCode> {
         let Some(member_id) = member_id else {
             return if member_epoch < 0 { Ok(()) } else { Err(ErrorCode::UnknownMemberId) };
         };
         let member = self.members.get(member_id).ok_or(ErrorCode::UnknownMemberId)?;
-        if member_epoch == member.member_epoch {
-            Ok(())
-        } else {
-            Err(stale(member.uses_classic_protocol()))
-        }
+        if member_epoch == member.member_epoch { Ok(()) } else { Err(stale(member.uses_classic_protocol())) }
     }
 }
 

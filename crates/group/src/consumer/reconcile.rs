@@ -134,8 +134,7 @@ impl Reconciliation<'_> {
         for (topic_id, partition) in free {
             assigned.entry(topic_id).or_default().insert(partition, self.target_epoch);
         }
-        next.state =
-            if has_unreleased { MemberState::UnreleasedPartitions } else { MemberState::Stable };
+        next.state = if has_unreleased { MemberState::UnreleasedPartitions } else { MemberState::Stable };
         next.update_epoch(self.target_epoch);
         next.assigned = Arc::new(assigned);
         next.pending_revocation = Arc::default();

@@ -210,7 +210,10 @@ impl Records<'_> {
     pub(crate) fn target_metadata(self, assignment_epoch: i32, assignment_timestamp: i64) -> GroupRecord {
         GroupRecord::Consumer(ConsumerGroupRecord::TargetMetadata {
             key: self.target_metadata_key(),
-            value: Some(ConsumerGroupTargetAssignmentMetadataValue { assignment_epoch, assignment_timestamp }),
+            value: Some(ConsumerGroupTargetAssignmentMetadataValue {
+                assignment_epoch,
+                assignment_timestamp,
+            }),
         })
     }
 
@@ -222,10 +225,7 @@ impl Records<'_> {
     }
 
     fn target_key(self, member_id: &str) -> ConsumerGroupTargetAssignmentMemberKey {
-        ConsumerGroupTargetAssignmentMemberKey {
-            group_id: self.group_id(),
-            member_id: member_id.to_owned(),
-        }
+        ConsumerGroupTargetAssignmentMemberKey { group_id: self.group_id(), member_id: member_id.to_owned() }
     }
 
     pub(crate) fn target(self, member_id: &str, target: &Assignment) -> GroupRecord {
@@ -247,10 +247,7 @@ impl Records<'_> {
     }
 
     fn current_key(self, member_id: &str) -> ConsumerGroupCurrentMemberAssignmentKey {
-        ConsumerGroupCurrentMemberAssignmentKey {
-            group_id: self.group_id(),
-            member_id: member_id.to_owned(),
-        }
+        ConsumerGroupCurrentMemberAssignmentKey { group_id: self.group_id(), member_id: member_id.to_owned() }
     }
 
     pub(crate) fn current(self, member: &ConsumerGroupMember) -> GroupRecord {
@@ -261,17 +258,11 @@ impl Records<'_> {
     }
 
     pub(crate) fn current_tombstone(self, member_id: &str) -> GroupRecord {
-        GroupRecord::Consumer(ConsumerGroupRecord::Current {
-            key: self.current_key(member_id),
-            value: None,
-        })
+        GroupRecord::Consumer(ConsumerGroupRecord::Current { key: self.current_key(member_id), value: None })
     }
 
     fn regex_key(self, regex: &str) -> ConsumerGroupRegularExpressionKey {
-        ConsumerGroupRegularExpressionKey {
-            group_id: self.group_id(),
-            regular_expression: regex.to_owned(),
-        }
+        ConsumerGroupRegularExpressionKey { group_id: self.group_id(), regular_expression: regex.to_owned() }
     }
 
     pub(crate) fn regex(self, regex: &str, value: ConsumerGroupRegularExpressionValue) -> GroupRecord {
@@ -299,5 +290,7 @@ impl Records<'_> {
 /// The partitions of a target assignment's record.
 pub(crate) fn target_of(value: ConsumerGroupTargetAssignmentMemberValue) -> Assignment {
     let topics = value.topic_partitions.into_iter();
-    topics.map(|topic: TopicPartition| (topic.topic_id, topic.partitions.into_iter().collect())).collect::<std::collections::BTreeMap<Uuid, _>>()
+    topics
+        .map(|topic: TopicPartition| (topic.topic_id, topic.partitions.into_iter().collect()))
+        .collect::<std::collections::BTreeMap<Uuid, _>>()
 }

@@ -72,7 +72,9 @@ impl ConsumerGroup {
                     if let Err(error) = compile(new) {
                         return Err(Refusal::new(
                             ErrorCode::InvalidRegularExpression,
-                            format!("SubscribedTopicRegex `{new}` is not a valid regular expression: {error}."),
+                            format!(
+                                "SubscribedTopicRegex `{new}` is not a valid regular expression: {error}."
+                            ),
                         ));
                     }
                     requires_refresh = true;
@@ -164,7 +166,10 @@ impl GroupShard {
             records.push(group.records().group(group_epoch, metadata_hash));
             tracing::info!("group {group_id} is in epoch {group_epoch}: its expressions match other topics");
             if let Some(group) = self.groups.consumer_mut(group_id) {
-                group.refresh_metadata_at(ctx.now_ms.saturating_add(super::heartbeat::METADATA_REFRESH_MS), group_epoch);
+                group.refresh_metadata_at(
+                    ctx.now_ms.saturating_add(super::heartbeat::METADATA_REFRESH_MS),
+                    group_epoch,
+                );
             }
         }
         GroupResult::new(records, ())

@@ -9,9 +9,7 @@ use protocol::messages::{
 
 use super::GroupCoordinator;
 use super::gather::Gather;
-use crate::consumer::{
-    LEAVE_GROUP_MEMBER_EPOCH, LEAVE_GROUP_STATIC_MEMBER_EPOCH, Refusal,
-};
+use crate::consumer::{LEAVE_GROUP_MEMBER_EPOCH, LEAVE_GROUP_STATIC_MEMBER_EPOCH, Refusal};
 use crate::{Assignor, GroupConfig, GroupResult, Reply, RequestContext};
 
 /// From this version on members make their ids themselves.
@@ -140,10 +138,7 @@ fn validate(
             config.group_consumer_assignors.iter().copied().map(Assignor::name).collect();
         return Err(Refusal::new(
             ErrorCode::UnsupportedAssignor,
-            format!(
-                "ServerAssignor {name} is not supported. Supported assignors: {}.",
-                supported.join(", ")
-            ),
+            format!("ServerAssignor {name} is not supported. Supported assignors: {}.", supported.join(", ")),
         ));
     }
     Ok(())

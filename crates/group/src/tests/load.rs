@@ -307,13 +307,7 @@ fn all_versions_of_the_values_are_read() {
 fn groups_of_newer_protocols_are_kept_and_their_offsets_served() {
     let mut world = world();
     let value = || Some(vec![0, 0, 0]);
-    world.write(
-        None,
-        &[
-            (modern_key(11, &["b"]), value()),
-            (modern_key(17, &["c"]), value()),
-        ],
-    );
+    world.write(None, &[(modern_key(11, &["b"]), value()), (modern_key(17, &["c"]), value())]);
     world.write_record(None, &offset_record("a", 0, 10));
     let bytes = world.log.bytes.lock().unwrap().clone();
     world.restart();
@@ -347,8 +341,10 @@ fn a_group_that_has_changed_its_protocol_is_what_it_is_now() {
     let mut clients = vec![client("a")];
     world.stabilize(&mut clients);
     world.write_record(None, &GroupRecord::group_tombstone("a"));
-    world
-        .write(None, &[(modern_key(11, &["a"]), Some(vec![0, 0])), (modern_key(12, &["a"]), Some(vec![0, 0]))]);
+    world.write(
+        None,
+        &[(modern_key(11, &["a"]), Some(vec![0, 0])), (modern_key(12, &["a"]), Some(vec![0, 0]))],
+    );
     world.restart();
     assert_eq!(world.describe("a").error_code, ErrorCode::GroupIdNotFound.code());
     world.write(None, &[(modern_key(12, &["a"]), None), (modern_key(11, &["a"]), None)]);

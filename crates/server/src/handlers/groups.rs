@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use common::Uuid;
-use group::{Reply, RequestContext, TopicResolver};
+use common::{ErrorCode, Uuid};
+use group::{Reply, RequestContext, TopicResolver, TopicsImage};
 use metadata::MetadataImage;
 use network::Handled;
-use protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
+use protocol::messages::consumer_group_describe_response::DescribedGroup;
+use protocol::messages::{
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse,
+    DescribeGroupsRequest, DescribeGroupsResponse,
+};
 use protocol::{ApiKey, Message};
 use tokio::sync::oneshot;
 
@@ -16,7 +20,7 @@ use crate::clock::now_ms;
 use crate::request::{BadRequest, Request};
 
 /// The coordinator's view of the topics there are.
-struct Topics(Arc<MetadataImage>);
+pub(crate) struct Topics(pub(crate) Arc<MetadataImage>);
 
 impl TopicResolver for Topics {
     fn topic_name(&self, id: Uuid) -> Option<String> {
@@ -30,6 +34,38 @@ impl TopicResolver for Topics {
     fn has_partition(&self, name: &str, partition: i32) -> bool {
         self.0.topics.topic(name).is_some_and(|topic| topic.partitions.contains_key(&partition))
     }
+}
+
+impl TopicsImage for Topics {
+    fn version(&self) -> i64 {
+        self.0.provenance.last_contained_offset
+    }
+
+    fn partition_count(&self, name: &str) -> Option<i32> {
+        let topic = self.0.topics.topic(name)?;
+        Some(i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX))
+    }
+
+    fn partition_racks(&self, name: &str, partition: i32) -> Vec<String> {
+        let partition = self.0.topics.topic(name).and_then(|topic| topic.partitions.get(&partition));
+        let replicas = partition.into_iter().flat_map(|partition| &partition.replicas);
+        replicas.filter_map(|replica| self.0.cluster.brokers.get(replica)?.rack.clone()).collect()
+    }
+
+    fn for_each_name(&self, visit: &mut dyn FnMut(&str)) {
+        self.0.topics.iter().for_each(|topic| visit(&topic.name));
+    }
+}
+
+/// Whether the protocol of KIP-848 is offered: the feature is finalised, and the configuration does not leave it out.
+fn offers_consumer_groups(broker: &Broker, image: &MetadataImage) -> bool {
+    let level = image.features.finalized_versions.get("group.version").copied().unwrap_or(0);
+    let protocols = broker.settings.broker().value("group.coordinator.rebalance.protocols").clone();
+    let configured = match protocols {
+        config::Value::List(protocols) => protocols.iter().any(|name| name == "consumer"),
+        _ => true,
+    };
+    level >= 1 && configured
 }
 
 pub(crate) fn handle(broker: &Arc<Broker>, request: Request<'_>) -> Result<Handled, BadRequest> {
@@ -67,6 +103,37 @@ pub(crate) fn handle(broker: &Arc<Broker>, request: Request<'_>) -> Result<Handl
         }
         ApiKey::DeleteGroups => {
             call(request, |context, body, reply| groups.delete_groups(context, body, now, reply))
+        }
+        ApiKey::ConsumerGroupHeartbeat => {
+            let offered = offers_consumer_groups(broker, &topics.0);
+            call(request, |context, body, reply| {
+                if offered {
+                    groups.consumer_group_heartbeat(context, body, now, reply);
+                } else {
+                    reply(ConsumerGroupHeartbeatResponse {
+                        error_code: ErrorCode::UnsupportedVersion.code(),
+                        ..ConsumerGroupHeartbeatResponse::default()
+                    });
+                }
+            })
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            let offered = offers_consumer_groups(broker, &topics.0);
+            call(request, |context, body: ConsumerGroupDescribeRequest, reply| {
+                if offered {
+                    groups.describe_consumer_groups(context, body, now, reply);
+                } else {
+                    let refuse = |group_id| DescribedGroup {
+                        group_id,
+                        error_code: ErrorCode::UnsupportedVersion.code(),
+                        ..DescribedGroup::default()
+                    };
+                    reply(ConsumerGroupDescribeResponse {
+                        groups: body.group_ids.into_iter().map(refuse).collect(),
+                        ..ConsumerGroupDescribeResponse::default()
+                    });
+                }
+            })
         }
         other => Err(BadRequest::NotServed(other)),
     }

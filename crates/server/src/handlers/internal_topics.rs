@@ -15,7 +15,9 @@ pub(crate) fn definition(config: &BrokerConfig, name: &str) -> Option<CreatableT
         name: name.to_owned(),
         num_partitions: config.group_coordinator.offsets_topic_num_partitions,
         replication_factor: config.group_coordinator.offsets_topic_replication_factor,
-        configs: creatable_configs(group::group_metadata_topic_configs(&crate::start::group_config(config))),
+        configs: creatable_configs(group::group_metadata_topic_configs(
+            &crate::group_settings::group_config(config),
+        )),
         ..CreatableTopic::default()
     })
 }

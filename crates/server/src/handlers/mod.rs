@@ -53,7 +53,9 @@ pub(crate) fn dispatch(
         | ApiKey::DescribeGroups
         | ApiKey::ListGroups
         | ApiKey::DeleteGroups
-        | ApiKey::OffsetDelete => groups::handle(broker, request),
+        | ApiKey::OffsetDelete
+        | ApiKey::ConsumerGroupHeartbeat
+        | ApiKey::ConsumerGroupDescribe => groups::handle(broker, request),
         ApiKey::DeleteRecords => delete_records::handle(broker, request, out),
         ApiKey::InitProducerId => init_producer_id::handle(broker, request),
         ApiKey::OffsetForLeaderEpoch => offset_for_leader_epoch::handle(broker, request, out),

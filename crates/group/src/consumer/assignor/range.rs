@@ -34,8 +34,7 @@ pub(super) fn assign(group: &GroupSpec<'_>) -> BTreeMap<Arc<str>, Assignment> {
         .into_iter()
         .filter_map(|(topic, members)| {
             let partitions = *group.topics.get(&topic)?;
-            let span =
-                Span { partitions, next: 0, quota: partitions / members, extra: partitions % members };
+            let span = Span { partitions, next: 0, quota: partitions / members, extra: partitions % members };
             Some((topic, span))
         })
         .collect();

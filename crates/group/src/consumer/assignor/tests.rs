@@ -111,8 +111,7 @@ fn uniform_is_balanced_as_far_as_subscriptions_allow() {
 fn uniform_repairs_a_target_that_names_a_partition_twice_or_none() {
     let shape = Shape { topics: vec![4], members: vec![vec![0], vec![0]] };
     let twice: Assignment = [(topic(0), [0, 1, 7].into())].into();
-    let before: Targets =
-        [(Arc::from("member-000"), twice.clone()), (Arc::from("member-001"), twice)].into();
+    let before: Targets = [(Arc::from("member-000"), twice.clone()), (Arc::from("member-001"), twice)].into();
     check_complete(&shape, &assign(Assignor::Uniform, &shape, &before));
 }
 
@@ -143,8 +142,7 @@ fn range_puts_static_members_first_by_their_instance() {
         (Arc::from("b"), spec(Some("worker-2"))),
         (Arc::from("c"), spec(Some("worker-1"))),
     ];
-    let group =
-        GroupSpec { members: members.into(), topics: [(topic(0), 3)].into(), homogeneous: true };
+    let group = GroupSpec { members: members.into(), topics: [(topic(0), 3)].into(), homogeneous: true };
     let targets = Assignor::Range.assign(&group);
     let of = |id: &str| targets[id][&topic(0)].iter().copied().collect::<Vec<_>>();
     assert_eq!((of("c"), of("b"), of("a")), (vec![0], vec![1], vec![2]));

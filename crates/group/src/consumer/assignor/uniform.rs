@@ -161,8 +161,7 @@ impl<'a> Heterogeneous<'a> {
     }
 
     fn assign_free(&mut self, topic: Uuid) {
-        let (Some(subscribers), Some(owners)) =
-            (self.subscribers.get(&topic), self.owners.get_mut(&topic))
+        let (Some(subscribers), Some(owners)) = (self.subscribers.get(&topic), self.owners.get_mut(&topic))
         else {
             return;
         };
@@ -178,8 +177,7 @@ impl<'a> Heterogeneous<'a> {
 
     /// Moves partitions of one topic from who has the most to who has the least. Whether any moved.
     fn balance(&mut self, topic: Uuid) -> bool {
-        let (Some(subscribers), Some(owners)) =
-            (self.subscribers.get(&topic), self.owners.get_mut(&topic))
+        let (Some(subscribers), Some(owners)) = (self.subscribers.get(&topic), self.owners.get_mut(&topic))
         else {
             return false;
         };

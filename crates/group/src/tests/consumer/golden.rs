@@ -45,8 +45,7 @@ fn the_same_events_make_the_same_records_and_batches() {
         regex: Some(String::new()),
         ..member("NHnl0AWESHGBG1YCJzRmWA")
     };
-    let request =
-        ConsumerGroupHeartbeatRequest { rebalance_timeout_ms: 300_000, ..modern.request() };
+    let request = ConsumerGroupHeartbeatRequest { rebalance_timeout_ms: 300_000, ..modern.request() };
     modern.take(&world.send(1, request));
     world.now_ms = 1_795_257_451_390;
     assert_eq!(world.goodbye(&modern, -1), ErrorCode::None);
@@ -105,7 +104,10 @@ fn apaches_group_loads_to_what_it_was_and_goes_on() {
 fn hashes_of_topics_are_kafkas() {
     let topics = apaches_topics();
     let all = Arc::new(crate::topics::Topics::none().next(Arc::new(topics.clone()), &topics.all()));
-    assert_eq!(crate::consumer::metadata_hash(["words", "nothing"].into_iter(), &all), 4_420_800_547_272_029_575);
+    assert_eq!(
+        crate::consumer::metadata_hash(["words", "nothing"].into_iter(), &all),
+        4_420_800_547_272_029_575
+    );
     assert_eq!(topic_hash("nothing", &topics), None);
     HASHES.iter().for_each(|(names, racks, expected)| {
         let mut topics = TestTopics { racks: racks.to_vec(), topics: BTreeMap::new(), ..Default::default() };

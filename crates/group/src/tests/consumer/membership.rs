@@ -278,7 +278,10 @@ fn groups_are_shown_as_what_they_are() {
     let b = &described.members[0];
     assert_eq!((b.member_id.as_str(), b.member_epoch, b.member_type), ("b", members[1].epoch, 1));
     assert_eq!((b.client_id.as_str(), b.client_host.as_str()), ("client", "/127.0.0.1"));
-    assert_eq!((b.rack_id.as_deref(), b.subscribed_topic_names.as_slice()), (Some("r1"), &["words".to_owned()][..]));
+    assert_eq!(
+        (b.rack_id.as_deref(), b.subscribed_topic_names.as_slice()),
+        (Some("r1"), &["words".to_owned()][..])
+    );
     assert_eq!(b.assignment, b.target_assignment);
     assert_eq!(b.assignment.topic_partitions[0].topic_name, "words");
     assert_eq!(world.described("x").error_code, ErrorCode::GroupIdNotFound.code());
@@ -302,9 +305,7 @@ fn a_group_with_settings_of_its_own_follows_them() {
         heartbeat_interval_ms: 7_000,
         assignment_interval_ms: 0,
     };
-    world
-        .coordinator
-        .set_consumer_settings(ConsumerGroupSettings::default(), [("g".to_owned(), own)].into());
+    world.coordinator.set_consumer_settings(ConsumerGroupSettings::default(), [("g".to_owned(), own)].into());
     let response = world.send(1, member("a").request());
     assert_eq!(response.heartbeat_interval_ms, 7_000);
     // The next assignment need not wait.

@@ -38,7 +38,10 @@ impl World {
             topics: vec!["words".to_owned()],
             owned_partitions: owned
                 .into_iter()
-                .map(|(topic, partitions)| consumer_protocol_subscription::TopicPartition { topic, partitions })
+                .map(|(topic, partitions)| consumer_protocol_subscription::TopicPartition {
+                    topic,
+                    partitions,
+                })
                 .collect(),
             ..Default::default()
         };
@@ -199,8 +202,7 @@ fn the_policy_says_which_way_a_group_may_go() {
         (ConsumerGroupMigrationPolicy::Bidirectional, true, true),
     ];
     for (policy, up, down) in policies {
-        let mut world =
-            world_with(GroupConfig { group_consumer_migration_policy: policy, ..config() }, true);
+        let mut world = world_with(GroupConfig { group_consumer_migration_policy: policy, ..config() }, true);
         let old = classic_group(&mut world);
         let mut new = member("new");
         let response = world.send(1, new.request());

@@ -24,6 +24,8 @@ struct Actor {
     member: Member,
     crashed: bool,
     heard_ms: i64,
+    /// It does not know what became of its last request.
+    unsure: bool,
 }
 
 #[track_caller]
@@ -42,7 +44,11 @@ fn check_owners(actors: &[Actor], seed: u64, step: usize) {
 }
 
 fn act(world: &mut World, actor: &mut Actor, random: &mut Random) {
-    let request = if actor.member.epoch == 0 || random.one_in(3) || actor.member.owned != actor.member.assigned {
+    let request = if actor.unsure
+        || actor.member.epoch == 0
+        || random.one_in(3)
+        || actor.member.owned != actor.member.assigned
+    {
         actor.member.request()
     } else {
         actor.member.short_request()
@@ -51,11 +57,15 @@ fn act(world: &mut World, actor: &mut Actor, random: &mut Random) {
     let response = world.send(1, request);
     match ErrorCode::from_code(response.error_code) {
         ErrorCode::None if random.one_in(10) => {
-            // The answer is lost. The next request says everything.
+            // The answer is lost. The next request says everything; until its answer nothing is taken, as it was said that
+            // it is not there.
+            actor.unsure = true;
+            actor.member.assigned.retain(|partition| actor.member.owned.contains(partition));
         }
         ErrorCode::None => {
             actor.member.take(&response);
             actor.heard_ms = world.now_ms;
+            actor.unsure = false;
         }
         ErrorCode::FencedMemberEpoch | ErrorCode::UnknownMemberId => {
             actor.member.owned.clear();
@@ -96,7 +106,7 @@ fn live(seed: u64) {
                 let regex = random.one_in(5).then(|| "m.*".to_owned());
                 let member =
                     Member { topics: Some(topics), instance_id, regex, ..member(&format!("m{born:02}")) };
-                actors.push(Actor { member, crashed: false, heard_ms: world.now_ms });
+                actors.push(Actor { member, crashed: false, heard_ms: world.now_ms, unsure: false });
             }
             4 if !actors.is_empty() => {
                 // It leaves, for good or, if it is static, for a while.

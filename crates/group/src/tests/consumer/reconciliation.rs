@@ -29,8 +29,7 @@ fn new_partitions_and_topics_are_noticed() {
 fn a_deleted_topic_is_taken_away() {
     let mut world = world();
     let topics = Some(vec!["words".to_owned(), "logs".to_owned()]);
-    let mut members =
-        [Member { topics: topics.clone(), ..member("a") }, Member { topics, ..member("b") }];
+    let mut members = [Member { topics: topics.clone(), ..member("a") }, Member { topics, ..member("b") }];
     world.settle(&mut members);
     let mut left = world.topics.clone();
     left.topics.remove("logs");
@@ -83,8 +82,7 @@ fn the_assignor_that_most_members_prefer_assigns() {
         assignor: assignor.map(str::to_owned),
         ..member(name)
     };
-    let mut members =
-        [wants("a", Some("range")), wants("b", Some("range")), wants("c", Some("uniform"))];
+    let mut members = [wants("a", Some("range")), wants("b", Some("range")), wants("c", Some("uniform"))];
     world.settle(&mut members);
     assert_eq!(world.described("g").assignor_name, "range");
     for member in &members {

@@ -32,7 +32,11 @@ fn an_expression_finds_its_topics_now_and_later() {
 fn what_cannot_be_an_expression_is_refused() {
     let world = world();
     for regex in ["(", "[a", "a**b)", "a)|(b", r"\p{Nothing}", r"(?<n>a)\1"] {
-        assert_eq!(world.beat_error(matching("a", regex).request()), ErrorCode::InvalidRegularExpression, "{regex}");
+        assert_eq!(
+            world.beat_error(matching("a", regex).request()),
+            ErrorCode::InvalidRegularExpression,
+            "{regex}"
+        );
     }
     assert_eq!(world.described("g").error_code, ErrorCode::GroupIdNotFound.code());
 }
@@ -40,10 +44,8 @@ fn what_cannot_be_an_expression_is_refused() {
 #[test]
 fn names_and_expressions_go_together() {
     let mut world = world();
-    let mut members = [
-        Member { topics: Some(vec!["logs".to_owned()]), ..matching("a", "words") },
-        member("b"),
-    ];
+    let mut members =
+        [Member { topics: Some(vec!["logs".to_owned()]), ..matching("a", "words") }, member("b")];
     world.settle(&mut members);
     let all: Partitions = members.iter().flat_map(|member| member.owned.clone()).collect();
     assert_eq!(all.len(), 4);
