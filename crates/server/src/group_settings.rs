@@ -30,7 +30,6 @@ pub(crate) fn group_config(config: &BrokerConfig) -> GroupConfig {
         group_consumer_assignors: assignors(&group.consumer_assignors),
         group_consumer_migration_policy: migration_policy(&group.consumer_migration_policy),
         group_consumer_regex_refresh_interval_ms: group.consumer_regex_refresh_interval_ms.into(),
-        ..GroupConfig::default()
     }
 }
 

@@ -13,7 +13,7 @@ use protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatRe
 use super::assignor::Assignor;
 use super::group::{self, is_homogeneous};
 use super::reconcile::Reconciliation;
-use super::target::{Target, may_compute, subscribed_topic_ids};
+use super::target::{Computation, Target, may_compute, subscribed_topic_ids};
 use super::{
     ConsumerGroup, ConsumerGroupMember, LEAVE_GROUP_MEMBER_EPOCH, LEAVE_GROUP_STATIC_MEMBER_EPOCH,
     MemberState, OwnedPartitions, Refusal,
@@ -25,6 +25,14 @@ use crate::{Ctx, Group, GroupRecord, GroupResult, GroupShard, RequestContext};
 
 /// How long the hash of a group's topics is taken for right if nobody says that they have changed, in milliseconds.
 pub(crate) const METADATA_REFRESH_MS: i64 = i32::MAX as i64;
+
+/// What a member said of itself.
+#[derive(Clone, Copy)]
+pub(crate) struct Said<'a> {
+    pub(crate) subscription_changed: bool,
+    /// What it has; none if it does not say.
+    pub(crate) reported: Option<&'a [TopicPartitions]>,
+}
 
 /// What a step of a member did to its group, besides records.
 pub(crate) struct Step {
@@ -311,10 +319,13 @@ impl ConsumerGroup {
             let homogeneous = homogeneous.unwrap_or_else(|| {
                 is_homogeneous(&self.subscribed_regexes, &self.subscribed_topics, self.members.len())
             });
-            self.compute_target(group_epoch, &updated, preferred, homogeneous, &topics, ctx.now_ms, records)
+            {
+                let how = Computation { group_epoch, assignor: preferred, homogeneous };
+                self.compute_target(how, &updated, &topics, ctx.now_ms, records)
+            }
         };
-        let subscription_changed = names_changed || regex.is_update();
-        let member = self.reconcile(updated, &target, subscription_changed, reported, env, ctx, records)?;
+        let said = Said { subscription_changed: names_changed || regex.is_update(), reported };
+        let member = self.reconcile(updated, &target, said, env, ctx, records)?;
         Ok(Step { member, refreshed })
     }
 
@@ -322,12 +333,12 @@ impl ConsumerGroup {
         &self,
         member: ConsumerGroupMember,
         target: &Target,
-        subscription_changed: bool,
-        reported: Option<&[TopicPartitions]>,
+        said: Said<'_>,
         env: &Env,
         ctx: &mut Ctx<'_>,
         records: &mut Vec<GroupRecord>,
     ) -> Result<ConsumerGroupMember, Refusal> {
+        let Said { subscription_changed, reported } = said;
         if !subscription_changed && member.is_reconciled_to(target.epoch) {
             return Ok(member);
         }

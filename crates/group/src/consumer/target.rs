@@ -11,6 +11,14 @@ use super::{Assignment, ConsumerGroup, ConsumerGroupMember};
 use crate::GroupRecord;
 use crate::topics::{Topics, TopicsImage};
 
+/// How a target is computed.
+pub(crate) struct Computation {
+    pub(crate) group_epoch: i32,
+    pub(crate) assignor: Assignor,
+    /// Whether all members subscribe to the same.
+    pub(crate) homogeneous: bool,
+}
+
 /// The target as it is for one member.
 pub(crate) struct Target {
     pub(crate) epoch: i32,
@@ -47,14 +55,13 @@ impl ConsumerGroup {
     /// Computes the target anew, with `updated` as it will be, and writes what is different.
     pub(crate) fn compute_target(
         &self,
-        group_epoch: i32,
+        how: Computation,
         updated: &ConsumerGroupMember,
-        assignor: Assignor,
-        homogeneous: bool,
         topics: &Topics,
         now_ms: i64,
         records: &mut Vec<GroupRecord>,
     ) -> Target {
+        let Computation { group_epoch, assignor, homogeneous } = how;
         // A static member that has come back has the place and the target of the one it was.
         let replaced = updated
             .instance_id

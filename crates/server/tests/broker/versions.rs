@@ -82,7 +82,9 @@ async fn on_broker(broker: &Broker, client: &mut Client, topic: &Topic, api: Api
         | ApiKey::DescribeGroups
         | ApiKey::ListGroups
         | ApiKey::DeleteGroups
-        | ApiKey::OffsetDelete => groups::ask(broker, client, topic, api, version).await,
+        | ApiKey::OffsetDelete
+        | ApiKey::ConsumerGroupHeartbeat
+        | ApiKey::ConsumerGroupDescribe => groups::ask(broker, client, topic, api, version).await,
         _ => return on_both(broker, client, api, version, 1).await,
     }
     true

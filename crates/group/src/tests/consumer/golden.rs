@@ -124,7 +124,9 @@ fn hashes_of_topics_are_kafkas() {
 type Hashed = (&'static [(&'static str, i32)], &'static [&'static str], i64);
 
 const HASHES: &[Hashed] = &[
-    // HASHES
+    (&[("a", 1)], &[], 3_470_684_412_542_478_659),
+    (&[("racks", 2)], &["r2", "r1", "ä"], 5_745_680_584_643_675_956),
+    (&[("b", 3), ("a-longer-name", 40)], &["r1"], -2_529_546_790_469_283_109),
 ];
 
 #[test]

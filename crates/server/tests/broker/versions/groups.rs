@@ -57,6 +57,9 @@ pub async fn ask(broker: &Broker, client: &mut Client, topic: &Topic, api: ApiKe
             assert_eq!(error(response.results[0].error_code), ErrorCode::GroupIdNotFound);
         }
         ApiKey::OffsetDelete => delete_offsets(client, topic, version).await,
+        ApiKey::ConsumerGroupHeartbeat | ApiKey::ConsumerGroupDescribe => {
+            consumer_group(client, topic, api, version).await;
+        }
         other => panic!("{other} is not of groups"),
     }
 }
@@ -82,6 +85,40 @@ pub async fn wait_for_coordinator(client: &mut Client, group: &str) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// A consumer group of one member, which is given the topic's partitions, and is described.
+async fn consumer_group(client: &mut Client, topic: &Topic, api: ApiKey, version: i16) {
+    let group = group(client).await;
+    let is_heartbeat = api == ApiKey::ConsumerGroupHeartbeat;
+    let request = ConsumerGroupHeartbeatRequest {
+        group_id: group.clone(),
+        member_id: "a-member".to_owned(),
+        rebalance_timeout_ms: 30_000,
+        subscribed_topic_names: Some(vec![topic.name.clone()]),
+        topic_partitions: Some(Vec::new()),
+        ..ConsumerGroupHeartbeatRequest::default()
+    };
+    let response = client.call(if is_heartbeat { version } else { 1 }, &request).await;
+    ok(response.error_code);
+    assert_eq!((response.member_id.as_deref(), response.heartbeat_interval_ms), (Some("a-member"), 5_000));
+    let assigned = response.assignment.unwrap().topic_partitions;
+    assert_eq!((assigned[0].topic_id, assigned[0].partitions.as_slice()), (topic.id, &[0, 1][..]));
+
+    let request = ConsumerGroupDescribeRequest { group_ids: vec![group.clone()], ..Default::default() };
+    let response = client.call(if is_heartbeat { 1 } else { version }, &request).await;
+    let described = &response.groups[0];
+    ok(described.error_code);
+    assert_eq!((described.group_id.as_str(), described.group_state.as_str()), (group.as_str(), "Stable"));
+    assert_eq!(described.members[0].assignment.topic_partitions[0].topic_name, topic.name);
+    let leaving = ConsumerGroupHeartbeatRequest {
+        group_id: group.clone(),
+        member_id: "a-member".to_owned(),
+        member_epoch: -1,
+        ..ConsumerGroupHeartbeatRequest::default()
+    };
+    let response = client.call(1, &leaving).await;
+    ok(response.error_code);
 }
 
 async fn find_coordinator(broker: &Broker, client: &mut Client, version: i16) {
