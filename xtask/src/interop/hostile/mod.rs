@@ -1,7 +1,7 @@
 //! What no well-behaved client sends. The broker stays up, its memory stays bounded, others do not notice, and what it
 //! answers is what Apache Kafka answers.
 
-mod batch;
+pub mod batch;
 mod bystander;
 mod requests;
 
@@ -290,6 +290,15 @@ fn patient(port: u16, bytes: &[u8], wait: Duration) -> Result<&'static str, Stri
         Reaction::Closed => "closed",
         Reaction::Silence => "silence",
     })
+}
+
+/// Produce version 7, acks=all, of bytes to partition 0 of a topic on a connection of its own: error code and base offset.
+pub fn produce_once(port: u16, topic: &str, records: &[u8]) -> Result<(i16, i64), String> {
+    let payload = wire::request(0, 7, 1, &produce_body(topic, records));
+    match wire::exchange(port, &payload)? {
+        Reaction::Answer(payload) => produced(&payload, topic).ok_or_else(|| "a short answer".to_owned()),
+        other => Err(format!("{other:?}")),
+    }
 }
 
 /// Produce version 7, acks=all, of bytes to partition 0 of a topic: `error CODE`, or what else happened.
