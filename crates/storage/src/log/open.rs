@@ -182,7 +182,7 @@ fn load(dir: &Path, partition_dir: &Arc<PartitionDir>, options: &OpenOptions) ->
         loader.recover_from(last, &mut epochs)?;
         end = loader.find_log_end()?;
     }
-    let Loader { mut segments, .. } = loader;
+    let Loader { mut segments, producers: recovered, .. } = loader;
     if let Some(log_end_offset) = end
         && log_end_offset < options.log_start_offset
     {
@@ -210,7 +210,14 @@ fn load(dir: &Path, partition_dir: &Arc<PartitionDir>, options: &OpenOptions) ->
     let base_offsets: Vec<_> = segments.iter().map(|segment| segment.base_offset()).collect();
     let first_base_offset = base_offsets.first().copied().unwrap_or(0);
     let log_start_offset = options.log_start_offset.max(first_base_offset);
-    let mut producers = ProducerStateManager::open(dir, options.producer_id_expiration_ms)?;
+    // Divergence: after a recovery Kafka rests on the snapshot that it has just written, which has the last batch of each
+    // producer alone. One that sends several batches again would be told that the first is out of order, begin a new epoch
+    // and write them twice. What recovery has read knows the last five.
+    let mut producers = if !recovered.is_empty() && recovered.map_end_offset() == log_end_offset {
+        recovered
+    } else {
+        ProducerStateManager::open(dir, options.producer_id_expiration_ms)?
+    };
     producers.remove_stray_snapshots(&base_offsets)?;
     let clean = options.clean_shutdown;
     rebuild_producer_state(
