@@ -42,9 +42,9 @@ pub(super) const KEYS: &[ConfigKey] = &[
     int("socket.listen.backlog.size").or("50").at_least(1)
         .doc("Connections that may wait to be accepted; the system may allow fewer."),
     int("socket.receive.buffer.bytes").or("102400").high()
-        .doc("SO_RCVBUF of accepted sockets; -1 leaves it to the system."),
+        .doc("SO_RCVBUF of accepted sockets; -1 leaves it to the system. Where it is not set the system sizes the buffer by itself."),
     int("socket.request.max.bytes").or("104857600").high().at_least(1)
         .doc("Largest request that is read; a connection that announces a larger one is closed."),
     int("socket.send.buffer.bytes").or("102400").high()
-        .doc("SO_SNDBUF of accepted sockets; -1 leaves it to the system."),
+        .doc("SO_SNDBUF of accepted sockets; -1 leaves it to the system. Where it is not set the system sizes the buffer by itself."),
 ];
