@@ -254,16 +254,6 @@ impl Partition {
         })
     }
 
-    /// Whether a read at `offset` would find records now.
-    pub fn has_records_after(&self, offset: i64, isolation: Isolation) -> bool {
-        let limit = match isolation {
-            Isolation::ReadUncommitted => self.log.high_watermark(),
-            Isolation::ReadCommitted => self.log.last_stable_offset(),
-        };
-        offset < limit
-    }
-
-    /// Where the reader's log parts from this one, if it does.
     fn diverging(&self, request: &FetchRequest) -> Result<Option<OffsetAndEpoch>, PartitionError> {
         let Some(end) = self.log.end_offset_for_epoch(request.last_fetched_epoch) else {
             return Err(PartitionError::UnknownFetchedEpoch(request.last_fetched_epoch));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI16, AtomicI64};
 use arc_swap::ArcSwap;
 use common::Uuid;
 use group::GroupCoordinator;
-use metadata::{BrokerRegistration, MetadataImage, TopicImage};
+use metadata::{BrokerRegistration, Endpoint, MetadataImage, TopicImage};
 use network::ConnectionQuota;
 use parking_lot::Mutex;
 use replica::ReplicaManager;
@@ -82,6 +82,16 @@ impl Broker {
         }
         features
     }
+}
+
+/// A broker, and where a client of this listener reaches it.
+pub(crate) fn reached_at<'i>(
+    image: &'i MetadataImage,
+    broker_id: i32,
+    listener: &str,
+) -> Option<(&'i Arc<BrokerRegistration>, &'i Endpoint)> {
+    let broker = image.cluster.brokers.get(&broker_id)?;
+    Some((broker, broker.listener(listener)?))
 }
 
 /// A topic that a request names, by name or by id.

@@ -14,7 +14,7 @@ use protocol::messages::{FetchRequest, FetchResponse};
 use replica::{FetchWaiter, FetchedPartition, Isolation, Partition, PartitionError, Watch};
 use storage::LogSlice;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, reached_at, topic_of};
 use crate::clock::now_ms;
 use crate::fetch_session::{FetchContext, FetchPartition, PartitionFacts, TopicKey};
 use crate::request::{BadRequest, Head, Request};
@@ -196,9 +196,10 @@ impl Fetch {
                 topic.partitions.push(partition_data(wanted.partition, result, &mut slices));
             }
         }
-        let image = self.broker.image();
-        if self.head.version >= 16 {
-            self.name_leaders(&image, &mut response);
+        // Only errors have a leader to name, and most answers have none.
+        let image = (self.head.version >= 16 && found.urgent).then(|| self.broker.image());
+        if let Some(image) = &image {
+            self.name_leaders(image, &mut response);
         }
         self.head.answer_with_records(&response, &slices, out)
     }
@@ -211,17 +212,14 @@ impl Fetch {
                 if !matches!(error, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch) {
                     continue;
                 }
-                let known = crate::broker::topic_of(image, topic.topic, topic.topic_id);
+                let known = topic_of(image, topic.topic, topic.topic_id);
                 let registration = known.and_then(|known| known.partitions.get(&partition.partition_index));
                 let Some(registration) = registration else { continue };
                 partition.current_leader = LeaderIdAndEpoch {
                     leader_id: registration.leader,
                     leader_epoch: registration.leader_epoch,
                 };
-                let leader = image.cluster.brokers.get(&registration.leader);
-                let Some((leader, endpoint)) =
-                    leader.and_then(|leader| Some((leader, leader.listener(&self.listener)?)))
-                else {
+                let Some((leader, endpoint)) = reached_at(image, registration.leader, &self.listener) else {
                     continue;
                 };
                 let node = NodeEndpoint {

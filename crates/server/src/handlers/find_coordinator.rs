@@ -9,7 +9,7 @@ use protocol::messages::find_coordinator_response::Coordinator;
 use protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 
 use super::internal_topics;
-use crate::broker::Broker;
+use crate::broker::{Broker, reached_at};
 use crate::request::{BadRequest, Request};
 
 const GROUP: i8 = 0;
@@ -72,11 +72,8 @@ fn find(broker: &Broker, listener: &str, key_type: i8, key: &str) -> Coordinator
     let Some(partition) = topic.partitions.get(&broker.groups.partition_for(key)) else {
         return unavailable();
     };
-    let leader = image.cluster.broker(partition.leader).filter(|leader| !leader.fenced);
-    let Some((leader, endpoint)) = leader.and_then(|leader| Some((leader, leader.listener(listener)?)))
-    else {
-        return unavailable();
-    };
+    let leader = reached_at(&image, partition.leader, listener).filter(|(leader, _)| !leader.fenced);
+    let Some((leader, endpoint)) = leader else { return unavailable() };
     Coordinator {
         key: key.to_owned(),
         node_id: leader.id,

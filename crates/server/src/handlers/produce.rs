@@ -15,7 +15,7 @@ use replica::{HostedTopic, Partition, PartitionError};
 use storage::{AppendInfo, AppendOrigin};
 use tokio::sync::oneshot;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, reached_at, topic_of};
 use crate::clock::now_ms;
 use crate::request::{BadRequest, Request};
 
@@ -287,7 +287,7 @@ fn whole_batch(records: &[u8]) -> Result<Option<usize>, Refusal> {
 fn name_leaders(broker: &Broker, listener: &str, response: &mut ProduceResponse) {
     let image = broker.image();
     for topic in &mut response.responses {
-        let Some(known) = crate::broker::topic_of(&image, &topic.name, topic.topic_id) else { continue };
+        let Some(known) = topic_of(&image, &topic.name, topic.topic_id) else { continue };
         for partition in &mut topic.partition_responses {
             if partition.error_code != ErrorCode::NotLeaderOrFollower.code() {
                 continue;
@@ -295,9 +295,7 @@ fn name_leaders(broker: &Broker, listener: &str, response: &mut ProduceResponse)
             let Some(registration) = known.partitions.get(&partition.index) else { continue };
             partition.current_leader =
                 LeaderIdAndEpoch { leader_id: registration.leader, leader_epoch: registration.leader_epoch };
-            let leader = image.cluster.broker(registration.leader);
-            let endpoint = leader.and_then(|leader| Some((leader, leader.listener(listener)?)));
-            if let Some((leader, endpoint)) = endpoint {
+            if let Some((leader, endpoint)) = reached_at(&image, registration.leader, listener) {
                 let node = NodeEndpoint {
                     node_id: leader.id,
                     host: endpoint.host.clone(),
