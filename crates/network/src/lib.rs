@@ -1,4 +1,5 @@
-//! Listeners, connections and framing: bytes in, frames to a [`Service`], bytes and spans of files out.
+//! Listeners, connections and framing: bytes in, frames to a [`Service`], bytes and spans of files out; and in [`peer`] the
+//! client side of a connection to another node.
 //!
 //! A connection is one task. It reads into a buffer that it holds only while a request is in it, hands each frame to the
 //! service on the thread that read it, and writes the answers in the order of the requests. It knows nothing of what a
@@ -8,6 +9,7 @@ mod buffer;
 mod connection;
 mod listener;
 mod outbox;
+pub mod peer;
 mod quota;
 
 pub use connection::{ConnectionInfo, Handled, Later, Service, ServiceConnection};
