@@ -35,8 +35,18 @@ const CLIENT_SIDE: [(&str, &[&str]); 2] = [
 ];
 
 /// Crates of decisions: time is an argument, and there is no runtime, socket or thread.
-const NO_RUNTIME: [&str; 9] =
-    ["common", "config", "protocol", "metadata", "raft", "controller", "coordinator", "group", "storage"];
+const NO_RUNTIME: [&str; 10] = [
+    "common",
+    "io",
+    "config",
+    "protocol",
+    "metadata",
+    "raft",
+    "controller",
+    "coordinator",
+    "group",
+    "storage",
+];
 
 /// Words in source and prose that promise instead of doing, or speak of one machine.
 const FORBIDDEN: [&str; 9] = [

@@ -4,10 +4,10 @@
 //! snapshot, so that log and snapshots together always hold all of the metadata.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ::io::fs;
 use common::{TopicPartition, Uuid, topic::CLUSTER_METADATA_TOPIC};
 use protocol::records::{Batches, RecordBatch};
 use storage::{AppendOrigin, Log, LogConfig, OpenOptions};
@@ -291,7 +291,7 @@ impl MetadataLog {
     fn recover_snapshots(&mut self) -> Result<()> {
         let mut unneeded = Vec::new();
         for entry in fs::read_dir(&self.dir).map_err(at(&self.dir))? {
-            let path = entry.map_err(at(&self.dir))?.path();
+            let path = entry.path;
             let Some(snapshot) = SnapshotPath::parse(&path) else { continue };
             if snapshot.kind == SnapshotKind::Frozen && snapshot.id.offset >= self.start_offset() {
                 self.snapshots.insert(snapshot.id);

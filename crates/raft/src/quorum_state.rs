@@ -2,10 +2,10 @@
 //! version 0 with a static quorum (kraft.version 0), version 1 with a dynamic one.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use ::io::fs::{self, File};
 use common::Uuid;
 use serde_json::Value;
 
@@ -61,7 +61,7 @@ impl QuorumStateStore {
             fs::rename(&temporary, &self.path)?;
             // The rename is durable only with the directory.
             match self.path.parent() {
-                Some(directory) => File::open(directory)?.sync_all(),
+                Some(directory) => fs::sync_dir(directory),
                 None => Ok(()),
             }
         })();

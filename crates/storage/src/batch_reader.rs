@@ -1,9 +1,9 @@
 //! Going through the batches of a segment's file: by headers, or whole.
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
+use ::io::fs::File;
 use protocol::records::{BatchHeader, RECORD_BATCH_OVERHEAD, RecordBatch, RecordError};
 
 use crate::paths::read_up_to_at;
@@ -102,9 +102,7 @@ impl BatchReader {
 
     /// The same, reading `piece` bytes at a time.
     pub fn with_piece(file: Arc<File>, position: u64, end: u64, piece: usize) -> BatchReader {
-        let advice = rustix::fs::Advice::Sequential;
-        // Only a hint: nothing is lost where it is not taken.
-        let _ = rustix::fs::fadvise(&*file, position, None, advice);
+        file.advise_sequential(position);
         BatchReader {
             file,
             buffer_position: position,

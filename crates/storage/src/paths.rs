@@ -1,10 +1,10 @@
 //! Where the files of a segment lie, and the handles to them, which are opened late and can be closed at any time.
 
-use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ::io::fs::{self, File};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::RwLock;
 
@@ -56,18 +56,13 @@ impl SegmentPaths {
     /// The content of the file of one kind.
     pub fn read(&self, kind: &str) -> io::Result<Vec<u8>> {
         let state = self.state.read();
-        std::fs::read(segment_file(&self.dir.get(), self.base_offset, kind, *state))
+        fs::read(segment_file(&self.dir.get(), self.base_offset, kind, *state))
     }
 
     fn open(&self, kind: &str, create: bool) -> io::Result<File> {
         let state = self.state.read();
         let path = segment_file(&self.dir.get(), self.base_offset, kind, *state);
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(create)
-            .truncate(false)
-            .open(&path)
+        File::open_for_update(&path, create)
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
     }
 
@@ -87,7 +82,7 @@ impl SegmentPaths {
         let dir = self.dir.get();
         for kind in kinds {
             let from = segment_file(&dir, self.base_offset, kind, *now);
-            match std::fs::rename(from, segment_file(&dir, self.base_offset, kind, state)) {
+            match fs::rename(from, segment_file(&dir, self.base_offset, kind, state)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => crash_point::reached("rename"),
             }
@@ -128,11 +123,11 @@ pub(crate) fn write_all_vectored_at(file: &File, parts: [&[u8]; 2], position: u6
         let second = parts[1].get(written.saturating_sub(parts[0].len())..).unwrap_or_default();
         let slices = [io::IoSlice::new(first), io::IoSlice::new(second)];
         let slices = if first.is_empty() { &slices[1..] } else { &slices[..] };
-        match rustix::io::pwritev(file, slices, position + written as u64) {
+        match file.write_vectored_at(slices, position + written as u64) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(count) => written += count,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())
@@ -140,7 +135,6 @@ pub(crate) fn write_all_vectored_at(file: &File, parts: [&[u8]; 2], position: u6
 
 /// Reads at `position` until `buffer` is full or the file ends. Returns how much was read.
 pub(crate) fn read_up_to_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
-    use std::os::unix::fs::FileExt;
     let mut read = 0;
     while let Some(rest) = buffer.get_mut(read..)
         && !rest.is_empty()
@@ -161,7 +155,8 @@ mod tests {
 
     #[test]
     fn parts_land_behind_each_other() {
-        let file = tempfile::tempfile().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let file = File::open_for_update(dir.path().join("file"), true).unwrap();
         write_all_vectored_at(&file, [b"head", b"body"], 3).unwrap();
         write_all_vectored_at(&file, [b"", b"!"], 11).unwrap();
         write_all_vectored_at(&file, [b"", b""], 11).unwrap();

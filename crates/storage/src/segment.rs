@@ -2,12 +2,12 @@
 //!
 //! The log's writer changes it; any thread reads it meanwhile, up to the size that the writer has published.
 
-use std::fs::{self, File};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
+use ::io::fs::{self, File};
 use parking_lot::Mutex;
 use protocol::records::BatchHeader;
 
@@ -78,11 +78,7 @@ impl LogSegment {
         if let Some(size) = preallocate {
             // Divergence: Kafka makes the file as long as a segment and cuts it at the roll. Here its blocks are reserved behind
             // its end, so that its length always is that of its batches.
-            let flags = rustix::fs::FallocateFlags::KEEP_SIZE;
-            match rustix::fs::fallocate(&*file, flags, 0, size) {
-                Err(rustix::io::Errno::OPNOTSUPP) => {}
-                other => other?,
-            }
+            file.reserve(size)?;
         }
         Ok(segment)
     }
@@ -90,7 +86,7 @@ impl LogSegment {
     /// A segment whose file exists.
     pub fn open(dir: &Arc<PartitionDir>, base_offset: i64) -> io::Result<LogSegment> {
         let segment = LogSegment::new(dir, base_offset, 0, TransactionIndex::new());
-        let size = fs::metadata(segment.paths.path(LOG_FILE_SUFFIX))?.len();
+        let size = fs::len(segment.paths.path(LOG_FILE_SUFFIX))?;
         segment.size.store(size, Ordering::Release);
         Ok(segment)
     }
@@ -145,7 +141,7 @@ impl LogSegment {
 
     /// When the file was last written, in ms.
     pub fn last_modified_ms(&self) -> io::Result<i64> {
-        let modified = self.file()?.metadata()?.modified()?;
+        let modified = self.file()?.modified()?;
         Ok(modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64))
     }
 
@@ -153,7 +149,7 @@ impl LogSegment {
     pub fn set_last_modified_ms(&self, modified_ms: i64) -> io::Result<()> {
         let modified = UNIX_EPOCH + std::time::Duration::from_millis(modified_ms.max(0) as u64);
         for kind in [LOG_FILE_SUFFIX, INDEX_FILE_SUFFIX, TIME_INDEX_FILE_SUFFIX] {
-            File::options().write(true).open(self.paths.path(kind))?.set_modified(modified)?;
+            File::open_for_update(self.paths.path(kind), false)?.set_modified(modified)?;
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! What a log is asked with and answers.
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
+
+use ::io::fs::File;
 
 use crate::segment::LogSegment;
 
@@ -87,9 +88,9 @@ impl LogSlice {
         self.length == 0
     }
 
-    /// The file, for `sendfile`; `None` if there are no bytes.
-    pub fn file(&self) -> Option<&Arc<File>> {
-        self.file.as_ref()
+    /// The operating system's file, for `sendfile`; `None` if there are no bytes, or if they lie on a simulated disk.
+    pub fn file(&self) -> Option<&Arc<std::fs::File>> {
+        self.file.as_ref().and_then(|file| file.as_std())
     }
 
     /// Where the bytes begin in the file.
@@ -114,15 +115,14 @@ impl LogSlice {
         let mut read = 0;
         while read < self.length {
             let rest = room.get_mut(read..).unwrap_or_default();
-            match rustix::io::pread(file, rest, self.position + read as u64) {
-                Ok(([], _)) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok((filled, _)) => read += filled.len(),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+            match file.read_spare_at(rest, self.position + read as u64) {
+                Ok([]) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(filled) => read += filled.len(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
-        // SAFETY: `reserve` made room for `length` bytes behind `start`, and the loop ends here only when the kernel has filled all
-        // of them.
+        // SAFETY: `reserve` made room for `length` bytes behind `start`, and the loop ends here only when all of them were filled.
         unsafe { buffer.set_len(start + self.length) };
         Ok(())
     }

@@ -20,7 +20,7 @@ pub const BOOTSTRAP_FILE: &str = "bootstrap.checkpoint";
 /// Errors: the file is damaged, or its metadata.version is not known.
 pub fn read_bootstrap_metadata(metadata_log_dir: &Path) -> Result<BootstrapMetadata, FormatterError> {
     let path = metadata_log_dir.join(BOOTSTRAP_FILE);
-    if !path.exists() {
+    if !::io::fs::exists(&path) {
         let off = metadata::Feature::ALL.iter().map(|feature| (feature.name().to_owned(), 0));
         let levels = BTreeMap::from_iter(off);
         let version = MetadataVersion::LATEST_PRODUCTION;

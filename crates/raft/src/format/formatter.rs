@@ -259,7 +259,7 @@ impl Formatter {
         now_ms: i64,
     ) -> Result<(), FormatterError> {
         let path = Path::new(directory);
-        std::fs::create_dir_all(path).map_err(|source| RaftError::Io { path: path.to_owned(), source })?;
+        ::io::fs::create_dir_all(path).map_err(|source| RaftError::Io { path: path.to_owned(), source })?;
         if self.write_bootstrap_snapshot && kind != DirectoryType::Log {
             self.write_bootstrap_snapshot(path, bootstrap, kraft_version, now_ms)?;
         }

@@ -1,6 +1,6 @@
 //! Dropping old snapshots, and the segments that they covered (`KafkaRaftLog.maybeClean`).
 
-use std::fs;
+use ::io::fs;
 
 use super::MetadataLog;
 use crate::error::{Result, at};
@@ -29,7 +29,7 @@ impl MetadataLog {
             let mut snapshots_size = 0;
             for id in &self.snapshots {
                 let path = snapshot_path(&self.dir, *id);
-                snapshots_size += fs::metadata(&path).map_err(at(&path))?.len();
+                snapshots_size += fs::len(&path).map_err(at(&path))?;
             }
             if log_size + snapshots_size <= limit as u64 {
                 break;

@@ -1,7 +1,6 @@
 //! Snapshots of a running node: when (`SnapshotGenerator`), and the way to write one (`SnapshotEmitter`).
 
 use std::fmt;
-use std::os::unix::fs::FileExt;
 
 use super::RaftNode;
 use crate::OffsetAndEpoch;
@@ -108,8 +107,8 @@ impl RaftNode {
         let Some(path) = self.log.snapshot_file(id).filter(|_| id != OffsetAndEpoch::BOOTSTRAP) else {
             return Ok(None);
         };
-        let file = std::fs::File::open(&path).map_err(at(&path))?;
-        let size = file.metadata().map_err(at(&path))?.len();
+        let file = ::io::fs::File::open(&path).map_err(at(&path))?;
+        let size = file.len().map_err(at(&path))?;
         let length = size.saturating_sub(position).min(max_bytes as u64);
         let mut bytes = vec![0; length as usize];
         file.read_exact_at(&mut bytes, position).map_err(at(&path))?;

@@ -1,9 +1,9 @@
 //! Reading a snapshot (`RecordsSnapshotReader`): batch by batch, each checked, in bounded memory.
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use ::io::fs::File;
 use protocol::records::{LOG_OVERHEAD, RecordBatch};
 
 use super::path;
@@ -41,7 +41,7 @@ impl SnapshotReader {
     /// Opens a snapshot under any name, such as the `bootstrap.checkpoint` of earlier versions.
     pub fn open_file(path: &Path, id: OffsetAndEpoch) -> Result<SnapshotReader> {
         let file = File::open(path).map_err(at(path))?;
-        let size_in_bytes = file.metadata().map_err(at(path))?.len();
+        let size_in_bytes = file.len().map_err(at(path))?;
         let mut reader = SnapshotReader {
             path: path.to_owned(),
             id,

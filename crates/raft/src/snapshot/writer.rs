@@ -1,11 +1,10 @@
 //! Writing a snapshot (`RecordsSnapshotWriter` and `FileRawSnapshotWriter`): a control batch with the header, batches of
 //! metadata records, and a control batch with the footer, in a file that gets its name only when it is whole and synced.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use ::io::fs::{self, File};
 use common::Uuid;
 use protocol::records::RecordBatchBuilder;
 
@@ -60,7 +59,7 @@ impl SnapshotWriter {
             format!("{}-{:x}{}", path::file_name(options.id), Uuid::random().as_u128(), path::PARTIAL_SUFFIX);
         let temporary = log_dir.join(name);
         // Nobody but the owner reads it: Kafka's are so too.
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
+        let file = File::create_new(&temporary, 0o600);
         let mut writer = SnapshotWriter {
             log_dir: log_dir.to_owned(),
             id: options.id,
@@ -122,9 +121,9 @@ impl SnapshotWriter {
         if let Some(temporary) = &self.temporary {
             (|| {
                 self.file.sync_all()?;
-                self.file.set_permissions(fs::Permissions::from_mode(0o400))?;
+                self.file.set_mode(0o400)?;
                 fs::rename(temporary, &destination)?;
-                File::open(&self.log_dir)?.sync_all()
+                fs::sync_dir(&self.log_dir)
             })()
             .map_err(at(&destination))?;
         }

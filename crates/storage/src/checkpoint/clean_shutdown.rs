@@ -1,8 +1,9 @@
 //! The mark of a clean stop (`CleanShutdownFileHandler`, KIP-966): while it stands, the logs of the directory need no recovery.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use ::io::fs;
 
 use super::{CheckpointError, read_text};
 
@@ -31,7 +32,7 @@ impl CleanShutdownFile {
 
     /// Whether the directory was closed cleanly. Brokers before Kafka 3.8 left an empty file, which counts.
     pub fn exists(&self) -> bool {
-        self.path.exists()
+        fs::exists(&self.path)
     }
 
     /// The broker epoch in the file; `None` if there is no file, or none is in it.

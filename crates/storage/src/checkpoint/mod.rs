@@ -6,10 +6,11 @@ mod meta_properties;
 mod offsets;
 mod partition_metadata;
 
-use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+pub(crate) use ::io::fs::sync_dir;
+use ::io::fs::{self, File};
 pub use clean_shutdown::CleanShutdownFile;
 pub use leader_epochs::{LEADER_EPOCH_CHECKPOINT_FILE, read_leader_epochs, write_leader_epochs};
 pub use meta_properties::{META_PROPERTIES_FILE, MetaProperties};
@@ -100,11 +101,6 @@ pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<(), Checkpoint
         }
     };
     write().map_err(|source| CheckpointError::io(path, source))
-}
-
-/// Makes the names in a directory last.
-pub(crate) fn sync_dir(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
 }
 
 /// Reads a whole file as text. `None` if there is none.

@@ -6,9 +6,9 @@
 //! lost by a crash is rebuilt by the recovery, as in Kafka.
 
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
+use ::io::fs;
 use parking_lot::{Mutex, RwLock};
 
 use crate::paths::{LazyFile, SegmentPaths, read_up_to_at};
@@ -72,8 +72,8 @@ impl EntryFile {
 
     /// The length of the file as it lies there; `None` if there is none.
     pub fn file_length(&self, paths: &SegmentPaths) -> io::Result<Option<u64>> {
-        match std::fs::metadata(paths.path(self.kind)) {
-            Ok(metadata) => Ok(Some(metadata.len())),
+        match fs::len(paths.path(self.kind)) {
+            Ok(length) => Ok(Some(length)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -84,7 +84,7 @@ impl EntryFile {
             return Ok(());
         }
         let file = self.file.get(paths, self.kind, true)?;
-        let length = file.metadata()?.len();
+        let length = file.len()?;
         let written = u32::try_from(length / self.entry_size as u64).unwrap_or(u32::MAX);
         let mut last = None;
         if written > 0 {
@@ -95,7 +95,7 @@ impl EntryFile {
         Ok(())
     }
 
-    fn read_written(&self, file: &std::fs::File, slot: u32) -> io::Result<Entry> {
+    fn read_written(&self, file: &fs::File, slot: u32) -> io::Result<Entry> {
         let mut entry = Entry::default();
         let bytes = entry.get_mut(..self.entry_size).unwrap_or_default();
         file.read_exact_at(bytes, u64::from(slot) * self.entry_size as u64)?;

@@ -1,7 +1,6 @@
 //! The aborted transactions of a segment (`TransactionIndex`, message `AbortedTxn`, KIP-98).
 
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use parking_lot::RwLock;
 
@@ -159,7 +158,7 @@ impl TransactionIndex {
 
     /// Drops everything.
     pub fn reset(&self, paths: &SegmentPaths) -> io::Result<()> {
-        if paths.path(TXN_INDEX_FILE_SUFFIX).exists() {
+        if ::io::fs::exists(paths.path(TXN_INDEX_FILE_SUFFIX)) {
             self.file.get(paths, TXN_INDEX_FILE_SUFFIX, true)?.set_len(0)?;
         }
         *self.entries.write() = Some(Vec::new());

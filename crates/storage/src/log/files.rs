@@ -1,7 +1,8 @@
 //! The log's directory as a whole: closing, renaming, letting go of descriptors.
 
-use std::fs;
 use std::sync::Arc;
+
+use ::io::fs;
 
 use super::Log;
 use crate::error::LogError;

@@ -1,11 +1,11 @@
 //! Opening a log: what lies in the directory, and what of it holds (`LogLoader`).
 
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
+use ::io::fs;
 use arc_swap::ArcSwap;
 use common::{TopicPartition, Uuid};
 use parking_lot::{Mutex, RwLock};
@@ -93,7 +93,7 @@ impl Log {
             Arc::new(DirHealth::new(parent.unwrap_or(Path::new("."))))
         });
         let fail = |error| health.fail(format!("Error while loading log {}", dir.display()), error);
-        let is_new = !dir.exists();
+        let is_new = !fs::exists(dir);
         fs::create_dir_all(dir).map_err(fail)?;
         let stored_id = read_partition_metadata(dir)?;
         if let (Some(stored), Some(given)) = (stored_id, options.topic_id)
@@ -296,7 +296,7 @@ fn finish_interrupted_swaps(dir: &Path) -> io::Result<()> {
 /// The offset behind the last batch of a file.
 fn end_of_file(path: &Path, base_offset: i64) -> io::Result<i64> {
     let file = Arc::new(fs::File::open(path)?);
-    let size = file.metadata()?.len();
+    let size = file.len()?;
     let mut scanner = HeaderScanner::new(file, 0, size);
     let mut end = base_offset;
     while let Some(batch) = scanner.next()? {
@@ -308,9 +308,8 @@ fn end_of_file(path: &Path, base_offset: i64) -> io::Result<i64> {
 fn file_names(dir: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file()
-            && let Ok(name) = entry.file_name().into_string()
+        if entry.is_file
+            && let Ok(name) = entry.name.into_string()
         {
             names.push(name);
         }
@@ -325,7 +324,7 @@ fn find_segments(dir: &Path) -> io::Result<Vec<i64>> {
         let Some(offset) = offset_from_file_name(&name) else { continue };
         if name.ends_with(LOG_FILE_SUFFIX) {
             base_offsets.push(offset);
-        } else if is_index_file(&name) && !segment_file(dir, offset, LOG_FILE_SUFFIX, "").exists() {
+        } else if is_index_file(&name) && !fs::exists(segment_file(dir, offset, LOG_FILE_SUFFIX, "")) {
             tracing::warn!(dir = %dir.display(), name, "found an orphaned index file, with no corresponding log file");
             fs::remove_file(dir.join(&name))?;
         }

@@ -192,7 +192,7 @@ impl Log {
 }
 
 fn remove_if_there(path: PathBuf) -> io::Result<()> {
-    match std::fs::remove_file(path) {
+    match ::io::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

@@ -1,11 +1,11 @@
 //! One log directory: its lock, its identity, its checkpoints.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ::io::fs::{self, File};
 use common::{TopicPartition, Uuid};
 use parking_lot::Mutex;
 
@@ -213,7 +213,7 @@ pub(super) fn open_dirs(
 
 fn make_and_lock(dir: &Path) -> Result<(PathBuf, File), LogDirError> {
     let unusable = |source| LogDirError::Unusable { dir: dir.to_owned(), source };
-    if !dir.exists() {
+    if !fs::exists(dir) {
         tracing::info!(dir = %dir.display(), "log directory not found, creating it");
         fs::create_dir_all(dir).map_err(unusable)?;
         if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -222,24 +222,9 @@ fn make_and_lock(dir: &Path) -> Result<(PathBuf, File), LogDirError> {
     }
     fs::read_dir(dir).map_err(unusable)?;
     let path = fs::canonicalize(dir).map_err(unusable)?;
-    let lock = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path.join(LOCK_FILE))
-        .map_err(unusable)?;
-    // A JVM takes the lock of the process (fcntl), which keeps it and other processes out; the lock of the open file (flock) keeps
-    // out a second user within this process.
-    let operation = rustix::fs::FlockOperation::NonBlockingLockExclusive;
-    for result in [rustix::fs::flock(&lock, operation), rustix::fs::fcntl_lock(&lock, operation)] {
-        match result {
-            Ok(()) => {}
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => {
-                return Err(LogDirError::Locked { dir: path });
-            }
-            Err(error) => return Err(unusable(error.into())),
-        }
+    let lock = File::open_for_update(path.join(LOCK_FILE), true).map_err(unusable)?;
+    if !lock.try_lock().map_err(unusable)? {
+        return Err(LogDirError::Locked { dir: path });
     }
     Ok((path, lock))
 }

@@ -1,10 +1,10 @@
 //! What the server has done from time to time, and at the end.
 
 use std::collections::HashMap;
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ::io::fs;
 use common::TopicPartition;
 
 use super::dirs::LogDir;
@@ -193,7 +193,7 @@ impl LogManager {
         if logs.iter().filter(|log| log.unflushed_messages() > 0).count() > MANY_LOGS {
             for dir in self.live() {
                 // Only makes what follows cheaper: each log is synced by itself all the same.
-                let _ = fs::File::open(&dir.path).map(rustix::fs::syncfs);
+                let _ = fs::File::open(&dir.path).and_then(|file| file.sync_file_system());
             }
         }
         let next = AtomicUsize::new(0);

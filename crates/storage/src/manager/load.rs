@@ -1,12 +1,12 @@
 //! Loading all logs at the start, several at a time (`LogManager.loadLogs`).
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ::io::fs;
 use common::topic::CLUSTER_METADATA_TOPIC;
 use common::{TopicPartition, Uuid};
 use parking_lot::Mutex;
@@ -136,11 +136,8 @@ impl LogManager {
         });
         let mut jobs = Vec::new();
         for entry in fs::read_dir(&dir.path)? {
-            let entry = entry?;
-            let path = entry.path();
-            if !entry.file_type()?.is_dir()
-                || path.file_name().is_some_and(|name| name == "remote-log-index-cache")
-            {
+            let path = entry.path;
+            if !entry.is_dir || path.file_name().is_some_and(|name| name == "remote-log-index-cache") {
                 continue;
             }
             let (partition, kind) = match parse_dir_name(&path) {

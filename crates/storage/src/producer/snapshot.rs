@@ -1,9 +1,9 @@
 //! The file that holds the producer state at an offset (`ProducerStateManager.writeSnapshot`, message `ProducerSnapshot`).
 
-use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
+use ::io::fs::{self, File};
 use protocol::records::crc32c;
 
 use super::entry::{BatchMetadata, ProducerStateEntry};

@@ -1,9 +1,10 @@
 //! The snapshot files that lie in a partition's directory (`SnapshotFile`).
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use ::io::fs;
 
 use crate::file_names::{
     DELETED_FILE_SUFFIX, PRODUCER_SNAPSHOT_FILE_SUFFIX, offset_from_file_name, producer_snapshot_file,
@@ -22,7 +23,7 @@ impl Snapshots {
     pub fn load(dir: &Path) -> io::Result<Snapshots> {
         let mut offsets = BTreeSet::new();
         for entry in fs::read_dir(dir)? {
-            let name = entry?.file_name();
+            let name = entry.name;
             if let Some(name) = name.to_str()
                 && name.ends_with(PRODUCER_SNAPSHOT_FILE_SUFFIX)
                 && let Some(offset) = offset_from_file_name(name)
