@@ -4,6 +4,7 @@ pub mod command;
 pub mod connections;
 pub mod end_to_end;
 pub mod fetch;
+pub mod groups;
 pub mod produce;
 
 use std::net::{SocketAddr, ToSocketAddrs};

@@ -3,15 +3,17 @@
 use std::{fs, path::PathBuf, thread, time::Duration};
 
 use super::{
-    goals, report,
+    goals::{self, Goal},
+    report,
     report::Table,
-    startup,
+    restart, startup,
     system::{Running, System, free_port},
     workload::{self, Workload},
 };
 use crate::{
     Failure, Result,
     args::Args,
+    load::groups::commits::Bulk,
     measure::{
         Metric,
         process::{cpu_time, resident_bytes},
@@ -104,6 +106,64 @@ fn idle(running: &[Running]) -> Result<Vec<Vec<Metric>>> {
         .collect()
 }
 
+/// What the suite is made of. A run takes one part or several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Produce, fetch, end to end, starts, idle memory.
+    Speed,
+    /// Consumer groups and offsets.
+    Groups,
+}
+
+impl Part {
+    const ALL: [Part; 2] = [Part::Speed, Part::Groups];
+
+    fn name(self) -> &'static str {
+        match self {
+            Part::Speed => "speed",
+            Part::Groups => "groups",
+        }
+    }
+
+    /// The parts whose switches stand there: `--groups`, or `--all`. The speed alone if there is none.
+    fn of(args: &mut Args) -> Vec<Part> {
+        let all = args.switch("--all");
+        let switched = |part: &Part| args.switch(&format!("--{}", part.name())) || all;
+        let parts: Vec<Part> = Part::ALL.into_iter().filter(switched).collect();
+        if parts.is_empty() { vec![Part::Speed] } else { parts }
+    }
+
+    fn workloads(self, quick: bool) -> Vec<Workload> {
+        match self {
+            Part::Speed => workload::all(quick),
+            Part::Groups => workload::groups(quick),
+        }
+    }
+
+    fn goals(self) -> &'static [Goal] {
+        match self {
+            Part::Speed => goals::SPEED,
+            Part::Groups => goals::GROUPS,
+        }
+    }
+}
+
+/// What stands on the command line for all parts.
+struct Options {
+    systems: Vec<System>,
+    quick: bool,
+    rounds: Option<usize>,
+    only: Option<String>,
+    json: Option<String>,
+    check: bool,
+}
+
+impl Options {
+    fn wants(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|words| words.split(',').any(|word| name.contains(word)))
+    }
+}
+
 /// `bench suite`: every workload over every system, in turns.
 pub fn suite(args: &mut Args) -> Result<()> {
     let mut systems = vec![System::floor()?];
@@ -118,31 +178,52 @@ pub fn suite(args: &mut Args) -> Result<()> {
     if let Some(command) = args.text("--apache")? {
         systems.push(System::new("apache", &command, true)?);
     }
-    let quick = args.switch("--quick");
-    let rounds = args.or("--rounds", if quick { 3 } else { 5 })?;
-    let json = args.text("--json")?;
-    let only = args.text("--only")?;
-    let check = args.switch("--check");
+    let parts = Part::of(args);
+    let options = Options {
+        systems,
+        quick: args.switch("--quick"),
+        rounds: args.optional("--rounds")?,
+        only: args.text("--only")?,
+        json: args.text("--json")?,
+        check: args.switch("--check"),
+    };
     let realtime = args.switch("--realtime");
-    let scratch = Scratch::new(args.text("--dir")?)?;
+    let dir = args.text("--dir")?;
     args.finish()?;
+    if options.json.is_some() && parts.len() > 1 {
+        return Err(Failure::new("--json takes one part of the suite"));
+    }
     if realtime {
         take_realtime_priority()?;
     }
-    let wanted =
-        |name: &str| only.as_ref().is_none_or(|words| words.split(',').any(|word| name.contains(word)));
-    let workloads: Vec<Workload> =
-        workload::all(quick).into_iter().filter(|workload| wanted(workload.name)).collect();
-
-    let mut run = Run { systems, workloads, scratch, rounds, table: Table::default(), failures: Vec::new() };
-    if wanted("start") {
-        run.starts();
+    for part in parts {
+        let mut run = Run::new(part, &options, Scratch::new(dir.clone())?);
+        match part {
+            Part::Speed => {
+                if options.wants("start") {
+                    run.starts();
+                }
+                run.loads(options.wants("idle"))?;
+            }
+            Part::Groups => {
+                run.loads(false)?;
+                if options.wants(LOADING) {
+                    run.coordinators(if options.quick { QUICK_BULK } else { BULK });
+                }
+            }
+        }
+        run.report(&options)?;
     }
-    run.loads(wanted("idle"))?;
-    run.report(json, check)
+    Ok(())
 }
 
+/// A million offsets.
+const BULK: Bulk = Bulk { groups: 1_000, partitions: 1_000 };
+const QUICK_BULK: Bulk = Bulk { groups: 200, partitions: 500 };
+const LOADING: &str = "load a coordinator";
+
 struct Run {
+    part: Part,
     systems: Vec<System>,
     workloads: Vec<Workload>,
     scratch: Scratch,
@@ -152,6 +233,31 @@ struct Run {
 }
 
 impl Run {
+    fn new(part: Part, options: &Options, scratch: Scratch) -> Self {
+        let workloads = part.workloads(options.quick);
+        let rounds = match (part, options.quick) {
+            (Part::Speed, false) => 5,
+            // A group waits for heartbeats, whatever the machine does.
+            (Part::Groups, false) | (Part::Speed, true) => 3,
+            (Part::Groups, true) => 1,
+        };
+        Self {
+            part,
+            // The floor knows of nothing but logs.
+            systems: options
+                .systems
+                .iter()
+                .filter(|system| part == Part::Speed || system.name != "floor")
+                .cloned()
+                .collect(),
+            workloads: workloads.into_iter().filter(|workload| options.wants(workload.name)).collect(),
+            scratch,
+            rounds: options.rounds.unwrap_or(rounds),
+            table: Table::default(),
+            failures: Vec::new(),
+        }
+    }
+
     fn record(&mut self, what: &str, system: &str, round: usize, done: Result<Vec<Metric>>) {
         match done {
             // The first round warms up: caches, branch predictors, and a JVM's compiler.
@@ -176,7 +282,27 @@ impl Run {
         }
     }
 
+    fn coordinators(&mut self, bulk: Bulk) {
+        let what = format!("{LOADING}: {} k offsets", bulk.groups * bulk.partitions as usize / 1000);
+        for system in self.systems.clone() {
+            eprintln!("bench: {what}, {}", system.name);
+            let dir = self.scratch.path.join(&system.name).join("coordinator");
+            match restart::coordinator(&system, &dir, bulk, self.rounds.max(2)) {
+                // The first start warms up, as the first round does.
+                Ok(starts) => {
+                    for (round, metrics) in starts.into_iter().enumerate().skip(1) {
+                        self.table.add(&what, &system.name, round, &metrics);
+                    }
+                }
+                Err(failure) => self.failures.push(format!("{what}, {}: {failure}", system.name)),
+            }
+        }
+    }
+
     fn loads(&mut self, with_idle: bool) -> Result<()> {
+        if self.workloads.is_empty() && !with_idle {
+            return Ok(());
+        }
         let mut running = Vec::new();
         for system in &self.systems {
             let dir = self.scratch.path.join(&system.name).join("load");
@@ -216,7 +342,7 @@ impl Run {
         Ok(())
     }
 
-    fn report(self, json: Option<String>, check: bool) -> Result<()> {
+    fn report(self, options: &Options) -> Result<()> {
         let names: Vec<String> = self.systems.iter().map(|system| system.name.clone()).collect();
         let shown =
             |workload: &str, figure: &str| match self.workloads.iter().find(|known| known.name == workload) {
@@ -225,7 +351,7 @@ impl Run {
             };
         println!("{}", self.table.markdown(&names, shown));
         let goals = match names.iter().any(|name| name == "milena") {
-            true => goals::verdicts(&self.table, "milena"),
+            true => goals::verdicts(self.part.goals(), &self.table, "milena"),
             false => Vec::new(),
         };
         if !goals.is_empty() {
@@ -234,7 +360,7 @@ impl Run {
         for failure in &self.failures {
             println!("failed: {failure}");
         }
-        if let Some(path) = json {
+        if let Some(path) = &options.json {
             let counted = self.rounds.saturating_sub(1).max(1);
             let value = self.table.json(&names, counted, &goals, &self.failures);
             fs::write(path, format!("{value:#}\n"))?;
@@ -242,7 +368,7 @@ impl Run {
         if !self.failures.is_empty() {
             return Err(Failure::new(format!("{} pieces of work failed", self.failures.len())));
         }
-        if check && goals.iter().any(|goal| !goal.met) {
+        if options.check && goals.iter().any(|goal| !goal.met) {
             return Err(Failure::new("not every goal is met"));
         }
         Ok(())

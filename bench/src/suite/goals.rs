@@ -2,7 +2,10 @@
 
 use super::{
     report::Table,
-    workload::{BATCHES_100, BATCHES_1024, END_TO_END_1K, ONE_IN_FLIGHT},
+    workload::{
+        BATCHES_100, BATCHES_1024, END_TO_END_1K, HEARTBEAT_CPU, ONE_GROUP, ONE_IN_FLIGHT, TEN_JOIN,
+        TEN_LEAVE,
+    },
 };
 
 /// How a goal is compared.
@@ -16,19 +19,28 @@ enum Bound {
     Below(f64),
 }
 
-struct Goal {
+/// One figure and what it must be.
+pub struct Goal {
     workload: &'static str,
     figure: &'static str,
     bound: Bound,
 }
 
-const GOALS: [Goal; 6] = [
+/// Of the part `speed`.
+pub const SPEED: &[Goal] = &[
     Goal { workload: ONE_IN_FLIGHT, figure: "CPU per request", bound: Bound::RatioAtMost(2.0) },
     Goal { workload: END_TO_END_1K, figure: "p50", bound: Bound::RatioAtMost(1.5) },
     Goal { workload: BATCHES_100, figure: "throughput", bound: Bound::RatioAtLeast(0.5) },
     Goal { workload: BATCHES_1024, figure: "throughput", bound: Bound::RatioAtLeast(0.5) },
     Goal { workload: "start", figure: "first answer", bound: Bound::Below(20.0) },
     Goal { workload: "idle", figure: "resident memory", bound: Bound::Below(20.0) },
+];
+
+/// Of the part `groups`: a heartbeat interval and 100 ms.
+pub const GROUPS: &[Goal] = &[
+    Goal { workload: ONE_GROUP, figure: TEN_JOIN, bound: Bound::Below(5.1) },
+    Goal { workload: ONE_GROUP, figure: TEN_LEAVE, bound: Bound::Below(5.1) },
+    Goal { workload: ONE_GROUP, figure: HEARTBEAT_CPU, bound: Bound::Below(10.0) },
 ];
 
 /// One goal and what was measured for it.
@@ -42,8 +54,8 @@ pub struct Verdict {
 }
 
 /// Compares a system with the goals.
-pub fn verdicts(table: &Table, system: &str) -> Vec<Verdict> {
-    GOALS
+pub fn verdicts(goals: &[Goal], table: &Table, system: &str) -> Vec<Verdict> {
+    goals
         .iter()
         .map(|goal| {
             let (measured, limit, met): (_, _, fn(f64, f64) -> bool) = match goal.bound {
@@ -87,7 +99,7 @@ mod tests {
             table.add(ONE_IN_FLIGHT, "milena", round, &[Metric::new("CPU per request", "CPU us", milena)]);
         }
         table.add("start", "milena", 0, &[Metric::new("first answer", "ms", 20.0)]);
-        let verdicts = verdicts(&table, "milena");
+        let verdicts = verdicts(SPEED, &table, "milena");
         assert_eq!(verdicts[0].measured, Some(1.8));
         assert!(verdicts[0].met);
         assert_eq!((verdicts[4].measured, verdicts[4].met), (Some(20.0), false));

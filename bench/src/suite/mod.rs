@@ -3,6 +3,7 @@
 pub mod command;
 mod goals;
 mod report;
+mod restart;
 mod startup;
 mod system;
 mod workload;

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     Result,
     load::{
-        Target, connections, end_to_end, fetch,
+        Target, connections, end_to_end, fetch, groups,
         produce::{self, Until},
     },
     measure::Metric,
@@ -42,6 +42,12 @@ pub enum Kind {
     Connections {
         count: usize,
     },
+    Groups(groups::Options),
+    /// Offset commits of one offset each.
+    Commits {
+        connections: usize,
+        requests: usize,
+    },
 }
 
 /// A workload: its name, and its figures in the order of the table.
@@ -60,6 +66,30 @@ pub const END_TO_END_1K: &str = "end to end, 1 k/s x 100 B";
 const BATCH_FIGURES: &[&str] =
     &["throughput", "records", "CPU per GB", "fetch throughput", "fetch CPU per GB"];
 const REQUEST_FIGURES: &[&str] = &["CPU per request", "requests", "p50", "p99"];
+const COMMIT_FIGURES: &[&str] = &["commits", "CPU per commit", "p50", "p99"];
+/// The group that the goals speak of.
+pub const ONE_GROUP: &str = "100 members, 1,000 partitions";
+pub const TEN_JOIN: &str = "ten join: until each owns its target";
+pub const TEN_LEAVE: &str = "ten leave: until each owns its target";
+pub const HEARTBEAT_CPU: &str = "CPU per heartbeat, 16 at a time";
+const GROUP_FIGURES: &[&str] = &[
+    "all join: until each owns its target",
+    "all join: CPU per member",
+    "CPU per heartbeat, one at a time",
+    HEARTBEAT_CPU,
+    "CPU per heartbeat, 16 in flight on one connection",
+    "heartbeats p99",
+];
+const CHANGING_GROUP_FIGURES: &[&str] = &[
+    "all join: until each owns its target",
+    "all join: CPU per member",
+    TEN_JOIN,
+    TEN_LEAVE,
+    "CPU per heartbeat, one at a time",
+    HEARTBEAT_CPU,
+    "CPU per heartbeat, 16 in flight on one connection",
+    "heartbeats p99",
+];
 const END_TO_END_FIGURES: &[&str] = &["p50", "p99", "p99.9", "CPU per message"];
 
 /// Everything that the suite runs; `quick` takes less of each.
@@ -100,6 +130,38 @@ pub fn all(quick: bool) -> Vec<Workload> {
     ]
 }
 
+impl Workload {
+    /// Of its topic.
+    fn partitions(&self) -> i32 {
+        match self.kind {
+            Kind::Groups(options) => options.partitions,
+            _ => 1,
+        }
+    }
+}
+
+/// Groups and offsets: nothing that the floor server knows.
+pub fn groups(quick: bool) -> Vec<Workload> {
+    let heartbeats = if quick { 5_000 } else { 20_000 };
+    let group = |name, groups, members, partitions, change| Workload {
+        name,
+        kind: Kind::Groups(groups::Options { groups, members, partitions, change, heartbeats }),
+        figures: if change > 0 { CHANGING_GROUP_FIGURES } else { GROUP_FIGURES },
+    };
+    let commits = |name, connections, requests: usize| Workload {
+        name,
+        kind: Kind::Commits { connections, requests: requests / if quick { 4 } else { 1 } },
+        figures: COMMIT_FIGURES,
+    };
+    vec![
+        group(ONE_GROUP, 1, 100, 1_000, 10),
+        group("500 members in one group", 1, 500, 1_000, 0),
+        group("1,000 groups of one member", 1_000, 1, 10, 0),
+        commits("offset commits, 1 connection", 1, 10_000),
+        commits("offset commits, 16 connections", 16, 40_000),
+    ]
+}
+
 /// Runs a workload against one server, on a topic of its own that is deleted afterwards.
 pub fn run(workload: &Workload, target: Target, topic: &str, dir: &Path) -> Result<Vec<Metric>> {
     if let Kind::Connections { count } = workload.kind {
@@ -108,7 +170,7 @@ pub fn run(workload: &Workload, target: Target, topic: &str, dir: &Path) -> Resu
     let synced = matches!(workload.kind, Kind::Requests { synced: true, .. });
     let configs: &[(&str, &str)] = if synced { &[("flush.messages", "1")] } else { &[] };
     let mut connection = Connection::open(target.address)?;
-    connection.create_topic(topic, 1, configs)?;
+    connection.create_topic(topic, workload.partitions(), configs)?;
     let done = on_topic(workload, target, topic, dir);
     connection.delete_topic(topic)?;
     done
@@ -154,6 +216,10 @@ fn on_topic(workload: &Workload, target: Target, topic: &str, dir: &Path) -> Res
             Ok(end_to_end::run(target, &options)?.metrics())
         }
         Kind::Connections { count } => connections::run(target, count),
+        Kind::Groups(options) => groups::run(target, &topic, options),
+        Kind::Commits { connections, requests } => {
+            groups::commits::run(target, &topic, connections, requests)
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod batch;
 pub mod connection;
+pub mod groups;
 pub mod replies;
 pub mod requests;
 
@@ -14,10 +15,14 @@ pub mod api {
     pub const FETCH: i16 = 1;
     pub const LIST_OFFSETS: i16 = 2;
     pub const METADATA: i16 = 3;
+    pub const OFFSET_COMMIT: i16 = 8;
+    pub const OFFSET_FETCH: i16 = 9;
+    pub const FIND_COORDINATOR: i16 = 10;
     pub const API_VERSIONS: i16 = 18;
     pub const CREATE_TOPICS: i16 = 19;
     pub const DELETE_TOPICS: i16 = 20;
     pub const INIT_PRODUCER_ID: i16 = 22;
+    pub const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
 }
 
 /// Error codes of Kafka's protocol that are named here.
@@ -26,6 +31,9 @@ pub mod error_code {
     pub const OFFSET_OUT_OF_RANGE: i16 = 1;
     pub const CORRUPT_MESSAGE: i16 = 2;
     pub const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+    pub const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
+    pub const COORDINATOR_NOT_AVAILABLE: i16 = 15;
+    pub const NOT_COORDINATOR: i16 = 16;
     pub const UNSUPPORTED_VERSION: i16 = 35;
     pub const TOPIC_ALREADY_EXISTS: i16 = 36;
 }
@@ -52,6 +60,10 @@ pub fn first_flexible(api_key: i16) -> i16 {
         api::CREATE_TOPICS => 5,
         api::DELETE_TOPICS => 4,
         api::INIT_PRODUCER_ID => 2,
+        api::OFFSET_COMMIT => 8,
+        api::OFFSET_FETCH => 6,
+        api::FIND_COORDINATOR => 3,
+        api::CONSUMER_GROUP_HEARTBEAT => 0,
         _ => i16::MAX,
     }
 }
@@ -254,6 +266,14 @@ impl<'a> Writer<'a> {
             self.uvarint(length as u32 + 1);
         } else {
             self.i32(length as i32);
+        }
+    }
+
+    pub fn null_array(&mut self) {
+        if self.flexible {
+            self.uvarint(0);
+        } else {
+            self.i32(-1);
         }
     }
 

@@ -3,7 +3,12 @@
 use super::{Malformed, Reader, api, first_flexible, requests::version};
 
 /// Begins a reply: checks the correlation id and passes the header.
-fn begin(frame: &[u8], api_key: i16, version: i16, correlation_id: i32) -> Result<Reader<'_>, Malformed> {
+pub(super) fn begin(
+    frame: &[u8],
+    api_key: i16,
+    version: i16,
+    correlation_id: i32,
+) -> Result<Reader<'_>, Malformed> {
     let flexible = version >= first_flexible(api_key);
     let mut r = Reader::new(frame, flexible);
     if r.i32()? != correlation_id {
@@ -13,7 +18,7 @@ fn begin(frame: &[u8], api_key: i16, version: i16, correlation_id: i32) -> Resul
     Ok(r)
 }
 
-fn end(r: &Reader<'_>) -> Result<(), Malformed> {
+pub(super) fn end(r: &Reader<'_>) -> Result<(), Malformed> {
     if r.remaining() == 0 { Ok(()) } else { Err(Malformed("bytes after the reply")) }
 }
 

@@ -22,7 +22,7 @@ pub fn set_correlation_id(frame: &mut [u8], correlation_id: i32) {
     frame[CORRELATION_ID].copy_from_slice(&correlation_id.to_be_bytes());
 }
 
-fn frame(api_key: i16, version: i16, body: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+pub(super) fn frame(api_key: i16, version: i16, body: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
     let flexible = version >= first_flexible(api_key);
     let mut out = vec![0; 4];
     let mut w = Writer::new(&mut out, false);

@@ -26,6 +26,11 @@ use crate::{Ctx, Group, GroupRecord, GroupResult, GroupShard, RequestContext};
 /// How long the hash of a group's topics is taken for right if nobody says that they have changed, in milliseconds.
 pub(crate) const METADATA_REFRESH_MS: i64 = i32::MAX as i64;
 
+/// No member is asked to come again sooner, in milliseconds.
+const SOONEST_HEARTBEAT_MS: i64 = 50;
+/// Who waits for partitions comes again after this part of the time for which it has waited.
+const WAITS_PER_HEARTBEAT: i64 = 50;
+
 /// What a member said of itself.
 #[derive(Clone, Copy)]
 pub(crate) struct Said<'a> {
@@ -39,6 +44,8 @@ pub(crate) struct Step {
     pub(crate) member: ConsumerGroupMember,
     /// The hash of the topics is right as of now, for this group epoch.
     pub(crate) refreshed: Option<i32>,
+    /// After how long there may be something to hear, in milliseconds, if that may be before the next heartbeat.
+    again_in_ms: Option<i64>,
 }
 
 impl GroupShard {
@@ -132,7 +139,7 @@ impl GroupShard {
         let response = ConsumerGroupHeartbeatResponse {
             member_id: Some(member.member_id.to_string()),
             member_epoch: member.member_epoch,
-            heartbeat_interval_ms: settings.heartbeat_interval_ms,
+            heartbeat_interval_ms: sooner(step.again_in_ms, settings.heartbeat_interval_ms),
             assignment: tells.then(|| answered(&member.assigned)),
             ..Default::default()
         };
@@ -326,7 +333,18 @@ impl ConsumerGroup {
         };
         let said = Said { subscription_changed: names_changed || regex.is_update(), reported };
         let member = self.reconcile(updated, &target, said, env, ctx, records)?;
-        Ok(Step { member, refreshed })
+        // Divergence: Kafka has everybody come after the whole interval, so that who joins has all its partitions after up to
+        // two: one in which the others hear what to give up, and one of its own. Clients take each answer's interval.
+        let again_in_ms = if target.epoch < group_epoch {
+            Some(self.assignment_timestamp_ms.saturating_add(interval_ms).saturating_sub(ctx.now_ms))
+        } else if member.state == MemberState::UnreleasedPartitions {
+            let is_new = target.epoch != self.assignment_epoch;
+            let since_ms = if is_new { ctx.now_ms } else { self.assignment_timestamp_ms };
+            Some(ctx.now_ms.saturating_sub(since_ms) / WAITS_PER_HEARTBEAT)
+        } else {
+            None
+        };
+        Ok(Step { member, refreshed, again_in_ms })
     }
 
     pub(crate) fn reconcile(
@@ -401,6 +419,14 @@ impl ConsumerGroupMember {
             ),
         ))
     }
+}
+
+/// The interval until the next heartbeat, in milliseconds.
+fn sooner(again_in_ms: Option<i64>, interval_ms: i32) -> i32 {
+    let again_in_ms = again_in_ms.map(|again_in_ms| again_in_ms.max(SOONEST_HEARTBEAT_MS));
+    again_in_ms
+        .and_then(|again_in_ms| i32::try_from(again_in_ms).ok())
+        .map_or(interval_ms, |again_in_ms| again_in_ms.min(interval_ms))
 }
 
 fn answered(assigned: &OwnedPartitions) -> AnsweredAssignment {

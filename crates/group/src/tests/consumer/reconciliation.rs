@@ -141,3 +141,48 @@ fn a_group_of_the_log_goes_on_where_it_was() {
     world.settle(&mut members);
     assert_eq!(members.iter().map(|member| member.owned.len()).collect::<Vec<_>>(), [1, 1, 1]);
 }
+
+#[test]
+fn who_waits_is_asked_to_come_sooner() {
+    let mut world = world();
+    let mut members = [member("a")];
+    world.settle(&mut members);
+    let interval = |world: &World, request| world.send(1, request).heartbeat_interval_ms;
+    assert_eq!(interval(&world, members[0].short_request()), 5_000);
+    // Its partitions are with another member, which has not heard of it yet.
+    let mut b = member("b");
+    let response = world.send(1, b.request());
+    b.take(&response);
+    assert_eq!((b.assigned.len(), response.heartbeat_interval_ms), (0, 50));
+    world.advance(4_000);
+    assert_eq!(interval(&world, b.short_request()), 80);
+    // The longer it has been in vain, the longer is the next wait, but not above the interval.
+    world.advance(36_000);
+    assert_eq!(interval(&world, b.short_request()), 800);
+    world.beat(&mut members[0]);
+    // The one who gives up says so by itself.
+    assert_eq!(interval(&world, members[0].request()), 5_000);
+    world.beat(&mut b);
+    assert_eq!((b.owned.len(), interval(&world, b.short_request())), (1, 5_000));
+}
+
+#[test]
+fn who_comes_too_soon_for_a_new_target_is_told_when_there_is_one() {
+    let mut world = world();
+    let mut members = [member("a"), member("b")];
+    world.settle(&mut members);
+    world.advance(1_000);
+    let (c, mut d) = (member("c"), member("d"));
+    assert_eq!(world.beat_error(c.request()), ErrorCode::None);
+    world.advance(300);
+    let response = world.send(1, d.request());
+    d.take(&response);
+    assert_eq!(response.heartbeat_interval_ms, 700);
+    let response = world.send(1, members[0].short_request());
+    assert_eq!(response.heartbeat_interval_ms, 700);
+    world.advance(700);
+    let (group_epoch, assignment_epoch, _) = world.epochs();
+    assert_eq!(assignment_epoch, group_epoch - 1);
+    world.beat(&mut d);
+    assert_eq!(world.epochs().1, group_epoch);
+}
