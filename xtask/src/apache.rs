@@ -88,24 +88,41 @@ pub fn message_definitions(component: &str) -> Result<Vec<String>, String> {
     Ok(texts)
 }
 
-/// A command-line tool of Apache Kafka by its usual name, with or without `.sh`.
-pub fn tool(name: &str) -> Result<Command, String> {
-    let class = match name.strip_suffix(".sh").unwrap_or(name) {
-        "kafka-topics" => "org.apache.kafka.tools.TopicCommand",
-        "kafka-console-producer" => "org.apache.kafka.tools.ConsoleProducer",
-        "kafka-console-consumer" => "org.apache.kafka.tools.consumer.ConsoleConsumer",
-        "kafka-consumer-groups" => "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
-        "kafka-configs" => "kafka.admin.ConfigCommand",
-        "kafka-producer-perf-test" => "org.apache.kafka.tools.ProducerPerformance",
-        "kafka-consumer-perf-test" => "org.apache.kafka.tools.ConsumerPerformance",
-        "kafka-get-offsets" => "org.apache.kafka.tools.GetOffsetShell",
-        "kafka-delete-records" => "org.apache.kafka.tools.DeleteRecordsCommand",
-        "kafka-broker-api-versions" => "org.apache.kafka.tools.BrokerApiVersionsCommand",
-        "kafka-cluster" => "org.apache.kafka.tools.ClusterTool",
-        "kafka-dump-log" => "org.apache.kafka.tools.DumpLogSegments",
-        "kafka-storage" => "kafka.tools.StorageTool",
+/// The class of a command-line tool of Apache Kafka, by its usual name with or without `.sh`.
+pub fn tool_class(name: &str) -> Result<&'static str, String> {
+    let name = name.strip_suffix(".sh").unwrap_or(name);
+    let class = match name.strip_prefix("kafka-").unwrap_or(name) {
+        "topics" => "org.apache.kafka.tools.TopicCommand",
+        "console-producer" => "org.apache.kafka.tools.ConsoleProducer",
+        "console-consumer" => "org.apache.kafka.tools.consumer.ConsoleConsumer",
+        "consumer-groups" => "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+        "groups" => "org.apache.kafka.tools.GroupsCommand",
+        "configs" => "kafka.admin.ConfigCommand",
+        "producer-perf-test" => "org.apache.kafka.tools.ProducerPerformance",
+        "consumer-perf-test" => "org.apache.kafka.tools.ConsumerPerformance",
+        "get-offsets" => "org.apache.kafka.tools.GetOffsetShell",
+        "delete-records" => "org.apache.kafka.tools.DeleteRecordsCommand",
+        "broker-api-versions" => "org.apache.kafka.tools.BrokerApiVersionsCommand",
+        "cluster" => "org.apache.kafka.tools.ClusterTool",
+        "features" => "org.apache.kafka.tools.FeatureCommand",
+        "log-dirs" => "org.apache.kafka.tools.LogDirsCommand",
+        "leader-election" => "org.apache.kafka.tools.LeaderElectionCommand",
+        "reassign-partitions" => "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+        "client-metrics" => "org.apache.kafka.tools.ClientMetricsCommand",
+        "e2e-latency" => "org.apache.kafka.tools.EndToEndLatency",
+        "verifiable-producer" => "org.apache.kafka.tools.VerifiableProducer",
+        "verifiable-consumer" => "org.apache.kafka.tools.VerifiableConsumer",
+        "log-compaction-tester" => "org.apache.kafka.tools.LogCompactionTester",
+        "dump-log" => "org.apache.kafka.tools.DumpLogSegments",
+        "storage" => "kafka.tools.StorageTool",
         other => return Err(format!("no tool of Apache Kafka is called {other}")),
     };
+    Ok(class)
+}
+
+/// A command-line tool of Apache Kafka by its usual name, with or without `.sh`.
+pub fn tool(name: &str) -> Result<Command, String> {
+    let class = tool_class(name)?;
     let mut java = Jars::Tools.java()?;
     java.args(["-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", class]);
     Ok(java)

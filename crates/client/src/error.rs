@@ -109,6 +109,9 @@ pub enum ClientError {
     /// A record, or a set of them, that the producer does not take.
     #[error("{0}")]
     Record(String),
+    /// What was asked for is there, and is of another kind.
+    #[error("{0}")]
+    Unsuitable(String),
     /// The producer or consumer was closed.
     #[error("the client is closed")]
     Closed,
@@ -117,7 +120,7 @@ pub enum ClientError {
 fn api_message(code: ErrorCode, message: Option<&str>) -> String {
     match message {
         Some(message) if !message.is_empty() => message.to_owned(),
-        _ => format!("the broker answered {code}"),
+        _ => code.message().to_owned(),
     }
 }
 

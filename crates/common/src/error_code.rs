@@ -1,5 +1,7 @@
 //! The error codes of Kafka's wire (`org.apache.kafka.common.protocol.Errors`).
 
+mod messages;
+
 /// A broker's answer code. Zero is success; every other code has a name that Kafka's documentation knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i16)]

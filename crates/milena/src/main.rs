@@ -3,6 +3,7 @@
 //! Under the name `kafka-topics.sh` or `kafka-topics` (a symbolic link) the program is that tool.
 
 mod commands;
+mod flags;
 mod report;
 mod tool_names;
 
@@ -29,8 +30,11 @@ fn main() -> ExitCode {
         Ok(program) => commands::run(program.command),
         Err(error) => {
             let is_help = !error.use_stderr();
-            // Broken pipes and closed terminals are nobody's concern here.
-            let _ = error.print();
+            match flags::complaint(&error) {
+                Some(complaint) => eprintln!("{complaint}\n--help says what there is."),
+                // Broken pipes and closed terminals are nobody's concern here.
+                None => drop(error.print()),
+            }
             // Kafka's tools exit with 1 where clap would say 2.
             if is_help { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }

@@ -4,8 +4,16 @@ use std::ffi::OsString;
 use std::path::Path;
 
 /// The tools there are: each is a command of this program and answers to `kafka-NAME.sh` and `kafka-NAME`.
-pub(crate) const TOOLS: &[&str] =
-    &["server-start", "server-stop", "storage", "topics", "console-producer", "console-consumer"];
+pub(crate) const TOOLS: &[&str] = &[
+    "server-start",
+    "server-stop",
+    "storage",
+    "topics",
+    "console-producer",
+    "console-consumer",
+    "consumer-groups",
+    "groups",
+];
 
 /// The command line as clap is to see it: `kafka-topics.sh --list` becomes `milena topics --list`.
 pub(crate) fn arguments(mut arguments: Vec<OsString>) -> Vec<OsString> {

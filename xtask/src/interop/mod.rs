@@ -20,6 +20,7 @@ mod properties;
 mod report;
 mod swap;
 mod toolbox;
+mod tools;
 mod twins;
 mod wire;
 
@@ -81,6 +82,11 @@ struct Case {
 const CASES: &[Case] = &[
     Case { name: "kcat", what: "kcat: codecs, keys, headers, nulls, queries, groups", run: kcat::run },
     Case { name: "apache-tools", what: "Apache Kafka's own command-line tools", run: apache_tools::run },
+    Case {
+        name: "tools",
+        what: "the same commands to Apache Kafka's tools and to milena's, line by line",
+        run: tools::run,
+    },
     Case {
         name: "console",
         what: "a file of lines through console tools and kcat: the same bytes",

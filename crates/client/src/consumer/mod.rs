@@ -7,7 +7,7 @@
 mod config;
 mod fetched;
 mod fetcher;
-mod offsets;
+pub(crate) mod offsets;
 mod record;
 mod state;
 

@@ -12,9 +12,9 @@ use crate::ClientError;
 use crate::cluster::Cluster;
 
 /// The timestamp that stands for the end.
-pub(super) const LATEST: i64 = -1;
+pub(crate) const LATEST: i64 = -1;
 /// The timestamp that stands for the first record.
-pub(super) const EARLIEST: i64 = -2;
+pub(crate) const EARLIEST: i64 = -2;
 
 /// An offset, and the timestamp of the record there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +28,12 @@ pub struct OffsetAndTimestamp {
 }
 
 /// A partition, the leader's epoch that is believed in, and the timestamp to look for.
-pub(super) type Question = (TopicPartition, i32, i64);
+pub(crate) type Question = (TopicPartition, i32, i64);
 /// What the leader said: no offset where no record is as late as the timestamp.
-pub(super) type Answer = Result<Option<OffsetAndTimestamp>, ClientError>;
+pub(crate) type Answer = Result<Option<OffsetAndTimestamp>, ClientError>;
 
 /// Asks one leader.
-pub(super) async fn ask(
+pub(crate) async fn ask(
     cluster: &Cluster,
     leader: i32,
     isolation: IsolationLevel,
@@ -125,7 +125,7 @@ pub(super) async fn ask_all(
     }
 }
 
-async fn leader(
+pub(crate) async fn leader(
     cluster: &Cluster,
     partition: &TopicPartition,
     deadline: Instant,

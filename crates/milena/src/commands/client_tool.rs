@@ -2,9 +2,11 @@
 
 use std::future::Future;
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use client::{Admin, ClientConfig, ClientError};
+use common::ErrorCode;
 use config::Properties;
 use tracing_subscriber::EnvFilter;
 
@@ -43,6 +45,59 @@ impl Bootstrap {
     }
 }
 
+/// What every tool takes that asks the admin client.
+#[derive(clap::Args, Debug)]
+pub(crate) struct AdminOptions {
+    #[command(flatten)]
+    bootstrap: Bootstrap,
+    /// Properties for the admin client
+    #[arg(long, value_name = "command config property file")]
+    command_config: Option<PathBuf>,
+    /// Print the version
+    #[arg(long)]
+    pub(crate) version: bool,
+}
+
+impl AdminOptions {
+    /// The configuration of the admin client.
+    pub(crate) fn client_config(&self) -> Result<ClientConfig, String> {
+        let mut config = ClientConfig::new("");
+        let entries = entries(self.command_config.as_deref(), &[])?;
+        configure(&entries, |key, value| config.set(key, value))?;
+        config.bootstrap_servers = self.bootstrap.servers()?;
+        Ok(config)
+    }
+
+    /// The admin client.
+    pub(crate) fn admin(&self) -> Result<Admin, String> {
+        self.client_config().map(Admin::new)
+    }
+}
+
+/// Says which program this is, as `--version` asks.
+pub(crate) fn print_version() -> ExitCode {
+    println!("{}", env!("CARGO_PKG_VERSION"));
+    ExitCode::SUCCESS
+}
+
+/// An error as Kafka's tools print an exception: with the name that people and scripts know it by.
+pub(crate) fn exception(error: &ClientError) -> String {
+    match error {
+        ClientError::Api { code, .. } => format!("{}: {error}", code.exception()),
+        ClientError::Unsuitable(_) => format!("java.lang.IllegalArgumentException: {error}"),
+        ClientError::Timeout { .. } => format!("{}: {error}", ErrorCode::RequestTimedOut.exception()),
+        ClientError::UnsupportedApi { .. } => {
+            format!("{}: {error}", ErrorCode::UnsupportedVersion.exception())
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// The same where Kafka's tools print the future that failed of it.
+pub(crate) fn failed_future(error: &ClientError) -> String {
+    format!("java.util.concurrent.ExecutionException: {}", exception(error))
+}
+
 /// The entries of a properties file and of `key=value` arguments, which win; an argument without a value gives an empty one.
 pub(crate) fn entries(file: Option<&Path>, arguments: &[String]) -> Result<Vec<(String, String)>, String> {
     let mut entries: Vec<(String, String)> = Vec::new();
@@ -60,7 +115,7 @@ pub(crate) fn entries(file: Option<&Path>, arguments: &[String]) -> Result<Vec<(
 /// Sets keys of a client's configuration, and names those that have no effect.
 pub(crate) fn configure(
     entries: &[(String, String)],
-    mut set: impl FnMut(&str, &str) -> Result<bool, client::ClientError>,
+    mut set: impl FnMut(&str, &str) -> Result<bool, ClientError>,
 ) -> Result<(), String> {
     let mut unused = Vec::new();
     for (key, value) in entries {

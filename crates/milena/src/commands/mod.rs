@@ -6,6 +6,8 @@ mod console_deserializer;
 mod console_formatter;
 mod console_line_reader;
 mod console_producer;
+mod consumer_groups;
+mod groups;
 mod install_tools;
 mod server_start;
 mod server_stop;
@@ -32,6 +34,10 @@ pub(crate) enum Command {
     ConsoleProducer(console_producer::Arguments),
     /// Consume records and print them (kafka-console-consumer.sh)
     ConsoleConsumer(console_consumer::Arguments),
+    /// List and describe consumer groups, delete them, and see to their offsets (kafka-consumer-groups.sh)
+    ConsumerGroups(consumer_groups::Arguments),
+    /// List groups of all types (kafka-groups.sh)
+    Groups(groups::Arguments),
     /// Link the tools' usual names, kafka-topics.sh and kafka-topics and so on, to this program
     InstallTools(install_tools::Arguments),
 }
@@ -45,6 +51,8 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Topics(arguments) => topics::run(arguments),
         Command::ConsoleProducer(arguments) => console_producer::run(arguments),
         Command::ConsoleConsumer(arguments) => console_consumer::run(arguments),
+        Command::ConsumerGroups(arguments) => consumer_groups::run(arguments),
+        Command::Groups(arguments) => groups::run(arguments),
         Command::InstallTools(arguments) => install_tools::run(arguments),
     }
 }

@@ -1,13 +1,12 @@
 //! `milena topics`, which is `kafka-topics.sh` (`org.apache.kafka.tools.TopicCommand`).
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use client::{Admin, ClientConfig, NewTopic};
+use client::{Admin, NewTopic};
 use common::{ErrorCode, Uuid};
 
-use super::client_tool::{self, Bootstrap, TopicFilter};
+use super::client_tool::{self, AdminOptions, TopicFilter};
 use super::topics_describe::{self, Selection};
 use crate::report::failure;
 
@@ -16,10 +15,7 @@ use crate::report::failure;
 #[command(infer_long_args = true, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    bootstrap: Bootstrap,
-    /// Properties for the admin client
-    #[arg(long, value_name = "file")]
-    command_config: Option<PathBuf>,
+    admin: AdminOptions,
     /// List all topics
     #[arg(long)]
     list: bool,
@@ -82,22 +78,17 @@ pub(crate) struct Arguments {
     /// With --describe: the most partitions in one answer of the broker
     #[arg(long, value_name = "number")]
     partition_size_limit_per_response: Option<i32>,
-    /// Print the version
-    #[arg(long)]
-    version: bool,
 }
 
 pub(crate) fn run(arguments: Arguments) -> ExitCode {
-    if arguments.version {
-        println!("{}", env!("CARGO_PKG_VERSION"));
-        return ExitCode::SUCCESS;
+    if arguments.admin.version {
+        return client_tool::print_version();
     }
     if let Err(error) = arguments.check() {
         return failure(error);
     }
     client_tool::run(1, async move {
-        let config = arguments.client_config()?;
-        let admin = Admin::new(config);
+        let admin = arguments.admin.admin()?;
         Ok(match arguments.execute(&admin).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -193,14 +184,6 @@ impl Arguments {
             );
         }
         Ok(())
-    }
-
-    fn client_config(&self) -> Result<ClientConfig, String> {
-        let mut config = ClientConfig::new("");
-        let entries = client_tool::entries(self.command_config.as_deref(), &[])?;
-        client_tool::configure(&entries, |key, value| config.set(key, value))?;
-        config.bootstrap_servers = self.bootstrap.servers()?;
-        Ok(config)
     }
 
     async fn execute(&self, admin: &Admin) -> Result<(), String> {

@@ -1,4 +1,10 @@
-//! The admin client: topics and their configuration.
+//! The admin client: topics, configurations, groups, offsets and the cluster.
+
+mod coordinators;
+mod group_offsets;
+mod group_types;
+mod groups;
+mod partition_offsets;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,6 +29,14 @@ use protocol::{ApiKey, Message, Request};
 use crate::cluster::Cluster;
 use crate::{ClientConfig, ClientError, Node};
 
+pub use coordinators::CoordinatorType;
+pub use group_offsets::OffsetAndMetadata;
+pub use group_types::{GroupState, GroupType};
+pub use groups::{
+    ClassicGroupDescription, ConsumerGroupDescription, GroupFilter, GroupListing, MemberDescription,
+    MemberToRemove,
+};
+pub use partition_offsets::OffsetSpec;
 pub use protocol::messages::describe_configs_response::DescribeConfigsResourceResult as ConfigEntry;
 pub use protocol::messages::describe_topic_partitions_response::DescribeTopicPartitionsResponseTopic as TopicDescription;
 

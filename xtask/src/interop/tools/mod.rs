@@ -1,0 +1,289 @@
+//! The same commands to Apache Kafka's tools and to milena's, on Apache Kafka's broker and on milena's: the same output, line by
+//! line, and the same exit code.
+//!
+//! The commands are in `interop/tools/*.txt`. `@` in one stands for a word that differs between the two tools, so that each has
+//! topics and groups of its own to change; the same broker is asked by both, one after the other.
+
+mod apache_jvm;
+mod script;
+
+use super::World;
+use super::broker::{Broker, Kind, Node};
+use super::program;
+use super::report::Report;
+use super::toolbox::{kcat, milena_tools};
+use crate::{apache, project};
+use apache_jvm::ApacheJvm;
+use script::{Action, Step};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const CASE: &str = "tools";
+
+/// Whose tool. Both words are as long: no column may get wider by them.
+const APACHE: &str = "aaa";
+const MILENA: &str = "mmm";
+
+/// What a tool printed, and how it ended.
+pub struct Said {
+    exit: i32,
+    out: String,
+    err: String,
+}
+
+/// Runs the case.
+pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
+    let differences = differences()?;
+    let kinds: &[Kind] =
+        if world.kind == Kind::Apache { &[Kind::Apache] } else { &[Kind::Apache, Kind::Milena] };
+    for kind in kinds {
+        let name = format!("{CASE}/{}", kind.name());
+        // Ids of groups' coordinators, offsets' partitions and the like are as on any small cluster.
+        let node = Node::new(world, &name, &[("offsets.topic.num.partitions", "5")])?;
+        let broker = node.start_as(world, *kind)?;
+        // A JVM for each broker: a tool that exits leaves its client behind, which would miss the broker aloud.
+        let mut jvm = ApacheJvm::start(world)?;
+        let mut stage = Stage {
+            kind: *kind,
+            node: &node,
+            broker: &broker,
+            tools: milena_tools(world, CASE)?,
+            jvm: &mut jvm,
+            consumers: Vec::new(),
+        };
+        for script in scripts()? {
+            for step in script::parse(&project::read(&script)?)? {
+                stage.play(&step, &differences, report)?;
+            }
+            stage.consumers.clear();
+        }
+        drop(stage);
+        broker.stop()?;
+    }
+    Ok(())
+}
+
+/// The scripts, in the order of their names.
+fn scripts() -> Result<Vec<PathBuf>, String> {
+    let mut files = project::files_below(&project::root().join("interop/tools"))?;
+    files.retain(|path| {
+        path.extension().is_some_and(|end| end == "txt")
+            && path.file_stem().is_some_and(|name| name != "differences")
+    });
+    Ok(files)
+}
+
+/// Commands whose output differs, with the reason: `COMMAND => WHY`.
+fn differences() -> Result<BTreeMap<String, String>, String> {
+    let text = project::read(&project::root().join("interop/tools/differences.txt"))?;
+    let pairs = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(" => "));
+    Ok(pairs.map(|(command, why)| (command.to_owned(), why.to_owned())).collect())
+}
+
+/// A broker with its tools.
+struct Stage<'a> {
+    kind: Kind,
+    node: &'a Node,
+    broker: &'a Broker,
+    tools: PathBuf,
+    jvm: &'a mut ApacheJvm,
+    consumers: Vec<program::Running>,
+}
+
+impl Stage<'_> {
+    fn play(
+        &mut self,
+        step: &Step,
+        differences: &BTreeMap<String, String>,
+        report: &mut Report,
+    ) -> Result<(), String> {
+        // What both look at is made once.
+        let whose = if step.text.contains('@') { &[APACHE, MILENA][..] } else { &[MILENA] };
+        match &step.action {
+            Action::Compare { sorted, local } => {
+                let title = format!("{} on {}'s broker", step.text, self.kind.name());
+                let verdict = self.compare(&step.text, *sorted, *local);
+                match differences.get(&step.text) {
+                    Some(why) if verdict.is_err() => report.skip(&title, why),
+                    Some(_) => report.fail(&title, "it no longer differs: take it off differences.txt"),
+                    None => drop(report.check(&title, verdict)),
+                }
+            }
+            Action::Setup => {
+                for who in whose {
+                    let said = self.milena(&self.words(&step.text, who, false))?;
+                    if said.exit != 0 {
+                        return Err(format!("{}: {}{}", step.text, said.out, said.err));
+                    }
+                }
+            }
+            Action::Produce => {
+                for who in whose {
+                    self.produce(&step.text.replace('@', who))?;
+                }
+            }
+            Action::File => {
+                for who in whose {
+                    let text = step.text.replace('@', who);
+                    let (name, content) = text.split_once(' ').ok_or("file: NAME CONTENT")?;
+                    project::write(&self.node.dir.join(name), content.replace("\\n", "\n"))?;
+                }
+            }
+            Action::Consume => self.consume(&step.text)?,
+            Action::Await => self.wait_for(&step.text)?,
+            Action::EndConsumers => self.consumers.clear(),
+        }
+        Ok(())
+    }
+
+    /// The command with the broker's address and everything in its place.
+    fn words(&self, text: &str, who: &str, local: bool) -> Vec<String> {
+        let text = text
+            .replace('@', who)
+            .replace("$DIR", &self.node.dir.display().to_string())
+            .replace("$DATA", &self.node.data.display().to_string())
+            .replace("$BOOTSTRAP", &self.broker.bootstrap());
+        let mut words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        if !local {
+            // In front: a flag without its value at the end stays without it.
+            words.splice(1..1, ["--bootstrap-server".to_owned(), self.broker.bootstrap()]);
+        }
+        words
+    }
+
+    fn compare(&mut self, text: &str, sorted: bool, local: bool) -> Result<String, String> {
+        let words = self.words(text, APACHE, local);
+        let expected = self.jvm.run(&words)?;
+        let got = self.milena(&self.words(text, MILENA, local))?;
+        let (expected_out, got_out) = (lines(&expected.out, sorted), lines(&got.out, sorted));
+        if expected_out != got_out {
+            return Err(parting(&expected_out, &got_out));
+        }
+        let (complaint, answer) = (first_complaint(&expected.err, sorted), first_complaint(&got.err, sorted));
+        if complaint != answer {
+            return Err(format!("it complains {answer:?} where Apache's does {complaint:?}"));
+        }
+        if expected.exit != got.exit {
+            return Err(format!("it ended with {} instead of {}", got.exit, expected.exit));
+        }
+        Ok(match expected_out.len() {
+            0 => complaint,
+            count => format!("{count} lines"),
+        })
+    }
+
+    fn milena(&self, words: &[String]) -> Result<Said, String> {
+        let (name, arguments) = words.split_first().ok_or("an empty command")?;
+        let output = Command::new(self.tools.join(name))
+            .args(arguments)
+            .current_dir(&self.node.dir)
+            .output()
+            .map_err(|error| format!("{name}: {error}"))?;
+        Ok(Said {
+            exit: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// `COUNT TOPIC:PARTITION,PARTITION`: so many records into each.
+    fn produce(&self, text: &str) -> Result<(), String> {
+        let (count, at) = text.split_once(' ').ok_or("produce: COUNT TOPIC:PARTITIONS")?;
+        let (topic, partitions) = at.split_once(':').ok_or("produce: COUNT TOPIC:PARTITIONS")?;
+        let count: usize = count.parse().map_err(|error| format!("{text}: {error}"))?;
+        let input = self.node.dir.join("records");
+        let records: String = (0..count).map(|number| format!("key-{number}\trecord {number}\n")).collect();
+        project::write(&input, records)?;
+        for partition in partitions.split(',') {
+            let mut kcat = kcat(&self.broker.bootstrap());
+            kcat.args(["-P", "-t", topic, "-p", partition, "-K", "\t", "-X", "enable.idempotence=true"]);
+            program::run_with_input(&mut kcat, &self.node.dir, "kcat", &input)?.good()?;
+        }
+        Ok(())
+    }
+
+    /// `TOPIC PROTOCOL GROUP`: a consumer of Apache's that stays.
+    fn consume(&mut self, text: &str) -> Result<(), String> {
+        let [topic, protocol, group] = text.split_whitespace().collect::<Vec<_>>()[..] else {
+            return Err("consume: TOPIC PROTOCOL GROUP".to_owned());
+        };
+        let mut consumer = apache::tool("kafka-console-consumer")?;
+        consumer.args(["--bootstrap-server", &self.broker.bootstrap(), "--topic", topic, "--group", group]);
+        for property in
+            [&format!("group.protocol={protocol}"), "client.id=live", "auto.commit.interval.ms=200"]
+        {
+            consumer.args(["--consumer-property", property]);
+        }
+        consumer.args(["--from-beginning"]);
+        self.consumers.push(program::start(&mut consumer, &self.node.dir, group, None)?);
+        Ok(())
+    }
+
+    /// `WORDS COMMAND`: until the words, joined by `_`, follow each other in what milena's tool prints.
+    fn wait_for(&self, text: &str) -> Result<(), String> {
+        let (words, command) = text.split_once(' ').ok_or("await: WORDS COMMAND")?;
+        let words = words.replace('_', " ");
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let said = self.milena(&self.words(command, MILENA, false))?;
+            let columns: Vec<&str> = said.out.split_whitespace().collect();
+            if columns.join(" ").contains(&words) {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                return Err(format!("no {words} from {command}: {}{}", said.out, said.err));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+/// The lines with both tools' own names made the same.
+fn lines(text: &str, sorted: bool) -> Vec<String> {
+    let text = text.replace(APACHE, "@").replace(MILENA, "@");
+    let mut lines: Vec<String> = text.lines().map(|line| line.trim_end().to_owned()).collect();
+    if sorted {
+        lines.sort();
+    }
+    lines
+}
+
+/// The first line on standard error that is neither of a stack trace nor of a logger's frame; its words in order where the tool
+/// has them in the order of a hash map.
+fn first_complaint(text: &str, sorted: bool) -> String {
+    let lines = lines(text, false);
+    let is_trace = |line: &str| {
+        line.starts_with("\tat ")
+            || line.starts_with("\t... ")
+            || ["Caused by: ", "java.", "org.apache.kafka.", "com.fasterxml.", " at [Source"]
+                .iter()
+                .any(|start| line.starts_with(start))
+    };
+    let first = lines.iter().find(|line| !line.is_empty() && !is_trace(line));
+    let first = first.map(|line| line.trim_start()).unwrap_or_default();
+    // Logged lines: `[main] WARN org.apache.kafka.Tool - words` there, `WARN words` here.
+    let first = match first.strip_prefix('[').and_then(|line| line.split_once(" - ")) {
+        Some((_, words)) => words,
+        None => first.strip_prefix("WARN ").unwrap_or(first),
+    };
+    let first =
+        match first.strip_prefix("Exception in thread \"main\" ").and_then(|line| line.split_once(": ")) {
+            Some((_, words)) => words,
+            None => first,
+        };
+    if !sorted {
+        return first.to_owned();
+    }
+    let mut words: Vec<&str> = first.split([' ', ',']).collect();
+    words.sort_unstable();
+    words.join(" ")
+}
+
+/// Where the lines part.
+fn parting(expected: &[String], got: &[String]) -> String {
+    let same = expected.iter().zip(got).take_while(|(a, b)| a == b).count();
+    let at = |lines: &[String]| lines.get(same).cloned().unwrap_or_else(|| "(no line)".to_owned());
+    format!("line {}: Apache's: {:?}, milena's: {:?}", same + 1, at(expected), at(got))
+}

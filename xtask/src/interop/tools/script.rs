@@ -1,0 +1,52 @@
+//! A script of commands: what to set up, what to compare.
+
+/// One line.
+pub struct Step {
+    pub action: Action,
+    /// What follows the colon, or the command itself.
+    pub text: String,
+}
+
+pub enum Action {
+    /// The command, to both tools. `sorted: COMMAND` where the order of the lines is that of a hash map;
+    /// `local: COMMAND` where no broker is asked.
+    Compare { sorted: bool, local: bool },
+    /// `setup: COMMAND`: to milena's tool, for both.
+    Setup,
+    /// `produce: COUNT TOPIC:PARTITIONS`.
+    Produce,
+    /// `file: NAME CONTENT`: into the directory `$DIR`.
+    File,
+    /// `consume: TOPIC PROTOCOL GROUP`: a consumer that stays until the end, or until `end: consumers`.
+    Consume,
+    /// `await: WORDS COMMAND`: with `_` between the words.
+    Await,
+    /// `end: consumers`.
+    EndConsumers,
+}
+
+/// The steps of a script; empty lines and those with a `#` in front are for its reader.
+pub fn parse(text: &str) -> Result<Vec<Step>, String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(step).collect()
+}
+
+fn step(line: &str) -> Result<Step, String> {
+    let (action, text) = match line.split_once(": ") {
+        Some((directive, text)) if !directive.contains(' ') => (Some(directive), text),
+        _ => (None, line),
+    };
+    let action = match action {
+        None => Action::Compare { sorted: false, local: false },
+        Some("sorted") => Action::Compare { sorted: true, local: false },
+        Some("local") => Action::Compare { sorted: false, local: true },
+        Some("setup") => Action::Setup,
+        Some("produce") => Action::Produce,
+        Some("file") => Action::File,
+        Some("consume") => Action::Consume,
+        Some("await") => Action::Await,
+        Some("end") => Action::EndConsumers,
+        Some(other) => return Err(format!("{other}: is no directive, in {line:?}")),
+    };
+    Ok(Step { action, text: text.to_owned() })
+}
