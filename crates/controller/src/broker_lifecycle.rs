@@ -204,6 +204,11 @@ impl QuorumController {
         request: &UnregisterBrokerRequest,
     ) -> ControllerResult<UnregisterBrokerResponse> {
         let broker_id = request.broker_id;
+        if !self.is_active() {
+            let error_code = ErrorCode::NotController.code();
+            let response = UnregisterBrokerResponse { error_code, error_message: None, ..Default::default() };
+            return ControllerResult::of(Vec::new(), response);
+        }
         let Some(broker) = self.state.cluster.broker(broker_id) else {
             let response = UnregisterBrokerResponse {
                 error_code: ErrorCode::BrokerIdNotRegistered.code(),

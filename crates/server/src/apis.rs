@@ -47,6 +47,11 @@ const BROKER: &[ApiKey] = &[
     ApiKey::ConsumerGroupHeartbeat,
     ApiKey::ConsumerGroupDescribe,
     ApiKey::DescribeTopicPartitions,
+    ApiKey::ElectLeaders,
+    ApiKey::AlterPartitionReassignments,
+    ApiKey::ListPartitionReassignments,
+    ApiKey::UpdateFeatures,
+    ApiKey::UnregisterBroker,
 ];
 
 const CONTROLLER: &[ApiKey] = &[
@@ -61,6 +66,15 @@ const CONTROLLER: &[ApiKey] = &[
     ApiKey::BrokerRegistration,
     ApiKey::BrokerHeartbeat,
     ApiKey::AllocateProducerIds,
+    ApiKey::AlterPartition,
+    ApiKey::AssignReplicasToDirs,
+    ApiKey::ControllerRegistration,
+    ApiKey::Envelope,
+    ApiKey::ElectLeaders,
+    ApiKey::AlterPartitionReassignments,
+    ApiKey::ListPartitionReassignments,
+    ApiKey::UpdateFeatures,
+    ApiKey::UnregisterBroker,
 ];
 
 /// The versions served, if any.
@@ -72,9 +86,13 @@ pub(crate) fn served(api: ApiKey, kind: ListenerKind) -> Option<RangeInclusive<i
     if !list.contains(&api) {
         return None;
     }
-    let versions = api.versions();
-    let last = if api.latest_version_unstable() { versions.end() - 1 } else { *versions.end() };
-    Some(*versions.start()..=last)
+    Some(*api.versions().start()..=last_stable(api))
+}
+
+/// The last version that Kafka calls stable: in no other does a node speak to another by itself.
+pub(crate) fn last_stable(api: ApiKey) -> i16 {
+    let last = *api.versions().end();
+    if api.latest_version_unstable() { last - 1 } else { last }
 }
 
 /// What `ApiVersions` lists: key, first and last version.

@@ -15,9 +15,10 @@ use tokio::sync::oneshot;
 
 use crate::cleaners::CleanerThreads;
 use crate::committer::Committer;
-use crate::controller_thread::ControllerHandle;
+use crate::controller_channel::ControllerChannel;
 use crate::error::ServerError;
 use crate::fetch_session::FetchSessions;
+use crate::lifecycle::Lifecycle;
 use crate::producer_ids::ProducerIds;
 use crate::settings::Settings;
 
@@ -38,7 +39,7 @@ impl Fault {
     }
 }
 
-/// A broker, and the controller beside it.
+/// A node in the role of a broker.
 pub(crate) struct Broker {
     pub(crate) node_id: i32,
     pub(crate) cluster_id: String,
@@ -48,13 +49,15 @@ pub(crate) struct Broker {
     pub(crate) groups: GroupCoordinator,
     pub(crate) sessions: FetchSessions,
     pub(crate) producer_ids: ProducerIds,
-    pub(crate) controller: ControllerHandle,
+    /// The way to the active controller.
+    pub(crate) channel: ControllerChannel,
     pub(crate) cleaners: CleanerThreads,
     pub(crate) committer: Committer,
     pub(crate) connections: Arc<ConnectionQuota>,
     pub(crate) fault: Arc<Fault>,
     /// The level of `kraft.version`, which the image does not carry.
     pub(crate) kraft_version: AtomicI16,
+    pub(crate) lifecycle: Lifecycle,
     /// This broker's epoch, -1 before it is registered.
     pub(crate) epoch: AtomicI64,
 }
@@ -72,16 +75,20 @@ impl Broker {
 
     /// The finalised features as `ApiVersions` tells them.
     pub(crate) fn finalized_features(&self, image: &MetadataImage) -> BTreeMap<String, i16> {
-        let mut features = image.features.finalized_versions.clone();
-        if let Some(version) = image.features.metadata_version() {
-            features.insert(metadata::METADATA_VERSION_FEATURE.to_owned(), version.feature_level());
-        }
-        let kraft_version = self.kraft_version.load(std::sync::atomic::Ordering::Relaxed);
-        if kraft_version > 0 {
-            features.insert("kraft.version".to_owned(), kraft_version);
-        }
-        features
+        finalized_features(image, self.kraft_version.load(std::sync::atomic::Ordering::Relaxed))
     }
+}
+
+/// The finalised features, those included that the image does not list.
+pub(crate) fn finalized_features(image: &MetadataImage, kraft_version: i16) -> BTreeMap<String, i16> {
+    let mut features = image.features.finalized_versions.clone();
+    if let Some(version) = image.features.metadata_version() {
+        features.insert(metadata::METADATA_VERSION_FEATURE.to_owned(), version.feature_level());
+    }
+    if kraft_version > 0 {
+        features.insert("kraft.version".to_owned(), kraft_version);
+    }
+    features
 }
 
 /// A broker, and where a client of this listener reaches it.

@@ -8,31 +8,51 @@ use protocol::{ApiKey, DecodeError, Reader};
 
 use crate::apis::{self, ListenerKind};
 use crate::broker::Broker;
+use crate::controller_server::ControllerServer;
 use crate::handlers;
+use crate::handlers::api_versions::{self, About};
 use crate::request::{BadRequest, Client, Head, Request};
 
-/// Serves the connections of one listener.
-pub(crate) struct BrokerService {
-    pub(crate) broker: Arc<Broker>,
-    pub(crate) kind: ListenerKind,
+/// Who serves a listener's connections.
+#[derive(Clone)]
+pub(crate) enum Server {
+    /// A broker: clients, and other brokers.
+    Broker(Arc<Broker>),
+    /// A controller: brokers, other controllers, and tools.
+    Controller(Arc<ControllerServer>),
 }
 
-/// One connection.
-pub(crate) struct BrokerConnection {
-    broker: Arc<Broker>,
-    kind: ListenerKind,
-    info: Arc<ConnectionInfo>,
-}
+impl Server {
+    fn kind(&self) -> ListenerKind {
+        match self {
+            Server::Broker(_) => ListenerKind::Broker,
+            Server::Controller(_) => ListenerKind::Controller,
+        }
+    }
 
-impl Service for BrokerService {
-    type Connection = BrokerConnection;
-
-    fn connect(&self, info: ConnectionInfo) -> BrokerConnection {
-        BrokerConnection { broker: Arc::clone(&self.broker), kind: self.kind, info: Arc::new(info) }
+    fn about(&self) -> About<'_> {
+        match self {
+            Server::Broker(broker) => About::broker(broker),
+            Server::Controller(controller) => About::controller(controller),
+        }
     }
 }
 
-impl ServiceConnection for BrokerConnection {
+/// One connection.
+pub(crate) struct ClientConnection {
+    server: Server,
+    info: Arc<ConnectionInfo>,
+}
+
+impl Service for Server {
+    type Connection = ClientConnection;
+
+    fn connect(&self, info: ConnectionInfo) -> ClientConnection {
+        ClientConnection { server: self.clone(), info: Arc::new(info) }
+    }
+}
+
+impl ServiceConnection for ClientConnection {
     fn handle(&mut self, frame: &[u8], out: &mut Outbox) -> Handled {
         match self.serve(frame, out) {
             Ok(handled) => handled,
@@ -44,29 +64,49 @@ impl ServiceConnection for BrokerConnection {
     }
 }
 
-impl BrokerConnection {
+impl ClientConnection {
     fn serve(&mut self, frame: &[u8], out: &mut Outbox) -> Result<Handled, BadRequest> {
         let mut reader = Reader::new(frame);
-        let (key, version, correlation_id) =
-            (|| Ok((reader.i16()?, reader.i16()?, reader.i32()?)))().map_err(BadRequest::Header)?;
-        let api = ApiKey::from_code(key).ok_or(BadRequest::UnknownApi(key))?;
-        let head = Head { api, version, correlation_id };
-        let served = apis::served(api, self.kind).ok_or(BadRequest::NotServed(api))?;
-        if !served.contains(&version) {
-            if api == ApiKey::ApiVersions {
-                return handlers::api_versions::unsupported_version(&self.broker, self.kind, head, out);
+        let head = read_fixed_head(&mut reader)?;
+        let served = apis::served(head.api, self.server.kind()).ok_or(BadRequest::NotServed(head.api))?;
+        if !served.contains(&head.version) {
+            if head.api == ApiKey::ApiVersions {
+                return api_versions::unsupported_version(&self.server.about(), head, out);
             }
-            return Err(BadRequest::UnsupportedVersion(api, version));
+            return Err(BadRequest::UnsupportedVersion(head.api, head.version));
         }
-        // The one text of the header keeps its old form in every version.
-        let client_id = read_client_id(&mut reader).map_err(BadRequest::Header)?;
-        if api.request_header_version(version) >= 2 {
-            reader.tagged_fields(|_, _| Ok(false)).map_err(BadRequest::Header)?;
-        }
+        let client_id = read_rest_of_head(&mut reader, head)?;
         let client = Client { connection: &self.info, id: &client_id };
         let request = Request { head, client, body: reader };
-        handlers::dispatch(&self.broker, self.kind, request, out)
+        match &self.server {
+            Server::Broker(broker) => handlers::dispatch(broker, request, out),
+            Server::Controller(controller) => handlers::controller::dispatch(controller, request, out),
+        }
     }
+}
+
+/// A whole header, and what the client calls itself.
+pub(crate) fn read_head<'a>(reader: &mut Reader<'a>) -> Result<(Head, Cow<'a, str>), BadRequest> {
+    let head = read_fixed_head(reader)?;
+    let client_id = read_rest_of_head(reader, head)?;
+    Ok((head, client_id))
+}
+
+/// What every version of every header begins with.
+fn read_fixed_head(reader: &mut Reader<'_>) -> Result<Head, BadRequest> {
+    let (key, version, correlation_id) =
+        (|| Ok((reader.i16()?, reader.i16()?, reader.i32()?)))().map_err(BadRequest::Header)?;
+    let api = ApiKey::from_code(key).ok_or(BadRequest::UnknownApi(key))?;
+    Ok(Head { api, version, correlation_id })
+}
+
+fn read_rest_of_head<'a>(reader: &mut Reader<'a>, head: Head) -> Result<Cow<'a, str>, BadRequest> {
+    // The one text of the header keeps its old form in every version.
+    let client_id = read_client_id(reader).map_err(BadRequest::Header)?;
+    if head.api.request_header_version(head.version) >= 2 {
+        reader.tagged_fields(|_, _| Ok(false)).map_err(BadRequest::Header)?;
+    }
+    Ok(client_id)
 }
 
 /// What the client calls itself; empty where it says nothing. As in Java, bytes that are no UTF-8 are replaced, not

@@ -131,17 +131,6 @@ impl ControllerState {
         Ok(state)
     }
 
-    /// Runs one request to its commit, before the thread has begun: for the start.
-    pub(crate) fn request_now<T>(
-        &mut self,
-        api_version: i16,
-        request: impl FnOnce(&mut QuorumController, &ControllerRequestContext<'_>) -> ControllerResult<T>,
-    ) -> Result<T, ServerError> {
-        let response = self.run(api_version, request)?;
-        self.commit()?;
-        Ok(response)
-    }
-
     /// The newest image.
     pub(crate) fn image(&self) -> &MetadataImage {
         self.loader.image()

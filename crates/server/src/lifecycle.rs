@@ -1,18 +1,63 @@
-//! A broker's life in its cluster (`BrokerLifecycleManager`): it registers, is let in, sends heartbeats, and asks to leave.
+//! A broker's life in its cluster (`BrokerLifecycleManager`): it registers, is let in when it is ready and has caught up,
+//! sends heartbeats, and hands over what it leads before it leaves.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use common::{ErrorCode, Uuid};
 use config::BrokerConfig;
-use protocol::ApiKey;
 use protocol::messages::broker_registration_request::{Feature, Listener};
-use protocol::messages::{BrokerHeartbeatRequest, BrokerRegistrationRequest};
+use protocol::messages::{BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest};
+use tokio::sync::{Notify, watch};
 
 use crate::broker::Broker;
-use crate::controller_thread::ControllerState;
+use crate::controller_channel::{ChannelError, ControllerChannel};
 use crate::error::ServerError;
+
+/// The pause between heartbeats while the broker waits to be let in, or to be let go; the former doubles.
+const IMPATIENT: Duration = Duration::from_millis(10);
+/// How long a broker that wants to leave waits for others to take over what it leads.
+const LONGEST_SHUTDOWN: Duration = Duration::from_secs(5 * 60);
+
+/// What the broker has come to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum BrokerState {
+    /// It is not let in, or not any more.
+    #[default]
+    Fenced,
+    /// Clients are sent to it.
+    Running,
+    /// It has been told that it may stop.
+    ShuttingDown,
+}
+
+/// What the rest of the broker says to its lifecycle, and learns from it.
+#[derive(Default)]
+pub(crate) struct Lifecycle {
+    /// Requests are served: the broker may be let in.
+    ready: AtomicBool,
+    /// The broker wants to stop.
+    wants_shut_down: AtomicBool,
+    /// There is something to say before the next heartbeat is due.
+    wake: Notify,
+    state: watch::Sender<BrokerState>,
+}
+
+impl Lifecycle {
+    /// From now on the broker asks to be let in; returns when it is.
+    pub(crate) async fn run(&self) {
+        self.ready.store(true, Ordering::Relaxed);
+        self.wake.notify_one();
+        self.reached(BrokerState::Running).await;
+    }
+
+    async fn reached(&self, state: BrokerState) {
+        // The sender is here: it cannot be gone.
+        drop(self.state.subscribe().wait_for(|reached| *reached == state).await);
+    }
+}
 
 /// What this broker says of itself.
 pub(crate) fn registration(
@@ -43,106 +88,168 @@ pub(crate) fn registration(
     }
 }
 
-/// Registers with the controller in this process, and is let in at once: it has seen all the metadata there is.
-pub(crate) fn register(
-    controller: &mut ControllerState,
-    request: BrokerRegistrationRequest,
+/// Registers with the active controller, and tries until it is taken (`initial.broker.registration.timeout.ms`). Returns
+/// the broker's epoch.
+pub(crate) async fn register(
+    channel: &ControllerChannel,
+    request: &BrokerRegistrationRequest,
+    timeout: Duration,
 ) -> Result<i64, ServerError> {
-    let version = *ApiKey::BrokerRegistration.versions().end();
-    let response = controller.request_now(version, |controller, context| {
-        // The lock on the log directories is ours, so the process that this broker was before is gone.
-        controller.end_session(request.broker_id);
-        controller.register_broker(context, &request)
-    })?;
-    check(response.error_code)?;
-    let epoch = response.broker_epoch;
-    for want_fence in [true, false] {
-        let heartbeat = heartbeat(request.broker_id, epoch, controller.image().offset(), want_fence, false);
-        let version = *ApiKey::BrokerHeartbeat.versions().end();
-        let response = controller
-            .request_now(version, |controller, context| controller.broker_heartbeat(context, &heartbeat))?;
-        check(response.error_code)?;
-        if !want_fence && response.is_fenced {
-            return Err(ServerError::Registration("it stays fenced".to_owned()));
-        }
-    }
-    Ok(epoch)
-}
-
-fn check(error_code: i16) -> Result<(), ServerError> {
-    match ErrorCode::from_code(error_code) {
-        ErrorCode::None => Ok(()),
-        error => Err(ServerError::Registration(error.to_string())),
-    }
-}
-
-fn heartbeat(
-    broker_id: i32,
-    broker_epoch: i64,
-    metadata_offset: i64,
-    want_fence: bool,
-    want_shut_down: bool,
-) -> BrokerHeartbeatRequest {
-    BrokerHeartbeatRequest {
-        broker_id,
-        broker_epoch,
-        current_metadata_offset: metadata_offset,
-        want_fence,
-        want_shut_down,
-        ..BrokerHeartbeatRequest::default()
-    }
-}
-
-/// Sends heartbeats until it is aborted (`broker.heartbeat.interval.ms`).
-pub(crate) async fn send_heartbeats(broker: Arc<Broker>) {
-    let interval = broker.settings.broker().quorum.broker_heartbeat_interval_ms;
-    let interval = Duration::from_millis(u64::try_from(interval).unwrap_or(2000));
+    let deadline = Instant::now() + timeout;
+    let mut pause = Duration::from_millis(100);
+    let mut told = false;
     loop {
-        tokio::time::sleep(interval).await;
-        if broker.replicas.logs().live_dirs().is_empty() {
-            broker.fault.raise(ServerError::NoLogDir);
-            return;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let reason = match channel.send_within(request.clone(), left).await {
+            Err(error) => return Err(ServerError::Registration(error.to_string())),
+            Ok(answer) => match ErrorCode::from_code(answer.error_code) {
+                ErrorCode::None => {
+                    tracing::info!(
+                        broker_epoch = answer.broker_epoch,
+                        incarnation_id = %request.incarnation_id,
+                        "registered with the controller"
+                    );
+                    return Ok(answer.broker_epoch);
+                }
+                // No time heals these.
+                error @ (ErrorCode::InconsistentClusterId
+                | ErrorCode::InvalidRegistration
+                | ErrorCode::UnsupportedVersion) => {
+                    return Err(ServerError::Registration(explain(error, request)));
+                }
+                error => explain(error, request),
+            },
+        };
+        if !told {
+            tracing::warn!("the controller does not register this broker yet: {reason}");
+            told = true;
         }
-        match beat(&broker, false).await {
-            Ok(_) => {}
-            Err(error) => tracing::warn!("a heartbeat was not taken: {error}"),
+        if Instant::now() + pause >= deadline {
+            return Err(ServerError::Registration(reason));
         }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
     }
 }
 
-/// Asks to leave (`controlled.shutdown.enable`): leaders move away where they can. With one broker nothing can move, and
-/// the answer comes at once.
-pub(crate) async fn leave(broker: &Arc<Broker>) {
-    if !broker.settings.broker().replication.controlled_shutdown_enable {
-        return;
-    }
-    // The first one begins the controlled shutdown, and the next is told that it is complete: with one broker there is
-    // nobody to wait for. More are tried only in case that is not so.
-    for _ in 0..5 {
-        match beat(broker, true).await {
-            Ok(true) => return,
-            Ok(false) => tokio::time::sleep(Duration::from_millis(1)).await,
-            Err(error) => {
-                tracing::warn!("the controller did not take the wish to leave: {error}");
-                return;
+fn explain(error: ErrorCode, request: &BrokerRegistrationRequest) -> String {
+    let why = match error {
+        ErrorCode::InconsistentClusterId => {
+            format!("it is the controller of another cluster than {}", request.cluster_id)
+        }
+        ErrorCode::DuplicateBrokerRegistration => format!(
+            "a broker with the id {} is alive, or was until a moment ago: its session must end first",
+            request.broker_id
+        ),
+        _ => "the controller's log says why".to_owned(),
+    };
+    format!("{error}: {why}")
+}
+
+/// Sends heartbeats until the broker may stop (`broker.heartbeat.interval.ms`). `directories` are the log directories.
+pub(crate) async fn send_heartbeats(broker: Arc<Broker>, directories: Vec<(PathBuf, Uuid)>) {
+    let config = broker.settings.broker();
+    let ms = |ms: i32| Duration::from_millis(u64::try_from(ms).unwrap_or(1).max(1));
+    let interval = ms(config.quorum.broker_heartbeat_interval_ms);
+    let timeout = ms(config.quorum.broker_session_timeout_ms);
+    let lifecycle = &broker.lifecycle;
+    let mut impatience = IMPATIENT;
+    loop {
+        let wants_shut_down = lifecycle.wants_shut_down.load(Ordering::Relaxed);
+        let want_fence = !lifecycle.ready.load(Ordering::Relaxed);
+        let offline = broker.replicas.logs().offline_dirs();
+        let request = BrokerHeartbeatRequest {
+            broker_id: broker.node_id,
+            broker_epoch: broker.epoch.load(Ordering::Relaxed),
+            current_metadata_offset: broker.image().offset(),
+            want_fence,
+            want_shut_down: wants_shut_down,
+            offline_log_dirs: directories
+                .iter()
+                .filter(|(path, _)| offline.contains(path))
+                .map(|(_, id)| *id)
+                .collect(),
+            ..BrokerHeartbeatRequest::default()
+        };
+        let state = *lifecycle.state.borrow();
+        let pause = match broker.channel.send_within(request, timeout).await {
+            Ok(answer) if answer.error_code != 0 => {
+                let error = ErrorCode::from_code(answer.error_code);
+                tracing::warn!("the controller does not take this broker's heartbeat: {error}");
+                interval
             }
+            Ok(answer) => {
+                let next = next_state(&answer);
+                if next != state {
+                    tell(state, next);
+                    lifecycle.state.send_replace(next);
+                }
+                match next {
+                    BrokerState::ShuttingDown => return,
+                    _ if wants_shut_down => IMPATIENT,
+                    BrokerState::Running => {
+                        impatience = IMPATIENT;
+                        interval
+                    }
+                    BrokerState::Fenced if want_fence => interval,
+                    BrokerState::Fenced => {
+                        impatience = (impatience * 2).min(interval);
+                        impatience
+                    }
+                }
+            }
+            Err(error @ ChannelError::Timeout { .. }) => {
+                tracing::warn!("{error}");
+                if wants_shut_down {
+                    // Nobody can take over what nobody can be told of.
+                    return;
+                }
+                IMPATIENT
+            }
+            Err(error) => {
+                tracing::error!("the controller cannot be told that this broker lives: {error}");
+                interval
+            }
+        };
+        tokio::select! {
+            () = lifecycle.wake.notified() => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
-    tracing::info!("leaving although some partitions are still led here");
 }
 
-/// One heartbeat. Whether the controller says that this broker should shut down now.
-async fn beat(broker: &Arc<Broker>, want_shut_down: bool) -> Result<bool, String> {
-    let epoch = broker.epoch.load(Ordering::Relaxed);
-    let request = heartbeat(broker.node_id, epoch, broker.image().offset(), false, want_shut_down);
-    let version = *ApiKey::BrokerHeartbeat.versions().end();
-    let response = broker
-        .controller
-        .request(version, move |controller, context| controller.broker_heartbeat(context, &request))
-        .await
-        .map_err(|error| error.to_string())?;
-    match ErrorCode::from_code(response.error_code) {
-        ErrorCode::None => Ok(response.should_shut_down),
-        error => Err(error.to_string()),
+fn next_state(answer: &BrokerHeartbeatResponse) -> BrokerState {
+    match (answer.should_shut_down, answer.is_fenced) {
+        (true, _) => BrokerState::ShuttingDown,
+        (false, true) => BrokerState::Fenced,
+        (false, false) => BrokerState::Running,
+    }
+}
+
+fn tell(state: BrokerState, next: BrokerState) {
+    match (state, next) {
+        (_, BrokerState::Running) => tracing::info!("this broker is unfenced: clients are sent to it"),
+        (BrokerState::Running, BrokerState::Fenced) => {
+            tracing::warn!("this broker is fenced: its controller did not hear of it in time");
+        }
+        _ => {}
+    }
+}
+
+/// Asks to leave (`controlled.shutdown.enable`), and returns when what this broker leads is led by others, where there are
+/// any, or nobody can be asked.
+pub(crate) async fn leave(broker: &Broker, heartbeats: tokio::task::JoinHandle<()>) {
+    if broker.settings.broker().replication.controlled_shutdown_enable {
+        broker.lifecycle.wants_shut_down.store(true, Ordering::Relaxed);
+        broker.lifecycle.wake.notify_one();
+        let abort = heartbeats.abort_handle();
+        if tokio::time::timeout(LONGEST_SHUTDOWN, heartbeats).await.is_err() {
+            abort.abort();
+        }
+        if *broker.lifecycle.state.borrow() != BrokerState::ShuttingDown {
+            tracing::info!("leaving although some partitions may still be led here");
+        }
+    } else {
+        heartbeats.abort();
     }
 }

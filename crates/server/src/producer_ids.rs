@@ -4,7 +4,7 @@ use common::ErrorCode;
 use protocol::messages::AllocateProducerIdsRequest;
 use tokio::sync::Mutex;
 
-use crate::controller_thread::ControllerHandle;
+use crate::controller_channel::ControllerChannel;
 
 /// The rest of the block that the controller gave last.
 #[derive(Default)]
@@ -17,17 +17,15 @@ impl ProducerIds {
     /// An id that nobody has.
     pub(crate) async fn next(
         &self,
-        controller: &ControllerHandle,
+        channel: &ControllerChannel,
         broker_id: i32,
         broker_epoch: i64,
     ) -> Result<i64, ErrorCode> {
         let mut block = self.block.lock().await;
         if block.0 >= block.1 {
             let request = AllocateProducerIdsRequest { broker_id, broker_epoch };
-            let response = controller
-                .request(0, move |controller, _| controller.allocate_producer_ids(&request))
-                .await
-                .map_err(|_| ErrorCode::CoordinatorLoadInProgress)?;
+            // Nobody to ask: the producer tries again.
+            let response = channel.send(request).await.map_err(|_| ErrorCode::CoordinatorLoadInProgress)?;
             match ErrorCode::from_code(response.error_code) {
                 ErrorCode::None => {
                     *block = (

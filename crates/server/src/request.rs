@@ -1,8 +1,10 @@
 //! A request's head, and how its answer is framed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use network::{ConnectionInfo, Handled, Later, Outbox};
+use protocol::messages::RequestHeader;
 use protocol::wire::Splice;
 use protocol::{ApiKey, Message, Reader, Writer};
 use storage::LogSlice;
@@ -54,9 +56,50 @@ impl<'a> Request<'a> {
         M::read(&mut self.body, self.head.version)
             .map_err(|error| BadRequest::Body(self.head.api, self.head.version, error))
     }
+
+    /// A copy of the request, before its body is read.
+    pub(crate) fn to_raw(&self) -> RawRequest {
+        RawRequest {
+            head: self.head,
+            client_id: self.client.id.to_owned(),
+            client_address: self.client.connection.peer.ip(),
+            body: self.body.remaining().to_vec(),
+        }
+    }
+}
+
+/// A request as it is passed on to the controller.
+pub(crate) struct RawRequest {
+    pub(crate) head: Head,
+    pub(crate) client_id: String,
+    pub(crate) client_address: IpAddr,
+    /// What stood behind the header.
+    pub(crate) body: Vec<u8>,
+}
+
+impl RawRequest {
+    /// Header and body, as a client sends them behind their length.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let header = RequestHeader {
+            request_api_key: self.head.api.code(),
+            request_api_version: self.head.version,
+            correlation_id: self.head.correlation_id,
+            client_id: Some(self.client_id.clone()),
+        };
+        let mut writer = Writer::new();
+        // A name that came in a header fits into one.
+        drop(header.write(&mut writer, self.head.api.request_header_version(self.head.version)));
+        writer.raw(&self.body);
+        writer.into_bytes()
+    }
 }
 
 impl Head {
+    /// Whether these bytes, an answer without its length, belong to this request.
+    pub(crate) fn is_answered_by(self, answer: &[u8]) -> bool {
+        answer.first_chunk() == Some(&self.correlation_id.to_be_bytes())
+    }
+
     /// Puts the answer behind what is in the outbox.
     pub(crate) fn answer<'m, M: Message<'m>>(
         self,

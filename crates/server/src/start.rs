@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI16, AtomicI64};
+use std::sync::atomic::{AtomicI16, AtomicI64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use common::Uuid;
@@ -12,6 +13,7 @@ use config::{BrokerConfig, EndPoint, SecurityProtocol};
 use controller::{ControllerConfig, QuorumController};
 use group::GroupCoordinator;
 use metadata::{BootstrapMetadata, MetadataImage, VersionedRecord};
+use network::peer::PeerConfig;
 use network::{ConnectionLimits, ConnectionQuota, Listener, ListenerConfig, RunningListener};
 use protocol::messages::ControllerRegistrationRequest;
 use protocol::messages::broker_registration_request::Listener as RegisteredListener;
@@ -20,20 +22,22 @@ use raft::{RaftConfig, RaftNode};
 use replica::ReplicaManager;
 use storage::checkpoint::MetaProperties;
 use storage::{LogManager, LogManagerConfig};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::apis::ListenerKind;
 use crate::broker::{Broker, Fault};
 use crate::cleaners::CleanerThreads;
 use crate::clock::now_ms;
 use crate::committer::Committer;
-use crate::connection::BrokerService;
+use crate::connection::Server;
+use crate::controller_channel::{ControllerChannel, LeaderAndEpoch};
+use crate::controller_server::ControllerServer;
 use crate::controller_thread::{self, ControllerState, RunningController};
 use crate::coordinator_log::OffsetsLog;
 use crate::error::ServerError;
 use crate::fetch_session::FetchSessions;
 use crate::group_settings::group_config;
+use crate::lifecycle::Lifecycle;
 use crate::producer_ids::ProducerIds;
 use crate::settings::{Settings, log_config};
 use crate::{housekeeping, lifecycle, publisher};
@@ -44,8 +48,10 @@ pub struct RunningServer {
     listeners: Vec<RunningListener>,
     addresses: Vec<(String, SocketAddr)>,
     tasks: Vec<JoinHandle<()>>,
-    controller: RunningController,
+    heartbeats: JoinHandle<()>,
+    thread: RunningController,
     fault: oneshot::Receiver<ServerError>,
+    _lead: watch::Sender<LeaderAndEpoch>,
 }
 
 /// Starts a combined broker and controller. Returns when clients are served. Needs a tokio runtime; blocks it while logs
@@ -64,14 +70,23 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
         bound.iter().map(|(endpoint, _, address)| (endpoint.listener_name.clone(), *address)).collect();
 
     let raft = RaftNode::open(raft_config(&config, &meta, &addresses), now_ms())?;
-    let mut controller =
-        ControllerState::new(raft, |bootstrap| make_controller(&config, &cluster_id, bootstrap))?;
-    register_controller(&mut controller, &config, &addresses)?;
+    let mut state = ControllerState::new(raft, |bootstrap| make_controller(&config, &cluster_id, bootstrap))?;
+    let (handle, jobs) = controller_thread::channel();
+    let (lead, leader) = watch::channel(LeaderAndEpoch::default());
+    let controller = Arc::new(ControllerServer {
+        node_id: config.node_id,
+        cluster_id: cluster_id.clone(),
+        controller: handle,
+        image: ArcSwap::from_pointee(MetadataImage::empty()),
+        leader: leader.clone(),
+        kraft_version: AtomicI16::new(state.kraft_version()),
+    });
+    lead.send_replace(LeaderAndEpoch { leader_id: Some(config.node_id), epoch: 0, endpoint: None });
 
     let settings = Settings::new(config.clone());
-    settings.update(controller.image());
-    load_logs(&logs, &settings, controller.image())?;
-    let request = lifecycle::registration(
+    settings.update(state.image());
+    load_logs(&logs, &settings, state.image())?;
+    let registration = lifecycle::registration(
         &config,
         &cluster_id,
         Uuid::random(),
@@ -79,9 +94,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
         logs.directory_ids().into_iter().map(|(_, id)| id).collect(),
         logs.previous_broker_epoch(),
     );
-    let epoch = lifecycle::register(&mut controller, request)?;
 
-    let (handle, jobs) = controller_thread::channel();
     let group_timers = Arc::new(Notify::new());
     let (raiser, fault) = Fault::new();
     let logs = Arc::new(logs);
@@ -100,36 +113,73 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
             ),
             sessions: FetchSessions::new(config.replication.max_incremental_fetch_session_cache_slots),
             producer_ids: ProducerIds::default(),
-            controller: handle,
-            cleaners: CleanerThreads::new(logs),
+            channel: ControllerChannel::new(
+                config.node_id,
+                Some(Arc::clone(&controller)),
+                leader,
+                peer_config(&config),
+            ),
+            cleaners: CleanerThreads::new(Arc::clone(&logs)),
             committer: Committer::new(),
             connections: ConnectionQuota::new(connection_limits(&config)),
             fault: Arc::clone(&raiser),
-            kraft_version: AtomicI16::new(controller.kraft_version()),
-            epoch: AtomicI64::new(epoch),
+            kraft_version: AtomicI16::new(state.kraft_version()),
+            lifecycle: Lifecycle::default(),
+            epoch: AtomicI64::new(-1),
         }
     });
-    let published = Arc::clone(&broker);
-    controller.publish_to(Box::new(move |delta, image| publisher::publish(&published, delta, image)))?;
+    let published = (Arc::clone(&broker), Arc::clone(&controller));
+    state.publish_to(Box::new(move |delta, image| {
+        publisher::publish(&published.0, delta, image);
+        published.1.image.store(Arc::new(image.clone()));
+    }))?;
     let on_fault = Arc::clone(&broker.fault);
-    let controller = controller
+    let thread = state
         .spawn(jobs, move |error| on_fault.raise(error))
         .map_err(|error| ServerError::Io("no thread for the controller", error))?;
 
-    let mut tasks = housekeeping::start(&broker, group_timers);
+    register_controller(&broker.channel, &config, &addresses).await?;
+    if is_lone(&config) {
+        // The lock on the log directories is ours, so the process that this broker was before is gone.
+        controller.end_session(config.node_id).await;
+    }
+    let timeout = u64::try_from(config.quorum.initial_broker_registration_timeout_ms).unwrap_or(0);
+    let epoch = lifecycle::register(&broker.channel, &registration, Duration::from_millis(timeout)).await?;
+    broker.epoch.store(epoch, Ordering::Relaxed);
+
+    let tasks = housekeeping::start(&broker, group_timers);
     broker.cleaners.reconfigure(&broker.settings.broker());
-    tasks.push(tokio::spawn(lifecycle::send_heartbeats(Arc::clone(&broker))));
+    let heartbeats = tokio::spawn(lifecycle::send_heartbeats(Arc::clone(&broker), logs.directory_ids()));
     let mut listeners = Vec::new();
     for (endpoint, listener, _) in bound {
         let is_controller = config.controller_listener_names.contains(&endpoint.listener_name);
-        let kind = if is_controller { ListenerKind::Controller } else { ListenerKind::Broker };
-        let service = BrokerService { broker: Arc::clone(&broker), kind };
+        let server = match is_controller {
+            true => Server::Controller(Arc::clone(&controller)),
+            false => Server::Broker(Arc::clone(&broker)),
+        };
         let running = listener
-            .serve(service, Arc::clone(&broker.connections))
+            .serve(server, Arc::clone(&broker.connections))
             .map_err(|error| ServerError::Io("a listener cannot be served", error))?;
         listeners.push(running);
     }
-    Ok(RunningServer { broker, listeners, addresses, tasks, controller, fault })
+    broker.lifecycle.run().await;
+    Ok(RunningServer { broker, listeners, addresses, tasks, heartbeats, thread, fault, _lead: lead })
+}
+
+/// Whether this node is all of its cluster's quorum, and its own broker.
+fn is_lone(config: &BrokerConfig) -> bool {
+    let roles = &config.process_roles;
+    roles.broker && roles.controller && config.voters.iter().all(|voter| voter.id == config.node_id)
+}
+
+/// How other nodes are reached.
+pub(crate) fn peer_config(config: &BrokerConfig) -> PeerConfig {
+    let ms = |key: &str| config.value(key).to_text().and_then(|text| text.parse().ok());
+    let mut peer = PeerConfig::new(config.node_id.to_string());
+    if let Some(timeout) = ms("socket.connection.setup.timeout.ms") {
+        peer.connect_timeout = Duration::from_millis(timeout);
+    }
+    peer
 }
 
 impl RunningServer {
@@ -155,7 +205,7 @@ impl RunningServer {
 
     /// Stops: no more requests, coordinators and logs closed and synced, the next start finds nothing to recover.
     pub async fn stop(self) -> Result<(), ServerError> {
-        lifecycle::leave(&self.broker).await;
+        lifecycle::leave(&self.broker, self.heartbeats).await;
         for listener in self.listeners {
             listener.stop();
         }
@@ -164,10 +214,10 @@ impl RunningServer {
             task.abort();
         }
         let broker = Arc::clone(&self.broker);
-        let controller = self.controller;
+        let thread = self.thread;
         let closed = tokio::task::spawn_blocking(move || {
             // The controller first: its thread may still change logs.
-            controller.stop();
+            thread.stop();
             broker.cleaners.stop();
             let epoch = broker.epoch.load(std::sync::atomic::Ordering::Relaxed);
             broker.replicas.logs().shutdown(epoch)
@@ -382,8 +432,8 @@ fn make_controller(
     Ok(QuorumController::new(ControllerConfig::new(config.clone(), cluster_id, bootstrap)))
 }
 
-fn register_controller(
-    controller: &mut ControllerState,
+async fn register_controller(
+    channel: &ControllerChannel,
     config: &BrokerConfig,
     addresses: &[(String, SocketAddr)],
 ) -> Result<(), ServerError> {
@@ -409,10 +459,11 @@ fn register_controller(
             })
             .collect(),
     };
-    let response = controller.request_now(0, |controller, _| controller.register_controller(&request))?;
+    let refused = |reason: String| ServerError::Registration(format!("as controller: {reason}"));
+    let response = channel.send(request).await.map_err(|error| refused(error.to_string()))?;
     match common::ErrorCode::from_code(response.error_code) {
         common::ErrorCode::None => Ok(()),
-        error => Err(ServerError::Registration(format!("as controller: {error}"))),
+        error => Err(refused(error.to_string())),
     }
 }
 

@@ -26,6 +26,7 @@ type Verdict = (i16, Option<String>);
 
 /// Adds to what is set, or takes from it.
 pub(crate) fn incremental(broker: &Arc<Broker>, mut request: Request<'_>) -> Result<Handled, BadRequest> {
+    let raw = request.to_raw();
     let mut body: IncrementalAlterConfigsRequest = request.read()?;
     let keys: Vec<Key> = body
         .resources
@@ -45,14 +46,10 @@ pub(crate) fn incremental(broker: &Arc<Broker>, mut request: Request<'_>) -> Res
     let mut undecided = refusals.iter().map(Option::is_none);
     body.resources.retain(|_| undecided.next() == Some(true));
     let broker = Arc::clone(broker);
-    let version = request.head.version;
     request.head.later(async move {
         let mut decided = IncrementalAlterConfigsResponse::default();
         if !body.resources.is_empty() {
-            let decide = broker.controller.request(version, move |controller, context| {
-                controller.incremental_alter_configs(context, &body)
-            });
-            decided = decide.await.unwrap_or_default();
+            decided = broker.channel.forward_changed(raw, &body).await;
         }
         let decided = decided
             .responses
@@ -75,6 +72,7 @@ pub(crate) fn incremental(broker: &Arc<Broker>, mut request: Request<'_>) -> Res
 
 /// Puts a set of configs in the place of the present ones.
 pub(crate) fn legacy(broker: &Arc<Broker>, mut request: Request<'_>) -> Result<Handled, BadRequest> {
+    let raw = request.to_raw();
     let mut body: AlterConfigsRequest = request.read()?;
     let keys: Vec<Key> = body
         .resources
@@ -95,14 +93,10 @@ pub(crate) fn legacy(broker: &Arc<Broker>, mut request: Request<'_>) -> Result<H
     let mut undecided = refusals.iter().map(Option::is_none);
     body.resources.retain(|_| undecided.next() == Some(true));
     let broker = Arc::clone(broker);
-    let version = request.head.version;
     request.head.later(async move {
         let mut decided = AlterConfigsResponse::default();
         if !body.resources.is_empty() {
-            let decide = broker
-                .controller
-                .request(version, move |controller, context| controller.alter_configs(context, &body));
-            decided = decide.await.unwrap_or_default();
+            decided = broker.channel.forward_changed(raw, &body).await;
         }
         let decided = decided
             .responses

@@ -1,6 +1,6 @@
 //! `ApiVersions` (KIP-35, KIP-511, KIP-584): what this broker is and speaks.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use common::ErrorCode;
 use network::{Handled, Outbox};
@@ -9,38 +9,71 @@ use protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 
 use crate::apis::{self, ListenerKind};
 use crate::broker::Broker;
+use crate::controller_server::ControllerServer;
 use crate::request::{BadRequest, Head, Request};
 
-pub(crate) fn handle(
-    broker: &Arc<Broker>,
+/// What there is to say of a node.
+pub(crate) struct About<'a> {
     kind: ListenerKind,
+    node_id: i32,
+    cluster_id: &'a str,
+    finalized_features: BTreeMap<String, i16>,
+    /// The offset of the metadata that the features are from.
+    epoch: i64,
+}
+
+impl<'a> About<'a> {
+    pub(crate) fn broker(broker: &'a Broker) -> About<'a> {
+        let image = broker.image();
+        About {
+            kind: ListenerKind::Broker,
+            node_id: broker.node_id,
+            cluster_id: &broker.cluster_id,
+            finalized_features: broker.finalized_features(&image),
+            epoch: image.provenance.last_contained_offset,
+        }
+    }
+
+    pub(crate) fn controller(controller: &'a ControllerServer) -> About<'a> {
+        let image = controller.image.load();
+        About {
+            kind: ListenerKind::Controller,
+            node_id: controller.node_id,
+            cluster_id: &controller.cluster_id,
+            finalized_features: controller.finalized_features(&image),
+            epoch: image.provenance.last_contained_offset,
+        }
+    }
+}
+
+pub(crate) fn handle(
+    about: &About<'_>,
     mut request: Request<'_>,
     out: &mut Outbox,
 ) -> Result<Handled, BadRequest> {
     let body: ApiVersionsRequest = request.read()?;
     let version = request.head.version;
-    if let Some(error) = refusal(broker, &body, version) {
+    if let Some(error) = refusal(about, &body, version) {
         let refusal = ApiVersionsResponse { error_code: error.code(), ..ApiVersionsResponse::default() };
         return request.head.answer(&refusal, out);
     }
-    request.head.answer(&response(broker, kind, version), out)
+    request.head.answer(&response(about, version), out)
 }
 
 /// The answer to a version that is not known: in version 0, which everybody can read, with the range to choose from.
 pub(crate) fn unsupported_version(
-    broker: &Broker,
-    kind: ListenerKind,
+    about: &About<'_>,
     head: Head,
     out: &mut Outbox,
 ) -> Result<Handled, BadRequest> {
-    let mut response = response(broker, kind, 0);
+    let mut response = response(about, 0);
     response.error_code = ErrorCode::UnsupportedVersion.code();
     response.api_keys.retain(|api| api.api_key == head.api.code());
     Head { version: 0, ..head }.answer(&response, out)
 }
 
 /// Why a client is not told what is served, if it is not.
-fn refusal(broker: &Broker, request: &ApiVersionsRequest, version: i16) -> Option<ErrorCode> {
+fn refusal(about: &About<'_>, request: &ApiVersionsRequest, version: i16) -> Option<ErrorCode> {
     let named = [&request.client_software_name, &request.client_software_version];
     if version >= 3 && !named.iter().all(|name| is_valid_name(name)) {
         return Some(ErrorCode::InvalidRequest);
@@ -52,7 +85,7 @@ fn refusal(broker: &Broker, request: &ApiVersionsRequest, version: i16) -> Optio
     match (&request.cluster_id, request.node_id) {
         (None, -1) => None,
         (None, _) | (Some(_), -1) => Some(ErrorCode::InvalidRequest),
-        (Some(cluster), node) if *cluster == broker.cluster_id && node == broker.node_id => None,
+        (Some(cluster), node) if cluster == about.cluster_id && node == about.node_id => None,
         _ => Some(ErrorCode::RebootstrapRequired),
     }
 }
@@ -65,8 +98,7 @@ fn is_valid_name(name: &str) -> bool {
         && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
 }
 
-fn response(broker: &Broker, kind: ListenerKind, version: i16) -> ApiVersionsResponse {
-    let image = broker.image();
+fn response(about: &About<'_>, version: i16) -> ApiVersionsResponse {
     let supported_features = metadata::supported_features()
         .into_iter()
         // Before version 4 a feature that may be absent cannot be said (KAFKA-17011).
@@ -77,14 +109,18 @@ fn response(broker: &Broker, kind: ListenerKind, version: i16) -> ApiVersionsRes
             max_version: range.max,
         })
         .collect();
-    let finalized_features = broker
-        .finalized_features(&image)
-        .into_iter()
-        .map(|(name, level)| FinalizedFeatureKey { name, max_version_level: level, min_version_level: level })
+    let finalized_features = about
+        .finalized_features
+        .iter()
+        .map(|(name, level)| FinalizedFeatureKey {
+            name: name.clone(),
+            max_version_level: *level,
+            min_version_level: *level,
+        })
         .collect();
     ApiVersionsResponse {
         error_code: 0,
-        api_keys: apis::advertised(kind)
+        api_keys: apis::advertised(about.kind)
             .map(|(api, min_version, max_version)| ApiVersion {
                 api_key: api.code(),
                 min_version,
@@ -92,7 +128,7 @@ fn response(broker: &Broker, kind: ListenerKind, version: i16) -> ApiVersionsRes
             })
             .collect(),
         supported_features,
-        finalized_features_epoch: image.provenance.last_contained_offset,
+        finalized_features_epoch: about.epoch,
         finalized_features,
         ..ApiVersionsResponse::default()
     }

@@ -4,30 +4,35 @@ use std::sync::Arc;
 
 use common::ErrorCode;
 use common::topic::CLUSTER_METADATA_TOPIC;
-use network::Handled;
 use protocol::messages::describe_quorum_response::{Listener, Node, PartitionData, ReplicaState, TopicData};
 use protocol::messages::{DescribeQuorumRequest, DescribeQuorumResponse};
+use protocol::{Message, Reader};
 
-use crate::broker::Broker;
+use super::controller::decided;
 use crate::clock::now_ms;
-use crate::request::{BadRequest, Request};
+use crate::controller_requests::ToController;
+use crate::controller_server::{ControllerServer, Deciding};
+use crate::request::{BadRequest, Head};
 
-pub(crate) fn handle(broker: &Arc<Broker>, mut request: Request<'_>) -> Result<Handled, BadRequest> {
-    let body: DescribeQuorumRequest = request.read()?;
-    let version = request.head.version;
-    let broker = Arc::clone(broker);
-    request.head.later(async move {
-        if !asks_for_the_log(&body) {
-            return no_such_log(body);
-        }
-        match broker.controller.inspect(|raft, _| raft.describe_quorum(now_ms())).await {
-            Ok(Some(quorum)) => describe(quorum, version),
-            Ok(None) | Err(_) => DescribeQuorumResponse {
-                error_code: ErrorCode::NotController.code(),
-                ..DescribeQuorumResponse::default()
-            },
-        }
-    })
+pub(crate) fn decide(
+    server: &Arc<ControllerServer>,
+    head: Head,
+    body: &mut Reader<'_>,
+) -> Result<Deciding, BadRequest> {
+    let body = DescribeQuorumRequest::read(body, head.version)
+        .map_err(|error| BadRequest::Body(head.api, head.version, error))?;
+    let server = Arc::clone(server);
+    Ok(Box::pin(async move {
+        let response = if !asks_for_the_log(&body) {
+            no_such_log(body)
+        } else {
+            match server.controller.inspect(|raft, _| raft.describe_quorum(now_ms())).await {
+                Ok(Some(quorum)) => describe(quorum, head.version),
+                Ok(None) | Err(_) => body.refuse(ErrorCode::NotController),
+            }
+        };
+        decided(head, &response, ErrorCode::from_code(response.error_code))
+    }))
 }
 
 /// The metadata log's one partition, and nothing else beside it.

@@ -19,7 +19,7 @@ pub(crate) fn handle(broker: &Arc<Broker>, mut request: Request<'_>) -> Result<H
             _ if (body.producer_id == -1) != (body.producer_epoch == -1) => Err(ErrorCode::InvalidRequest),
             None => {
                 let epoch = broker.epoch.load(Ordering::Relaxed);
-                broker.producer_ids.next(&broker.controller, broker.node_id, epoch).await
+                broker.producer_ids.next(&broker.channel, broker.node_id, epoch).await
             }
             Some(id) if id.is_empty() => Err(ErrorCode::InvalidRequest),
             // Divergence: transactions are not served yet. A code that no client retries says so at once.

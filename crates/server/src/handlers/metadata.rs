@@ -114,12 +114,7 @@ async fn create(broker: &Arc<Broker>, names: Vec<String>) {
 /// Has the controller create topics, and logs what it refuses.
 pub(crate) async fn create_topics(broker: &Arc<Broker>, topics: Vec<CreatableTopic>) {
     let request = CreateTopicsRequest { topics, timeout_ms: 30_000, validate_only: false };
-    let version = *protocol::ApiKey::CreateTopics.versions().end();
-    let created = broker
-        .controller
-        .request(version, move |controller, context| controller.create_topics(context, &request))
-        .await;
-    match created {
+    match broker.channel.send(request).await {
         Err(error) => tracing::warn!("topics cannot be created: {error}"),
         Ok(response) => {
             for topic in response.topics {

@@ -1,18 +1,20 @@
 //! One file per API (`KafkaApis`, `ControllerApis`).
 
-pub(crate) mod admin;
 pub(crate) mod alter_configs;
 pub(crate) mod api_versions;
 pub(crate) mod authorized_operations;
 pub(crate) mod configs;
+pub(crate) mod controller;
 pub(crate) mod delete_records;
 pub(crate) mod describe_cluster;
 pub(crate) mod describe_log_dirs;
 pub(crate) mod describe_producers;
 pub(crate) mod describe_quorum;
 pub(crate) mod describe_topic_partitions;
+pub(crate) mod envelope;
 pub(crate) mod fetch;
 pub(crate) mod find_coordinator;
+pub(crate) mod forward;
 pub(crate) mod groups;
 pub(crate) mod init_producer_id;
 pub(crate) mod internal_topics;
@@ -25,15 +27,19 @@ use std::sync::Arc;
 
 use network::{Handled, Outbox};
 use protocol::ApiKey;
+use protocol::messages::{
+    AlterPartitionReassignmentsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
+    DescribeQuorumRequest, ElectLeadersRequest, ListPartitionReassignmentsRequest, UnregisterBrokerRequest,
+    UpdateFeaturesRequest,
+};
 
-use crate::apis::ListenerKind;
 use crate::broker::Broker;
+use crate::handlers::forward::forward;
 use crate::request::{BadRequest, Request};
 
 /// Serves a request whose version was checked.
 pub(crate) fn dispatch(
     broker: &Arc<Broker>,
-    kind: ListenerKind,
     request: Request<'_>,
     out: &mut Outbox,
 ) -> Result<Handled, BadRequest> {
@@ -42,7 +48,7 @@ pub(crate) fn dispatch(
         ApiKey::Fetch => fetch::handle(broker, request, out),
         ApiKey::ListOffsets => list_offsets::handle(broker, request, out),
         ApiKey::Metadata => metadata::handle(broker, request, out),
-        ApiKey::ApiVersions => api_versions::handle(broker, kind, request, out),
+        ApiKey::ApiVersions => api_versions::handle(&api_versions::About::broker(broker), request, out),
         ApiKey::FindCoordinator => find_coordinator::handle(broker, request),
         ApiKey::OffsetCommit
         | ApiKey::OffsetFetch
@@ -62,21 +68,19 @@ pub(crate) fn dispatch(
         ApiKey::DescribeConfigs => configs::describe(broker, request, out),
         ApiKey::DescribeLogDirs => describe_log_dirs::handle(broker, request, out),
         ApiKey::DescribeProducers => describe_producers::handle(broker, request, out),
-        ApiKey::DescribeQuorum => describe_quorum::handle(broker, request),
-        ApiKey::DescribeCluster => describe_cluster::handle(broker, kind, request, out),
+        ApiKey::DescribeQuorum => forward::<DescribeQuorumRequest>(broker, request),
+        ApiKey::DescribeCluster => describe_cluster::brokers(broker, request, out),
         ApiKey::DescribeTopicPartitions => describe_topic_partitions::handle(broker, request, out),
-        ApiKey::AlterConfigs if kind == ListenerKind::Broker => alter_configs::legacy(broker, request),
-        ApiKey::IncrementalAlterConfigs if kind == ListenerKind::Broker => {
-            alter_configs::incremental(broker, request)
-        }
-        ApiKey::CreateTopics
-        | ApiKey::DeleteTopics
-        | ApiKey::CreatePartitions
-        | ApiKey::AlterConfigs
-        | ApiKey::IncrementalAlterConfigs
-        | ApiKey::AllocateProducerIds
-        | ApiKey::BrokerRegistration
-        | ApiKey::BrokerHeartbeat => admin::handle(broker, request),
+        ApiKey::AlterConfigs => alter_configs::legacy(broker, request),
+        ApiKey::IncrementalAlterConfigs => alter_configs::incremental(broker, request),
+        ApiKey::CreateTopics => forward::<CreateTopicsRequest>(broker, request),
+        ApiKey::DeleteTopics => forward::<DeleteTopicsRequest>(broker, request),
+        ApiKey::CreatePartitions => forward::<CreatePartitionsRequest>(broker, request),
+        ApiKey::ElectLeaders => forward::<ElectLeadersRequest>(broker, request),
+        ApiKey::AlterPartitionReassignments => forward::<AlterPartitionReassignmentsRequest>(broker, request),
+        ApiKey::ListPartitionReassignments => forward::<ListPartitionReassignmentsRequest>(broker, request),
+        ApiKey::UpdateFeatures => forward::<UpdateFeaturesRequest>(broker, request),
+        ApiKey::UnregisterBroker => forward::<UnregisterBrokerRequest>(broker, request),
         other => Err(BadRequest::NotServed(other)),
     }
 }

@@ -8,6 +8,7 @@ use crate::harness::{Broker, Client, NODE, TIMESTAMP, Topic};
 use crate::harness::{batch, error, fetch_request, values};
 
 mod admin;
+mod cluster;
 pub use groups::wait_for_coordinator;
 
 pub mod groups;
@@ -117,6 +118,10 @@ async fn on_controller(broker: &Broker, client: &mut Client, api: ApiKey, versio
             let response = client.call(version, &request).await;
             assert_eq!(error(response.error_code), ErrorCode::InconsistentClusterId);
         }
+        ApiKey::AlterPartition => cluster::alter_partition(client, version).await,
+        ApiKey::AssignReplicasToDirs => cluster::assign_replicas_to_dirs(client, version).await,
+        ApiKey::ControllerRegistration => cluster::controller_registration(client, version).await,
+        ApiKey::Envelope => cluster::envelope(broker, client, version).await,
         _ => return on_both(broker, client, api, version, 2).await,
     }
     true
@@ -133,6 +138,11 @@ async fn on_both(broker: &Broker, client: &mut Client, api: ApiKey, version: i16
         ApiKey::IncrementalAlterConfigs => admin::incremental_alter_configs(client, version).await,
         ApiKey::DescribeQuorum => admin::describe_quorum(client, version).await,
         ApiKey::DescribeCluster => admin::describe_cluster(broker, client, version, endpoint_type).await,
+        ApiKey::ElectLeaders => cluster::elect_leaders(client, version).await,
+        ApiKey::AlterPartitionReassignments => cluster::alter_partition_reassignments(client, version).await,
+        ApiKey::ListPartitionReassignments => cluster::list_partition_reassignments(client, version).await,
+        ApiKey::UpdateFeatures => cluster::update_features(client, version).await,
+        ApiKey::UnregisterBroker => cluster::unregister_broker(client, version).await,
         _ => return false,
     }
     true

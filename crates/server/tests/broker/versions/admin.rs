@@ -52,7 +52,7 @@ pub async fn delete_topics(client: &mut Client, version: i16) {
 }
 
 /// Creates a topic on either kind of listener, without waiting for a leader.
-async fn create(client: &mut Client, partitions: i32) -> Topic {
+pub async fn create(client: &mut Client, partitions: i32) -> Topic {
     use create_topics_request::CreatableTopic;
     let name = unique("topic");
     let request = CreateTopicsRequest {

@@ -1,0 +1,285 @@
+//! A broker's way to the active controller (`NodeToControllerChannelManager`, `ForwardingManager`): whichever node it is,
+//! by the requests that any broker sends. There is no other way from a broker to the metadata.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::ErrorCode;
+use network::Outbox;
+use network::peer::{Peer, PeerConfig, PeerError};
+use parking_lot::Mutex;
+use protocol::messages::{EnvelopeRequest, EnvelopeResponse};
+use protocol::{DecodeError, Message, Reader, Writer};
+use tokio::sync::watch;
+
+use crate::controller_requests::{ControllerRequest, ToController};
+use crate::controller_server::{ControllerServer, Decided};
+use crate::principal;
+use crate::request::RawRequest;
+
+/// How long a request of the broker's own may take, all attempts together (`controller.socket.timeout.ms`).
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The pause before a request is tried again where no news of the leader comes before; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Who leads the quorum of controllers, as far as this node knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct LeaderAndEpoch {
+    /// The leader; none while there is no known one.
+    pub(crate) leader_id: Option<i32>,
+    /// The epoch of the quorum.
+    pub(crate) epoch: i32,
+    /// Host and port of the leader's controller listener; none where they are not known.
+    pub(crate) endpoint: Option<Address>,
+}
+
+/// Why the controller gave no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum ChannelError {
+    /// Nobody answered in time.
+    #[error("no controller answered {api} within {ms} ms: {last}")]
+    Timeout {
+        /// The request.
+        api: protocol::ApiKey,
+        /// How long was tried, in milliseconds.
+        ms: u64,
+        /// What was wrong the last time.
+        last: String,
+    },
+    /// The controller cannot be asked this at all.
+    #[error(transparent)]
+    Peer(PeerError),
+}
+
+/// Why one attempt came to nothing.
+enum Attempt {
+    /// Another one may come to something.
+    Again(String),
+    /// None can.
+    Never(PeerError),
+}
+
+/// Host and port.
+type Address = (String, u16);
+
+/// The way to the active controller.
+pub(crate) struct ControllerChannel {
+    node_id: i32,
+    /// The controller in this process, if it has that role.
+    local: Option<Arc<ControllerServer>>,
+    leader: watch::Receiver<LeaderAndEpoch>,
+    peer_config: PeerConfig,
+    /// The connection to the leader, with the address that it is for.
+    peer: Mutex<Option<(Address, Arc<Peer>)>>,
+}
+
+impl ControllerChannel {
+    /// A channel that has sent nothing yet.
+    pub(crate) fn new(
+        node_id: i32,
+        local: Option<Arc<ControllerServer>>,
+        leader: watch::Receiver<LeaderAndEpoch>,
+        peer_config: PeerConfig,
+    ) -> ControllerChannel {
+        ControllerChannel { node_id, local, leader, peer_config, peer: Mutex::default() }
+    }
+
+    /// Asks the active controller, again while there is none, it cannot be reached, or it is not the one any more.
+    pub(crate) async fn send<Q: ControllerRequest>(&self, request: Q) -> Result<Q::Answer, ChannelError> {
+        self.send_within(request, REQUEST_TIMEOUT).await
+    }
+
+    /// The same with a time of its own for all attempts together.
+    pub(crate) async fn send_within<Q: ControllerRequest>(
+        &self,
+        request: Q,
+        timeout: Duration,
+    ) -> Result<Q::Answer, ChannelError> {
+        let request = Arc::new(request);
+        self.persist(Q::API_KEY, timeout, |left| self.try_send(&request, left)).await
+    }
+
+    /// One attempt of a request of the broker's own.
+    async fn try_send<Q: ControllerRequest>(
+        &self,
+        request: &Arc<Q>,
+        timeout: Duration,
+    ) -> Result<Q::Answer, Attempt> {
+        let answer = match self.local_leader() {
+            Some(controller) => {
+                let request = Arc::clone(request);
+                let version = crate::apis::last_stable(Q::API_KEY);
+                let decided = controller
+                    .controller
+                    .request(version, move |controller, context| request.decide(controller, context));
+                decided.await.map_err(|error| Attempt::Again(error.to_string()))?
+            }
+            None => {
+                let peer = self.leader_peer()?;
+                let version = crate::apis::last_stable(Q::API_KEY);
+                let response = peer.send_at_most(&**request, version, timeout).await.map_err(attempt)?;
+                response.read().map_err(attempt)?
+            }
+        };
+        match Q::error(&answer) {
+            ErrorCode::NotController => Err(Attempt::Again("it is not the active controller".to_owned())),
+            _ => Ok(answer),
+        }
+    }
+
+    /// Has the active controller answer a client's request, in the client's version and words.
+    pub(crate) async fn forward<Q: ToController>(&self, request: &RawRequest, body: &Q) -> Outbox {
+        let answered =
+            self.persist(Q::API_KEY, REQUEST_TIMEOUT, |left| self.try_forward(request, left)).await;
+        let error = match answered {
+            Ok(Ok(answer)) => return answer,
+            Ok(Err(error)) => error,
+            Err(error) => {
+                tracing::warn!("a request cannot be forwarded: {error}");
+                match error {
+                    ChannelError::Timeout { .. } => ErrorCode::RequestTimedOut,
+                    ChannelError::Peer(PeerError::UnsupportedVersion { .. }) => ErrorCode::UnsupportedVersion,
+                    ChannelError::Peer(_) => ErrorCode::UnknownServerError,
+                }
+            }
+        };
+        let mut out = Outbox::new();
+        if let Err(error) = request.head.answer(&body.refuse(error), &mut out) {
+            tracing::error!("{error}");
+        }
+        out
+    }
+
+    /// The same for a request that the broker has changed: the rest of what a client asked for.
+    pub(crate) async fn forward_changed<Q: ToController>(&self, request: RawRequest, body: &Q) -> Q::Answer {
+        let head = request.head;
+        let mut writer = Writer::new();
+        if let Err(error) = body.write(&mut writer, head.version) {
+            tracing::error!(api = %head.api, "a request cannot be passed on: {error}");
+            return body.refuse(ErrorCode::UnknownServerError);
+        }
+        let answer = self.forward(&RawRequest { body: writer.into_bytes(), ..request }, body).await.take();
+        let read = (|| {
+            let mut reader = Reader::new(&answer);
+            // The length and the number of the request.
+            reader.take(8)?;
+            if head.api.response_header_version(head.version) > 0 {
+                reader.tagged_fields(|_, _| Ok(false))?;
+            }
+            Q::Answer::read(&mut reader, head.version)
+        })();
+        read.unwrap_or_else(|error: DecodeError| {
+            tracing::warn!(api = %head.api, "the controller's answer cannot be read: {error}");
+            body.refuse(ErrorCode::UnknownServerError)
+        })
+    }
+
+    /// One attempt to forward. The inner error is what the client is told.
+    async fn try_forward(
+        &self,
+        request: &RawRequest,
+        timeout: Duration,
+    ) -> Result<Result<Outbox, ErrorCode>, Attempt> {
+        let not_controller = || Attempt::Again("it is not the active controller".to_owned());
+        if let Some(controller) = self.local_leader() {
+            return match controller.decide_forwarded(request) {
+                Err(error) => {
+                    tracing::warn!("a request that was forwarded is refused: {error}");
+                    Ok(Err(ErrorCode::InvalidRequest))
+                }
+                Ok(decided) => match decided.await {
+                    Decided::Answer(answer) => Ok(Ok(answer)),
+                    Decided::NotController(_) => Err(not_controller()),
+                },
+            };
+        }
+        let peer = self.leader_peer()?;
+        let envelope = EnvelopeRequest {
+            request_data: request.to_bytes(),
+            request_principal: Some(principal::serialize(principal::ANONYMOUS)),
+            client_host_address: match request.client_address {
+                std::net::IpAddr::V4(address) => address.octets().to_vec(),
+                std::net::IpAddr::V6(address) => address.octets().to_vec(),
+            },
+        };
+        let response = peer.send(&envelope, timeout).await.map_err(attempt)?;
+        let response: EnvelopeResponse = response.read().map_err(attempt)?;
+        match (ErrorCode::from_code(response.error_code), response.response_data) {
+            (ErrorCode::None, Some(data)) if request.head.is_answered_by(&data) => {
+                let mut out = Outbox::new();
+                let mut bytes = Vec::with_capacity(4 + data.len());
+                bytes.extend_from_slice(&i32::try_from(data.len()).unwrap_or(i32::MAX).to_be_bytes());
+                bytes.extend_from_slice(&data);
+                out.restore(bytes);
+                Ok(Ok(out))
+            }
+            (ErrorCode::NotController, _) => Err(not_controller()),
+            (ErrorCode::UnsupportedVersion, _) => Ok(Err(ErrorCode::UnsupportedVersion)),
+            (error, _) => {
+                tracing::warn!(api = %request.head.api, "the controller refuses a request that was forwarded: {error}");
+                Ok(Err(ErrorCode::UnknownServerError))
+            }
+        }
+    }
+
+    /// Tries until it comes to something or the time is over. News of the leader end a pause.
+    async fn persist<T, F: Future<Output = Result<T, Attempt>>>(
+        &self,
+        api: protocol::ApiKey,
+        timeout: Duration,
+        attempt: impl Fn(Duration) -> F,
+    ) -> Result<T, ChannelError> {
+        let deadline = Instant::now() + timeout;
+        let mut leader = self.leader.clone();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            leader.mark_unchanged();
+            let left = deadline.saturating_duration_since(Instant::now());
+            let last = match attempt(left).await {
+                Ok(answer) => return Ok(answer),
+                Err(Attempt::Never(error)) => return Err(ChannelError::Peer(error)),
+                Err(Attempt::Again(reason)) => reason,
+            };
+            let wake = Instant::now() + pause;
+            if wake >= deadline {
+                return Err(ChannelError::Timeout { api, ms: timeout.as_millis() as u64, last });
+            }
+            tokio::select! {
+                changed = leader.changed() => {
+                    if changed.is_err() {
+                        // The thread that knows the leader has ended: there will be no news.
+                        tokio::time::sleep_until(wake.into()).await;
+                    }
+                }
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// The controller in this process, where it leads.
+    fn local_leader(&self) -> Option<&Arc<ControllerServer>> {
+        self.local.as_ref().filter(|_| self.leader.borrow().leader_id == Some(self.node_id))
+    }
+
+    /// The connection to the leader.
+    fn leader_peer(&self) -> Result<Arc<Peer>, Attempt> {
+        let none = || Attempt::Again("there is no known leader of the quorum".to_owned());
+        let endpoint = self.leader.borrow().endpoint.clone().ok_or_else(none)?;
+        let mut current = self.peer.lock();
+        if let Some((address, peer)) = &*current
+            && *address == endpoint
+        {
+            return Ok(Arc::clone(peer));
+        }
+        let peer = Arc::new(Peer::new(&endpoint.0, endpoint.1, self.peer_config.clone()));
+        *current = Some((endpoint, Arc::clone(&peer)));
+        Ok(peer)
+    }
+}
+
+fn attempt(error: PeerError) -> Attempt {
+    if error.is_unreachable() { Attempt::Again(error.to_string()) } else { Attempt::Never(error) }
+}

@@ -1,0 +1,67 @@
+//! What the connections of a controller's listeners share (`ControllerServer`).
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI16, Ordering};
+
+use arc_swap::ArcSwap;
+use controller::ControllerResult;
+use metadata::MetadataImage;
+use network::Outbox;
+use protocol::Reader;
+use tokio::sync::watch;
+
+use crate::controller_channel::LeaderAndEpoch;
+use crate::controller_thread::ControllerHandle;
+use crate::handlers;
+use crate::handlers::controller::Asker;
+use crate::principal;
+use crate::request::{BadRequest, RawRequest};
+
+/// What came of a request that only the active controller answers.
+pub(crate) enum Decided {
+    /// The whole answer.
+    Answer(Outbox),
+    /// This is not the active controller; the answer says so.
+    NotController(Outbox),
+}
+
+/// A decision that is still to come.
+pub(crate) type Deciding = Pin<Box<dyn Future<Output = Decided> + Send>>;
+
+/// A node in the role of a controller, whether or not it is the active one.
+pub(crate) struct ControllerServer {
+    pub(crate) node_id: i32,
+    pub(crate) cluster_id: String,
+    pub(crate) controller: ControllerHandle,
+    /// The newest metadata.
+    pub(crate) image: ArcSwap<MetadataImage>,
+    pub(crate) leader: watch::Receiver<LeaderAndEpoch>,
+    /// The level of `kraft.version`, which the image does not carry.
+    pub(crate) kraft_version: AtomicI16,
+}
+
+impl ControllerServer {
+    /// Decides what a broker passed on.
+    pub(crate) fn decide_forwarded(self: &Arc<Self>, request: &RawRequest) -> Result<Deciding, BadRequest> {
+        let (kind, name) = principal::ANONYMOUS;
+        let asker = Asker { principal: format!("{kind}:{name}"), forwarded: true };
+        handlers::controller::decide(self, request.head, &mut Reader::new(&request.body), asker)
+    }
+
+    /// The process behind a broker's last registration is known to be gone: a new one may register at once.
+    pub(crate) async fn end_session(&self, broker_id: i32) {
+        let ended = self.controller.request(0, move |controller, _| {
+            controller.end_session(broker_id);
+            ControllerResult::of(Vec::new(), ())
+        });
+        // A controller that is not active knows of no session.
+        let _ = ended.await;
+    }
+
+    /// The finalised features as `ApiVersions` tells them.
+    pub(crate) fn finalized_features(&self, image: &MetadataImage) -> BTreeMap<String, i16> {
+        crate::broker::finalized_features(image, self.kraft_version.load(Ordering::Relaxed))
+    }
+}
