@@ -26,6 +26,27 @@ pub enum PartitionError {
         /// `min.insync.replicas`.
         required: usize,
     },
+    /// A record was appended, and before it was committed too many replicas left the ISR.
+    #[error(
+        "{in_sync} replicas are in sync where min.insync.replicas asks for {required}; the records were appended before"
+    )]
+    NotEnoughReplicasAfterAppend {
+        /// The replicas in sync.
+        in_sync: usize,
+        /// `min.insync.replicas`.
+        required: usize,
+    },
+    /// The broker that fetches as a follower has no replica of the partition, or is one of an earlier life.
+    #[error("broker {0} is no follower of the partition in its present epoch")]
+    UnknownFollower(i32),
+    /// What was fetched does not continue the log.
+    #[error("records were fetched from {fetch_offset} on, and the log ends at {log_end_offset}")]
+    OffsetMismatch {
+        /// Where the fetch began.
+        fetch_offset: i64,
+        /// Where the log ends.
+        log_end_offset: i64,
+    },
     /// The log refused an append.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -41,11 +62,13 @@ impl PartitionError {
     /// Kafka's code for it.
     pub fn error_code(&self) -> ErrorCode {
         match self {
-            PartitionError::NotLeader => ErrorCode::NotLeaderOrFollower,
+            PartitionError::NotLeader | PartitionError::UnknownFollower(_) => ErrorCode::NotLeaderOrFollower,
+            PartitionError::NotEnoughReplicasAfterAppend { .. } => ErrorCode::NotEnoughReplicasAfterAppend,
             PartitionError::UnknownLeaderEpoch => ErrorCode::UnknownLeaderEpoch,
             PartitionError::FencedLeaderEpoch => ErrorCode::FencedLeaderEpoch,
             PartitionError::UnknownFetchedEpoch(_) => ErrorCode::OffsetOutOfRange,
             PartitionError::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
+            PartitionError::OffsetMismatch { .. } => ErrorCode::UnknownServerError,
             PartitionError::Append(error) => error.error_code(),
             PartitionError::Read(error) => error.error_code(),
             PartitionError::Log(error) => error.error_code(),

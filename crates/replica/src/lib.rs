@@ -3,12 +3,25 @@
 //! Says who leads and what is committed; knows of no frame and of no API's fields. Algorithms here are synchronous and
 //! name no runtime: what waits is a [`FetchWaiter`], which any executor can poll.
 
+mod commit_wait;
 mod error;
+mod fetcher;
+mod leader;
+mod local_broker;
 mod manager;
 mod partition;
+#[cfg(test)]
+mod testing;
 mod waiter;
 
+pub use commit_wait::CommitWait;
 pub use error::PartitionError;
-pub use manager::{HostedTopic, PartitionSettings, ReplicaManager};
-pub use partition::{FetchRequest, FetchedPartition, Isolation, Partition};
-pub use waiter::{FetchWaiter, Watch};
+pub use fetcher::{Fetched, FetcherConfig, NextFetch, ReplicaFetcher};
+pub use leader::FollowerPosition;
+pub use local_broker::LocalBroker;
+pub use manager::{HostedTopic, PartitionChanges, PartitionSettings, ReplicaManager};
+pub use partition::{
+    AlterPartitionOutcome, AlteredPartition, FetchRequest, FetchedPartition, FollowerAppend, Isolation,
+    LeaderOffsets, Moved, Partition, ProposedIsr,
+};
+pub use waiter::{FetchWaiter, Watch, WatchedEnd};

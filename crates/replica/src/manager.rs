@@ -11,11 +11,11 @@ use metadata::{MetadataDelta, MetadataImage, PartitionRegistration, TopicImage};
 use parking_lot::Mutex;
 use storage::{LogConfig, LogManager};
 
-use crate::{Partition, PartitionError};
+use crate::{LocalBroker, Partition, PartitionError};
 
 /// The partitions of this broker.
 pub struct ReplicaManager {
-    node_id: i32,
+    broker: Arc<LocalBroker>,
     logs: Arc<LogManager>,
     table: ArcSwap<Table>,
     /// Held while the table is changed; readers never take it.
@@ -59,10 +59,24 @@ pub struct PartitionSettings {
     pub min_insync_replicas: usize,
 }
 
+/// The partitions of this broker that a change of the metadata has touched.
+#[derive(Default)]
+pub struct PartitionChanges {
+    /// They are here, and something about them may be new: who leads them, most of all.
+    pub changed: Vec<Arc<Partition>>,
+    /// They are here no longer.
+    pub removed: Vec<Arc<Partition>>,
+}
+
 impl ReplicaManager {
     /// Manages the replicas whose logs `logs` holds.
-    pub fn new(node_id: i32, logs: Arc<LogManager>) -> ReplicaManager {
-        ReplicaManager { node_id, logs, table: ArcSwap::default(), changing: Mutex::new(()) }
+    pub fn new(broker: Arc<LocalBroker>, logs: Arc<LogManager>) -> ReplicaManager {
+        ReplicaManager { broker, logs, table: ArcSwap::default(), changing: Mutex::new(()) }
+    }
+
+    /// What partitions know of the brokers.
+    pub fn local_broker(&self) -> &Arc<LocalBroker> {
+        &self.broker
     }
 
     /// The logs.
@@ -95,16 +109,26 @@ impl ReplicaManager {
         self.table.load().by_name.values().cloned().collect()
     }
 
-    /// Follows a change of the metadata: makes and opens logs, removes those of deleted topics, begins or ends leading.
-    /// What cannot be done for one partition is logged and does not hold up the others.
+    /// All partitions here.
+    pub fn partitions(&self) -> Vec<Arc<Partition>> {
+        let table = self.table.load();
+        table.by_name.values().flat_map(|topic| topic.partitions()).cloned().collect()
+    }
+
+    /// Follows a change of the metadata: makes and opens logs, removes those of replicas that are no longer here, begins or ends
+    /// leading. What cannot be done for one partition is logged and does not hold up the others.
     pub fn apply(
         &self,
         delta: &MetadataDelta,
         image: &MetadataImage,
         settings: &dyn Fn(&str) -> PartitionSettings,
         now_ms: i64,
-    ) {
-        let Some(topics) = delta.topics_delta() else { return };
+    ) -> PartitionChanges {
+        let mut changes = PartitionChanges::default();
+        if delta.cluster_delta().is_some() {
+            self.broker.follow(image);
+        }
+        let Some(topics) = delta.topics_delta() else { return changes };
         let _changing = self.changing.lock();
         let mut table = Table::clone(&self.table.load());
         for id in &topics.deleted_topic_ids {
@@ -113,48 +137,67 @@ impl ReplicaManager {
                 if table.by_name.get(&topic.name).is_some_and(|other| other.id == *id) {
                     table.by_name.remove(&topic.name);
                 }
-                self.delete_topic(&topic, now_ms);
+                for partition in topic.partitions() {
+                    self.remove(partition, &mut changes, now_ms);
+                }
             }
         }
-        for id in topics.changed_topics.keys() {
+        for (id, changed) in &topics.changed_topics {
             let Some(topic) = image.topics.topic_by_id(id) else { continue };
-            let hosted = self.host(topic, table.by_id.get(id), settings, now_ms);
+            let changed = changed.partition_changes.keys().copied();
+            let hosted = self.host(topic, changed, table.by_id.get(id), settings, &mut changes, now_ms);
             let hosted = Arc::new(hosted);
             table.by_name.insert(Arc::clone(&hosted.name), Arc::clone(&hosted));
             table.by_id.insert(*id, hosted);
         }
         self.table.store(Arc::new(table));
+        for partition in &changes.removed {
+            partition.wake_all();
+        }
+        changes
     }
 
     fn host(
         &self,
         topic: &TopicImage,
+        changed: impl Iterator<Item = i32>,
         before: Option<&Arc<HostedTopic>>,
         settings: &dyn Fn(&str) -> PartitionSettings,
+        changes: &mut PartitionChanges,
         now_ms: i64,
     ) -> HostedTopic {
         let mut hosted = match before {
             Some(before) => HostedTopic::clone(before),
             None => HostedTopic { name: Arc::clone(&topic.name), id: topic.id, partitions: Vec::new() },
         };
-        for (index, registration) in &topic.partitions {
-            let Ok(position) = usize::try_from(*index) else { continue };
-            if !registration.replicas.contains(&self.node_id) {
+        for index in changed {
+            let (Some(registration), Ok(position)) = (topic.partitions.get(&index), usize::try_from(index))
+            else {
+                continue;
+            };
+            if !registration.replicas.contains(&self.broker.node_id()) {
+                if let Some(removed) = hosted.partitions.get_mut(position).and_then(Option::take) {
+                    self.remove(&removed, changes, now_ms);
+                }
                 continue;
             }
             if hosted.partitions.len() <= position {
                 hosted.partitions.resize(position + 1, None);
             }
             let result = match &hosted.partitions[position] {
-                Some(partition) => partition.update(Arc::clone(registration)),
-                None => {
-                    self.open(topic, *index, registration, &settings(&topic.name), now_ms).map(|partition| {
-                        hosted.partitions[position] = Some(Arc::new(partition));
-                    })
+                Some(partition) => {
+                    partition.update(Arc::clone(registration), now_ms).map(|()| Arc::clone(partition))
                 }
+                None => self.open(topic, index, registration, &settings(&topic.name), now_ms).map(Arc::new),
             };
-            if let Err(error) = result {
-                tracing::error!(topic = %topic.name, partition = index, %error, "the partition cannot be served");
+            match result {
+                Ok(partition) => {
+                    changes.changed.push(Arc::clone(&partition));
+                    hosted.partitions[position] = Some(partition);
+                }
+                Err(error) => {
+                    tracing::error!(topic = %topic.name, partition = index, %error, "the partition cannot be served");
+                }
             }
         }
         hosted
@@ -168,26 +211,30 @@ impl ReplicaManager {
         settings: &PartitionSettings,
         now_ms: i64,
     ) -> Result<Partition, PartitionError> {
-        let topic_partition = TopicPartition::new(Arc::clone(&topic.name), index);
-        let log =
-            self.logs.create_log(&topic_partition, Some(topic.id), Arc::clone(&settings.log), now_ms)?;
+        let name = TopicPartition::new(Arc::clone(&topic.name), index);
+        let (id, config) = (Some(topic.id), Arc::clone(&settings.log));
+        let log = match registration.directory(self.broker.node_id()) {
+            Some(directory) => self.logs.create_log_in(&name, id, config, directory, now_ms)?,
+            None => self.logs.create_log(&name, id, config, now_ms)?,
+        };
         Partition::new(
-            topic_partition,
+            name,
             topic.id,
-            self.node_id,
+            Arc::clone(&self.broker),
             log,
             Arc::clone(registration),
             settings.min_insync_replicas,
+            now_ms,
         )
     }
 
-    fn delete_topic(&self, topic: &HostedTopic, now_ms: i64) {
-        for partition in topic.partitions() {
-            if let Err(error) = self.logs.delete_log(partition.topic_partition(), now_ms) {
-                tracing::error!(partition = %partition.topic_partition(), %error, "the log cannot be deleted");
-            }
-            partition.close();
+    /// A replica that is no longer here: nothing is written any more, then its log goes.
+    fn remove(&self, partition: &Arc<Partition>, changes: &mut PartitionChanges, now_ms: i64) {
+        partition.close();
+        if let Err(error) = self.logs.delete_log(partition.topic_partition(), now_ms) {
+            tracing::error!(partition = %partition.topic_partition(), %error, "the log cannot be deleted");
         }
+        changes.removed.push(Arc::clone(partition));
     }
 
     /// A topic's configuration has changed.

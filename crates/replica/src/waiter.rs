@@ -77,10 +77,11 @@ impl Watchers {
         self.count.store(waiters.len(), Ordering::SeqCst);
     }
 
-    pub(crate) fn bytes_added(&self, bytes: usize) {
+    /// So many bytes more may be fetched; more than anybody waits for where nobody knows how many.
+    pub(crate) fn bytes_added(&self, bytes: i64) {
         if self.count.load(Ordering::SeqCst) > 0 {
             let mut waiters = self.waiters.lock();
-            waiters.retain(|waiter| !waiter.add(bytes as i64));
+            waiters.retain(|waiter| !waiter.add(bytes));
             self.count.store(waiters.len(), Ordering::SeqCst);
         }
     }
@@ -92,20 +93,30 @@ impl Watchers {
     }
 }
 
+/// What of a partition a fetch waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WatchedEnd {
+    /// Committed records: a consumer.
+    Committed,
+    /// Any records: a follower.
+    Log,
+}
+
 /// A waiter at the partitions that it watches; dropping this ends the watch.
 pub struct Watch {
     waiter: Arc<FetchWaiter>,
+    end: WatchedEnd,
     partitions: Vec<Arc<crate::Partition>>,
 }
 
 impl Watch {
     /// Watches `partitions`. The caller looks once more for records after this: what was appended between its last look
     /// and now woke nobody.
-    pub fn new(waiter: Arc<FetchWaiter>, partitions: Vec<Arc<crate::Partition>>) -> Watch {
+    pub fn new(waiter: Arc<FetchWaiter>, end: WatchedEnd, partitions: Vec<Arc<crate::Partition>>) -> Watch {
         for partition in &partitions {
-            partition.watchers().add(&waiter);
+            partition.watchers(end).add(&waiter);
         }
-        Watch { waiter, partitions }
+        Watch { waiter, end, partitions }
     }
 
     /// The waiter.
@@ -117,7 +128,7 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         for partition in &self.partitions {
-            partition.watchers().remove(&self.waiter);
+            partition.watchers(self.end).remove(&self.waiter);
         }
     }
 }

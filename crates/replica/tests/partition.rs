@@ -1,17 +1,21 @@
 //! A partition over a real log: who may write and read, what is committed, who is woken.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::task::{Context, Waker};
 
 use common::{ErrorCode, TopicPartition, Uuid};
 use metadata::{LeaderRecoveryState, PartitionRegistration};
 use protocol::compression::Compression;
 use protocol::records::{RecordBatchBuilder, TimestampType};
-use replica::{FetchRequest, FetchWaiter, Isolation, Partition, Watch};
+use replica::{FetchRequest, FetchWaiter, Isolation, LocalBroker, Partition, Watch, WatchedEnd};
 use storage::{AppendOrigin, Log, LogConfig, OpenOptions};
 
 const NOW_MS: i64 = 1_700_000_000_000;
 const NODE: i32 = 1;
+
+/// Each registration is newer than those before it.
+static EPOCHS: AtomicI32 = AtomicI32::new(0);
 
 fn registration(leader: i32, leader_epoch: i32, isr: &[i32]) -> Arc<PartitionRegistration> {
     Arc::new(PartitionRegistration {
@@ -25,7 +29,7 @@ fn registration(leader: i32, leader_epoch: i32, isr: &[i32]) -> Arc<PartitionReg
         leader,
         leader_recovery_state: LeaderRecoveryState::Recovered,
         leader_epoch,
-        partition_epoch: 0,
+        partition_epoch: EPOCHS.fetch_add(1, Ordering::Relaxed),
     })
 }
 
@@ -34,8 +38,16 @@ fn partition(directory: &tempfile::TempDir, config: LogConfig, min_insync: usize
     let options = OpenOptions::new(name.clone(), Arc::new(config), NOW_MS);
     let log = Arc::new(Log::open(directory.path().join("t-0"), options).unwrap());
     Arc::new(
-        Partition::new(name, Uuid::from_u128(7), NODE, log, registration(NODE, 5, &[NODE]), min_insync)
-            .unwrap(),
+        Partition::new(
+            name,
+            Uuid::from_u128(7),
+            Arc::new(LocalBroker::new(NODE, 30_000)),
+            log,
+            registration(NODE, 5, &[NODE]),
+            min_insync,
+            NOW_MS,
+        )
+        .unwrap(),
     )
 }
 
@@ -52,6 +64,7 @@ fn fetch(offset: i64) -> FetchRequest {
         offset,
         max_bytes: 1024 * 1024,
         isolation: Isolation::ReadUncommitted,
+        only_leader: true,
         current_leader_epoch: -1,
         last_fetched_epoch: -1,
         min_one_message: true,
@@ -63,7 +76,7 @@ fn what_the_only_replica_has_is_committed_and_wakes_who_waits() {
     let directory = tempfile::tempdir().unwrap();
     let partition = partition(&directory, LogConfig::default(), 1);
     let waiter = FetchWaiter::new(1);
-    let watch = Watch::new(Arc::clone(&waiter), vec![Arc::clone(&partition)]);
+    let watch = Watch::new(Arc::clone(&waiter), WatchedEnd::Committed, vec![Arc::clone(&partition)]);
     let mut context = Context::from_waker(Waker::noop());
     assert!(watch.waiter().poll(&mut context).is_pending());
 
@@ -87,7 +100,7 @@ fn what_waits_for_its_sync_is_not_seen_before_it() {
     assert!(appended.needs_flush);
     assert_eq!(partition.fetch(&fetch(0)).unwrap().high_watermark, 0);
     partition.log().flush().unwrap();
-    partition.committed(&appended);
+    partition.synced(&appended, NOW_MS);
     assert_eq!(partition.fetch(&fetch(0)).unwrap().high_watermark, 1);
 }
 
@@ -95,10 +108,10 @@ fn what_waits_for_its_sync_is_not_seen_before_it() {
 fn another_replica_in_sync_holds_the_high_watermark() {
     let directory = tempfile::tempdir().unwrap();
     let partition = partition(&directory, LogConfig::default(), 1);
-    partition.update(registration(NODE, 5, &[NODE, 2])).unwrap();
+    partition.update(registration(NODE, 5, &[NODE, 2]), NOW_MS).unwrap();
     partition.append_as_leader(&batch(&["a"]), AppendOrigin::Client, false, NOW_MS).unwrap();
     assert_eq!(partition.log().high_watermark(), 0);
-    partition.update(registration(NODE, 5, &[NODE])).unwrap();
+    partition.update(registration(NODE, 5, &[NODE]), NOW_MS).unwrap();
     assert_eq!(partition.log().high_watermark(), 1);
 }
 
@@ -112,8 +125,8 @@ fn only_the_leader_of_the_epoch_serves() {
     assert_eq!(code(6), Err(ErrorCode::UnknownLeaderEpoch));
 
     let waiter = FetchWaiter::new(1);
-    let watch = Watch::new(waiter, vec![Arc::clone(&partition)]);
-    partition.update(registration(2, 6, &[2])).unwrap();
+    let watch = Watch::new(waiter, WatchedEnd::Committed, vec![Arc::clone(&partition)]);
+    partition.update(registration(2, 6, &[2]), NOW_MS).unwrap();
     let mut context = Context::from_waker(Waker::noop());
     assert!(watch.waiter().poll(&mut context).is_ready(), "whoever waits learns that it has to go elsewhere");
     let refused =
@@ -138,7 +151,7 @@ fn a_client_whose_log_parts_from_this_one_is_told_where() {
     let directory = tempfile::tempdir().unwrap();
     let partition = partition(&directory, LogConfig::default(), 1);
     partition.append_as_leader(&batch(&["a", "b"]), AppendOrigin::Client, false, NOW_MS).unwrap();
-    partition.update(registration(NODE, 8, &[NODE])).unwrap();
+    partition.update(registration(NODE, 8, &[NODE]), NOW_MS).unwrap();
     partition.append_as_leader(&batch(&["c"]), AppendOrigin::Client, false, NOW_MS).unwrap();
     // Epoch 5 ended at offset 2: a client that has offset 3 of it has something else than this log.
     let fetched = partition.fetch(&FetchRequest { last_fetched_epoch: 5, ..fetch(3) }).unwrap();

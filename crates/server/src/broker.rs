@@ -6,20 +6,23 @@ use std::sync::atomic::{AtomicI16, AtomicI64};
 
 use arc_swap::ArcSwap;
 use common::Uuid;
+use common::topic::GROUP_METADATA_TOPIC;
 use group::GroupCoordinator;
 use metadata::{BrokerRegistration, Endpoint, MetadataImage, TopicImage};
 use network::ConnectionQuota;
 use parking_lot::Mutex;
-use replica::ReplicaManager;
+use replica::{Moved, Partition, ReplicaManager};
 use tokio::sync::oneshot;
 
 use crate::cleaners::CleanerThreads;
+use crate::clock::now_ms;
 use crate::committer::Committer;
 use crate::controller_channel::ControllerChannel;
 use crate::error::ServerError;
 use crate::fetch_session::FetchSessions;
 use crate::lifecycle::Lifecycle;
 use crate::producer_ids::ProducerIds;
+use crate::replication::IsrChanges;
 use crate::settings::Settings;
 
 /// Tells once that something broke which the broker cannot go on without.
@@ -53,6 +56,7 @@ pub(crate) struct Broker {
     pub(crate) channel: ControllerChannel,
     pub(crate) cleaners: CleanerThreads,
     pub(crate) committer: Committer,
+    pub(crate) isr_changes: IsrChanges,
     pub(crate) connections: Arc<ConnectionQuota>,
     pub(crate) fault: Arc<Fault>,
     /// The level of `kraft.version`, which the image does not carry.
@@ -63,6 +67,17 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
+    /// Tells those who care what has happened to a partition.
+    pub(crate) fn on_moved(&self, partition: &Arc<Partition>, moved: Moved) {
+        if moved.isr_proposed {
+            self.isr_changes.add(partition);
+        }
+        if moved.high_watermark && &*partition.topic_partition().topic == GROUP_METADATA_TOPIC {
+            let (index, end) = (partition.topic_partition().partition, partition.log().high_watermark());
+            self.groups.on_high_watermark(index, end, now_ms());
+        }
+    }
+
     /// The newest metadata.
     pub(crate) fn image(&self) -> Arc<MetadataImage> {
         self.image.load_full()

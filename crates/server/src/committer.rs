@@ -12,6 +12,8 @@ use replica::Partition;
 use storage::AppendInfo;
 use tokio::sync::oneshot;
 
+use crate::clock::now_ms;
+
 /// More threads than this no disk rewards.
 const MOST_THREADS: usize = 8;
 
@@ -129,7 +131,7 @@ fn sync(waiters: Vec<Waiter>) {
     });
     for waiter in waiters {
         if result.is_ok() {
-            waiter.partition.committed(&waiter.appended);
+            waiter.partition.synced(&waiter.appended, now_ms());
         }
         // A producer that is gone does not want to know.
         let _ = waiter.done.send(result);
@@ -143,6 +145,7 @@ mod tests {
     use metadata::{LeaderRecoveryState, PartitionRegistration};
     use protocol::compression::Compression;
     use protocol::records::{RecordBatchBuilder, TimestampType};
+    use replica::LocalBroker;
     use storage::{AppendOrigin, Log, LogConfig, OpenOptions};
 
     fn partition(directory: &tempfile::TempDir, index: i32) -> Arc<Partition> {
@@ -163,7 +166,8 @@ mod tests {
             leader_epoch: 0,
             partition_epoch: 0,
         };
-        Arc::new(Partition::new(name, Uuid::ZERO, 0, log, Arc::new(registration), 1).unwrap())
+        let broker = Arc::new(LocalBroker::new(0, 30_000));
+        Arc::new(Partition::new(name, Uuid::ZERO, broker, log, Arc::new(registration), 1, 0).unwrap())
     }
 
     fn append(partition: &Partition) -> AppendInfo {

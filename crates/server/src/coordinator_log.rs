@@ -34,7 +34,7 @@ impl CoordinatorLog for OffsetsLog {
         if appended.needs_flush {
             // flush.messages on the offsets topic: rare, and the shard's answer waits for it anyway.
             partition.log().flush().map_err(|error| error.error_code())?;
-            partition.committed(&appended);
+            partition.synced(&appended, now_ms);
         }
         Ok(Appended { last_offset: appended.last_offset, high_watermark: partition.log().high_watermark() })
     }

@@ -27,6 +27,8 @@ pub(crate) struct FetchPartition {
     pub(crate) max_bytes: i32,
     pub(crate) current_leader_epoch: i32,
     pub(crate) last_fetched_epoch: i32,
+    /// Where the log of a follower begins; -1 for a consumer.
+    pub(crate) log_start_offset: i64,
 }
 
 /// What the session said last about a partition: the next answer leaves it out where nothing is new.
@@ -223,6 +225,7 @@ fn named(request: &FetchRequest, uses_topic_ids: bool) -> impl Iterator<Item = F
             max_bytes: partition.partition_max_bytes,
             current_leader_epoch: partition.current_leader_epoch,
             last_fetched_epoch: partition.last_fetched_epoch,
+            log_start_offset: partition.log_start_offset,
         })
     })
 }

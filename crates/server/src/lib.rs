@@ -23,6 +23,7 @@ mod lifecycle;
 mod principal;
 mod producer_ids;
 mod publisher;
+mod replication;
 mod request;
 mod settings;
 mod start;

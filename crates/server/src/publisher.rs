@@ -6,6 +6,7 @@ use std::sync::Arc;
 use common::topic::GROUP_METADATA_TOPIC;
 use group::{DeletedTopic, TopicsChange};
 use metadata::{ConfigResourceType, MetadataDelta, MetadataImage};
+use replica::Moved;
 
 use crate::broker::Broker;
 use crate::clock::now_ms;
@@ -29,7 +30,11 @@ pub(crate) fn publish(broker: &Arc<Broker>, delta: &MetadataDelta, image: &Metad
         }
         update_group_settings(broker, image);
     }
-    broker.replicas.apply(delta, image, &|topic| broker.settings.of_topic(image, topic), now);
+    let changes = broker.replicas.apply(delta, image, &|topic| broker.settings.of_topic(image, topic), now);
+    for partition in &changes.changed {
+        // A smaller ISR may have committed what waited.
+        broker.on_moved(partition, Moved { high_watermark: true, isr_proposed: false });
+    }
     update_topic_settings(broker, delta, image, all_topics);
     update_coordinators(broker, delta, image, now);
     broker.image.store(Arc::new(image.clone()));
@@ -98,7 +103,8 @@ fn update_coordinators(broker: &Arc<Broker>, delta: &MetadataDelta, image: &Meta
 fn load(broker: &Arc<Broker>, index: i32, leader_epoch: i32, now: i64) {
     let Some(partition) = broker.replicas.partition(GROUP_METADATA_TOPIC, index) else { return };
     let log = Arc::clone(partition.log());
-    let (start, end) = (log.log_start_offset(), log.high_watermark());
+    // To the log's end, not only to what is known to be committed: a leader keeps all that it has.
+    let (start, end) = (log.log_start_offset(), log.log_end_offset());
     let buffer_size = usize::try_from(broker.settings.broker().group_coordinator.offsets_load_buffer_size);
     let buffer_size = buffer_size.unwrap_or(5 * 1024 * 1024);
     let groups = Arc::clone(broker);
@@ -110,7 +116,8 @@ fn load(broker: &Arc<Broker>, index: i32, leader_epoch: i32, now: i64) {
                 common::ErrorCode::KafkaStorageError
             })
         };
-        if let Err(error) = groups.groups.load(index, leader_epoch, start, end, &mut read, now) {
+        let committed = partition.log().high_watermark();
+        if let Err(error) = groups.groups.load(index, leader_epoch, start, committed, &mut read, now) {
             tracing::error!(%error, partition = index, "a group coordinator cannot be loaded");
         }
     };

@@ -19,7 +19,7 @@ use protocol::messages::ControllerRegistrationRequest;
 use protocol::messages::broker_registration_request::Listener as RegisteredListener;
 use raft::format::LoneNode;
 use raft::{RaftConfig, RaftNode};
-use replica::ReplicaManager;
+use replica::{LocalBroker, ReplicaManager};
 use storage::checkpoint::MetaProperties;
 use storage::{LogManager, LogManagerConfig};
 use tokio::sync::{Notify, oneshot, watch};
@@ -39,6 +39,7 @@ use crate::fetch_session::FetchSessions;
 use crate::group_settings::group_config;
 use crate::lifecycle::Lifecycle;
 use crate::producer_ids::ProducerIds;
+use crate::replication::{IsrChanges, expire_followers, propose_isr_changes};
 use crate::settings::{Settings, log_config};
 use crate::{housekeeping, lifecycle, publisher};
 
@@ -98,6 +99,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
     let group_timers = Arc::new(Notify::new());
     let (raiser, fault) = Fault::new();
     let logs = Arc::new(logs);
+    let local = LocalBroker::new(config.node_id, config.replication.replica_lag_time_max_ms);
     let broker = Arc::new_cyclic(|weak| {
         let wake = Arc::clone(&group_timers);
         Broker {
@@ -105,7 +107,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
             cluster_id,
             settings,
             image: ArcSwap::from_pointee(MetadataImage::empty()),
-            replicas: ReplicaManager::new(config.node_id, Arc::clone(&logs)),
+            replicas: ReplicaManager::new(Arc::new(local), Arc::clone(&logs)),
             groups: GroupCoordinator::new(
                 group_config(&config),
                 Arc::new(OffsetsLog::new(weak.clone())),
@@ -121,6 +123,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
             ),
             cleaners: CleanerThreads::new(Arc::clone(&logs)),
             committer: Committer::new(),
+            isr_changes: IsrChanges::default(),
             connections: ConnectionQuota::new(connection_limits(&config)),
             fault: Arc::clone(&raiser),
             kraft_version: AtomicI16::new(state.kraft_version()),
@@ -146,9 +149,12 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
     let timeout = u64::try_from(config.quorum.initial_broker_registration_timeout_ms).unwrap_or(0);
     let epoch = lifecycle::register(&broker.channel, &registration, Duration::from_millis(timeout)).await?;
     broker.epoch.store(epoch, Ordering::Relaxed);
+    broker.replicas.local_broker().set_epoch(epoch);
 
-    let tasks = housekeeping::start(&broker, group_timers);
+    let mut tasks = housekeeping::start(&broker, group_timers);
     broker.cleaners.reconfigure(&broker.settings.broker());
+    tasks.push(tokio::spawn(propose_isr_changes(Arc::clone(&broker))));
+    tasks.push(tokio::spawn(expire_followers(Arc::clone(&broker))));
     let heartbeats = tokio::spawn(lifecycle::send_heartbeats(Arc::clone(&broker), logs.directory_ids()));
     let mut listeners = Vec::new();
     for (endpoint, listener, _) in bound {

@@ -82,6 +82,14 @@ pub enum AppendError {
         /// Its last offset.
         last_offset: i64,
     },
+    /// Another leader epoch has begun for this log: `NOT_LEADER_OR_FOLLOWER`.
+    #[error("the leader epoch {epoch} is over, {current} has begun")]
+    FencedEpoch {
+        /// The epoch of the append.
+        epoch: i32,
+        /// The epoch now.
+        current: i32,
+    },
     /// The producer's epoch, sequence or transaction does not fit.
     #[error(transparent)]
     Producer(#[from] ProducerError),
@@ -101,6 +109,7 @@ impl AppendError {
             AppendError::TooLarge(_) => ErrorCode::MessageTooLarge,
             AppendError::BatchTooLarge(_) => ErrorCode::RecordListTooLarge,
             AppendError::UnexpectedOffset { .. } => ErrorCode::UnknownServerError,
+            AppendError::FencedEpoch { .. } => ErrorCode::NotLeaderOrFollower,
             AppendError::Producer(error) => error.code,
             AppendError::Storage(_) => ErrorCode::KafkaStorageError,
         }

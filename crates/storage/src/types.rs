@@ -41,6 +41,8 @@ pub struct AppendInfo {
     pub valid_bytes: usize,
     /// The batch was here before, at these offsets: nothing was written.
     pub duplicate: bool,
+    /// There is no other replica, and the high watermark has moved behind the append with it ([`crate::Log::lead`]).
+    pub committed: bool,
     /// `flush.messages` is reached: the log is to be flushed before this is acknowledged.
     pub needs_flush: bool,
     /// A new segment was begun: the ones before are to be flushed in the background.

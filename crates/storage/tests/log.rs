@@ -642,3 +642,44 @@ fn readers_and_the_writer_meet() {
     });
     assert_eq!(served(&log).len(), 3001);
 }
+
+/// A batch of one record as a leader has written it.
+fn patched(base_offset: i64, leader_epoch: i32) -> Vec<u8> {
+    let mut bytes = batch(1, 10, NOW_MS);
+    let head = patch::head(RecordBatch::parse(&bytes).unwrap().header(), base_offset, leader_epoch);
+    bytes[..head.len()].copy_from_slice(&head);
+    bytes
+}
+
+#[test]
+fn an_epoch_that_is_over_appends_nothing_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), LogConfig::default());
+    assert_eq!(log.lead(3, false).unwrap(), 0);
+    let appended = log.append_as_leader(&batch(2, 10, NOW_MS), 3, AppendOrigin::Client, NOW_MS).unwrap();
+    assert!(!appended.committed);
+    log.follow(4);
+    let late = log.append_as_leader(&batch(1, 10, NOW_MS), 3, AppendOrigin::Client, NOW_MS).unwrap_err();
+    assert_eq!(late.error_code(), ErrorCode::NotLeaderOrFollower);
+    let late = log.append_as_follower(&patched(2, 3), 3, NOW_MS).unwrap_err();
+    assert!(matches!(late, AppendError::FencedEpoch { epoch: 3, current: 4 }));
+    assert_eq!((log.log_end_offset(), log.high_watermark()), (2, 0));
+    assert_eq!(log.lead(5, false).unwrap(), 2);
+    assert_eq!(log.epoch_entries().last().map(|entry| (entry.epoch, entry.start_offset)), Some((5, 2)));
+}
+
+#[test]
+fn a_sole_replica_commits_what_it_appends_and_ends_transactions_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), LogConfig::default());
+    log.lead(0, true).unwrap();
+    let info = log.append_as_leader(&transactional(2, (1, 0, 0)), 0, AppendOrigin::Client, NOW_MS).unwrap();
+    assert!(info.committed);
+    assert_eq!((log.high_watermark(), log.last_stable_offset()), (2, 0));
+    let marker = EndTxnMarker { committed: true, coordinator_epoch: 1 }.batch(0, NOW_MS, -1, 1, 0).unwrap();
+    log.append_as_leader_with(&marker, 0, AppendOrigin::Coordinator, 0, NOW_MS).unwrap();
+    assert_eq!((log.high_watermark(), log.last_stable_offset()), (3, 3));
+    log.lead(0, false).unwrap();
+    append(&log, &batch(1, 10, NOW_MS));
+    assert_eq!(log.high_watermark(), 3);
+}

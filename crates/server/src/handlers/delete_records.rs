@@ -54,5 +54,6 @@ fn delete(broker: &Broker, topic: &str, index: i32, offset: i64) -> Result<i64, 
     if !partition.log().config().delete {
         return Err(ErrorCode::PolicyViolation);
     }
-    partition.delete_records(offset).map_err(|error| error.error_code())
+    let raised = partition.delete_records(offset).and_then(|_| partition.low_watermark());
+    raised.map_err(|error| error.error_code())
 }

@@ -1,4 +1,4 @@
-//! `Fetch`: records out of the logs, with sessions (KIP-227) and a wait for more.
+//! `Fetch`: records out of the logs, with sessions (KIP-227) and a wait for more; for consumers and for followers.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -11,7 +11,9 @@ use protocol::messages::fetch_response::{
     AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 use protocol::messages::{FetchRequest, FetchResponse};
-use replica::{FetchWaiter, FetchedPartition, Isolation, Partition, PartitionError, Watch};
+use replica::{
+    FetchWaiter, FetchedPartition, FollowerPosition, Isolation, Partition, PartitionError, Watch, WatchedEnd,
+};
 use storage::LogSlice;
 
 use crate::broker::{Broker, reached_at, topic_of};
@@ -33,6 +35,7 @@ pub(crate) fn handle(
             return head.answer(&refusal, out);
         }
     };
+    let reader = Reader::of(&body, head.version);
     let max_bytes = body.max_bytes.min(broker.settings.broker().replication.fetch_max_bytes).max(0);
     let fetch = Fetch {
         broker: Arc::clone(broker),
@@ -41,13 +44,10 @@ pub(crate) fn handle(
         max_bytes: max_bytes as usize,
         // More than may come is not waited for.
         min_bytes: body.min_bytes.clamp(0, max_bytes) as usize,
-        isolation: match body.isolation_level {
-            0 => Isolation::ReadUncommitted,
-            _ => Isolation::ReadCommitted,
-        },
+        reader,
         context,
     };
-    let found = fetch.read();
+    let found = fetch.read(Look::First);
     if body.max_wait_ms <= 0 || fetch.is_satisfied(&found) {
         return fetch.answer(found, out);
     }
@@ -63,13 +63,60 @@ pub(crate) fn handle(
     Ok(Handled::Later(later))
 }
 
+/// Who fetches.
+#[derive(Debug, Clone)]
+enum Reader {
+    Consumer {
+        isolation: Isolation,
+        /// Fetches of version 11 and later can be sent to a follower (KIP-392).
+        only_leader: bool,
+    },
+    Follower {
+        broker_id: i32,
+        /// -1 before version 15.
+        broker_epoch: i64,
+    },
+}
+
+impl Reader {
+    fn of(request: &FetchRequest, version: i16) -> Reader {
+        let (broker_id, broker_epoch) = match version {
+            15.. => (request.replica_state.replica_id, request.replica_state.replica_epoch),
+            _ => (request.replica_id, -1),
+        };
+        if broker_id >= 0 {
+            return Reader::Follower { broker_id, broker_epoch };
+        }
+        let isolation = match request.isolation_level {
+            0 => Isolation::ReadUncommitted,
+            _ => Isolation::ReadCommitted,
+        };
+        Reader::Consumer { isolation, only_leader: version < 11 }
+    }
+
+    /// What it waits for where there is not enough.
+    fn watches(&self) -> WatchedEnd {
+        match self {
+            Reader::Consumer { .. } => WatchedEnd::Committed,
+            Reader::Follower { .. } => WatchedEnd::Log,
+        }
+    }
+}
+
+/// How often the partitions were looked at for this request: with the first look a follower says how far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    First,
+    Again,
+}
+
 struct Fetch {
     broker: Arc<Broker>,
     head: Head,
     listener: Arc<str>,
     max_bytes: usize,
     min_bytes: usize,
-    isolation: Isolation,
+    reader: Reader,
     context: FetchContext,
 }
 
@@ -85,7 +132,7 @@ struct Found {
 }
 
 impl Fetch {
-    fn read(&self) -> Found {
+    fn read(&self, look: Look) -> Found {
         let mut found = Found {
             partitions: Vec::with_capacity(self.context.partitions.len()),
             bytes: 0,
@@ -93,7 +140,7 @@ impl Fetch {
             unknown: 0,
         };
         for wanted in &self.context.partitions {
-            let result = self.read_partition(wanted, found.bytes);
+            let result = self.read_partition(wanted, found.bytes, look);
             match &result {
                 Ok(fetched) => {
                     found.bytes += fetched.records.len();
@@ -111,18 +158,38 @@ impl Fetch {
         &self,
         wanted: &FetchPartition,
         bytes_before: usize,
+        look: Look,
     ) -> Result<FetchedPartition, ErrorCode> {
         let partition = self.partition(wanted)?;
+        let (isolation, only_leader) = match &self.reader {
+            Reader::Consumer { isolation, only_leader, .. } => (*isolation, *only_leader),
+            Reader::Follower { .. } => (Isolation::LogEnd, true),
+        };
         let request = replica::FetchRequest {
             offset: wanted.offset,
             max_bytes: (wanted.max_bytes.max(0) as usize).min(self.max_bytes.saturating_sub(bytes_before)),
-            isolation: self.isolation,
+            isolation,
+            only_leader,
             current_leader_epoch: wanted.current_leader_epoch,
             last_fetched_epoch: wanted.last_fetched_epoch,
             // The first records of an answer come whole, so that a large batch cannot stop a consumer (KIP-74).
             min_one_message: bytes_before == 0,
         };
-        partition.fetch(&request).map_err(|error| {
+        let fetched = match &self.reader {
+            Reader::Follower { broker_id, broker_epoch } if look == Look::First => {
+                let position = FollowerPosition {
+                    broker_id: *broker_id,
+                    broker_epoch: *broker_epoch,
+                    log_start_offset: wanted.log_start_offset,
+                };
+                partition.fetch_as_follower(&request, &position, now_ms()).map(|(fetched, moved)| {
+                    self.broker.on_moved(&partition, moved);
+                    fetched
+                })
+            }
+            _ => partition.fetch(&request),
+        };
+        fetched.map_err(|error| {
             if matches!(error, PartitionError::Log(_)) {
                 tracing::error!(partition = %partition.topic_partition(), %error, "a fetch failed");
             }
@@ -162,16 +229,16 @@ impl Fetch {
         let missing = self.min_bytes.saturating_sub(bytes_now);
         let partitions: Vec<Arc<Partition>> =
             self.context.partitions.iter().filter_map(|wanted| self.partition(wanted).ok()).collect();
-        let watch = Watch::new(FetchWaiter::new(missing as i64), partitions);
+        let watch = Watch::new(FetchWaiter::new(missing as i64), self.reader.watches(), partitions);
         // What came between the first look and the watch woke nobody.
-        let found = self.read();
+        let found = self.read(Look::Again);
         if self.is_satisfied(&found) {
             return found;
         }
         // Woken or not, the answer is what is there now: a wait that ends in time may have met a few bytes too few.
         let _ = tokio::time::timeout(max_wait, poll_fn(|context| watch.waiter().poll(context))).await;
         drop(watch);
-        self.read()
+        self.read(Look::Again)
     }
 
     fn answer(&self, found: Found, out: &mut Outbox) -> Result<Handled, BadRequest> {

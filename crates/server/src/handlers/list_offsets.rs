@@ -8,7 +8,7 @@ use network::{Handled, Outbox};
 use protocol::messages::list_offsets_request::ListOffsetsPartition;
 use protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
-use replica::Partition;
+use replica::Isolation;
 
 use crate::broker::Broker;
 use crate::request::{BadRequest, Request};
@@ -47,7 +47,7 @@ pub(crate) fn handle(
                     let result = if duplicates.contains(&(&topic.name, asked.partition_index)) {
                         Err(ErrorCode::InvalidRequest)
                     } else {
-                        one(broker, &topic.name, asked, body.isolation_level, version)
+                        one(broker, &topic.name, asked, isolation(&body), version)
                     };
                     let partition_index = asked.partition_index;
                     result.map_or_else(
@@ -77,7 +77,7 @@ fn one(
     broker: &Broker,
     topic: &str,
     asked: &ListOffsetsPartition,
-    isolation_level: i8,
+    isolation: Isolation,
     version: i16,
 ) -> Result<(i64, i64, i32), ErrorCode> {
     let Some(partition) = broker.replicas.partition(topic, asked.partition_index) else {
@@ -95,8 +95,14 @@ fn one(
             return Err(ErrorCode::UnsupportedVersion);
         }
     }
-    let limit = visible_end(&partition, isolation_level);
+    let limit = partition.end_for(isolation);
+    let may_be_unknown = || match isolation != Isolation::LogEnd && partition.is_behind_epoch(isolation) {
+        true if version >= 5 => Err(ErrorCode::OffsetNotAvailable),
+        true => Err(ErrorCode::LeaderNotAvailable),
+        false => Ok(()),
+    };
     if asked.timestamp == LATEST {
+        may_be_unknown()?;
         return Ok((-1, limit, partition.leader_epoch()));
     }
     let found =
@@ -106,14 +112,18 @@ fn one(
         Some(found) if found.offset < limit || asked.timestamp < LATEST => {
             (found.timestamp, found.offset, found.leader_epoch.unwrap_or(-1))
         }
-        _ => (-1, -1, -1),
+        _ => {
+            may_be_unknown()?;
+            (-1, -1, -1)
+        }
     })
 }
 
-/// The end of the log for this reader.
-fn visible_end(partition: &Partition, isolation_level: i8) -> i64 {
-    match isolation_level {
-        0 => partition.log().high_watermark(),
-        _ => partition.log().last_stable_offset(),
+/// What the reader may see: a follower everything.
+fn isolation(request: &ListOffsetsRequest) -> Isolation {
+    match request.isolation_level {
+        _ if request.replica_id >= 0 => Isolation::LogEnd,
+        0 => Isolation::ReadUncommitted,
+        _ => Isolation::ReadCommitted,
     }
 }

@@ -1,6 +1,7 @@
 //! `Produce`: batches into the logs of partitions led here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::{ErrorCode, TopicPartition, Uuid};
 use network::{Handled, Outbox};
@@ -11,9 +12,10 @@ use protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
 };
 use protocol::records::{BatchHeader, CURRENT_MAGIC};
-use replica::{HostedTopic, Partition, PartitionError};
+use replica::{CommitWait, HostedTopic, Partition, PartitionError};
 use storage::{AppendInfo, AppendOrigin};
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
 use crate::broker::{Broker, reached_at, topic_of};
 use crate::clock::now_ms;
@@ -33,6 +35,7 @@ pub(crate) fn handle(
     let body: ProduceRequest<'_> = request.read()?;
     let head = request.head;
     let mut unsynced = Vec::new();
+    let mut uncommitted = Vec::new();
     let append = Append {
         broker,
         version: head.version,
@@ -45,7 +48,7 @@ pub(crate) fn handle(
     let mut response =
         ProduceResponse { responses: Vec::with_capacity(body.topic_data.len()), ..Default::default() };
     for topic in &body.topic_data {
-        response.responses.push(append.topic(topic, &mut unsynced, &mut first_error));
+        response.responses.push(append.topic(topic, &mut unsynced, &mut uncommitted, &mut first_error));
     }
     if body.acks == 0 {
         // Nobody waits for the sync, but only after it is the record seen.
@@ -58,12 +61,14 @@ pub(crate) fn handle(
     if head.version >= 10 && first_error == ErrorCode::NotLeaderOrFollower {
         name_leaders(broker, &request.client.connection.listener, &mut response);
     }
-    if unsynced.is_empty() {
+    if unsynced.is_empty() && uncommitted.is_empty() {
         return head.answer(&response, out);
     }
     let syncing = begin_sync(broker, unsynced);
+    let timeout = Duration::from_millis(u64::try_from(body.timeout_ms).unwrap_or(0));
     head.later(async move {
         finish_sync(syncing, &mut response).await;
+        wait_for_commits(uncommitted, timeout, &mut response).await;
         response
     })
 }
@@ -142,6 +147,7 @@ impl Append<'_> {
         &self,
         topic: &TopicProduceData<'_>,
         unsynced: &mut Vec<Unsynced>,
+        uncommitted: &mut Vec<CommitWait>,
         first_error: &mut ErrorCode,
     ) -> TopicProduceResponse {
         let by_id = self.version >= 13;
@@ -163,6 +169,9 @@ impl Append<'_> {
                             log_start_offset: appended.log_start_offset,
                             ..PartitionProduceResponse::default()
                         };
+                        if self.acks == -1 && !appended.committed {
+                            uncommitted.extend(wait_for(&partition, &appended));
+                        }
                         if appended.needs_flush && !appended.duplicate {
                             unsynced.push((partition, appended));
                         } else if appended.rolled {
@@ -334,18 +343,51 @@ async fn finish_sync(syncing: Vec<Syncing>, response: &mut ProduceResponse) {
     for batch in syncing {
         let result = batch.done.await.unwrap_or(Err(ErrorCode::KafkaStorageError));
         let Err(error) = result else { continue };
-        for topic in &mut response.responses {
-            if topic.topic_id != batch.topic_id && *topic.name != *batch.partition.topic {
-                continue;
-            }
-            for partition in &mut topic.partition_responses {
-                if partition.index == batch.partition.partition {
-                    partition.error_code = error.code();
-                    partition.base_offset = -1;
-                }
-            }
+        if let Some(partition) = answer_for(response, batch.topic_id, &batch.partition) {
+            partition.error_code = error.code();
+            partition.base_offset = -1;
         }
     }
+}
+
+/// What `acks=all` waits for, if the replicas in sync do not have the batch yet.
+fn wait_for(partition: &Arc<Partition>, appended: &AppendInfo) -> Option<CommitWait> {
+    let wait = CommitWait::new(Arc::clone(partition), appended.last_leader_epoch, appended.last_offset);
+    // A lone replica commits with the sync, and the answer waits for that.
+    let by_sync = appended.needs_flush && !appended.duplicate && partition.is_sole_replica();
+    (!by_sync && !wait.is_over()).then_some(wait)
+}
+
+/// Waits until the replicas in sync have what was appended (`acks=all`), for as long as the producer wants to.
+async fn wait_for_commits(uncommitted: Vec<CommitWait>, timeout: Duration, response: &mut ProduceResponse) {
+    let deadline = Instant::now() + timeout;
+    for wait in uncommitted {
+        let partition = Arc::clone(wait.partition());
+        let error = match timeout_at(deadline, wait).await {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => error.error_code(),
+            Err(_) => ErrorCode::RequestTimedOut,
+        };
+        if let Some(answer) = answer_for(response, partition.topic_id(), partition.topic_partition())
+            && answer.error_code == 0
+        {
+            answer.error_code = error.code();
+        }
+    }
+}
+
+/// What the response says of a partition.
+fn answer_for<'r>(
+    response: &'r mut ProduceResponse,
+    topic_id: Uuid,
+    partition: &TopicPartition,
+) -> Option<&'r mut PartitionProduceResponse> {
+    response
+        .responses
+        .iter_mut()
+        .filter(|topic| topic.topic_id == topic_id || *topic.name == *partition.topic)
+        .flat_map(|topic| &mut topic.partition_responses)
+        .find(|answer| answer.index == partition.partition)
 }
 
 /// A new segment has begun: those before it become durable without anybody waiting (`UnifiedLog.roll`).

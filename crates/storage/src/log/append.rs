@@ -103,6 +103,7 @@ impl Log {
 
         let mut writer = self.writer.lock();
         self.check_usable(&writer)?;
+        self.check_epoch(&writer, leader_epoch)?;
         let first_offset = self.log_end_offset();
         let last_offset = first_offset + i64::from(valid.records_count) - 1;
         let base_offset = last_offset - i64::from(batch.last_offset_delta());
@@ -169,6 +170,7 @@ impl Log {
         };
         let mut writer = self.writer.lock();
         self.check_usable(&writer)?;
+        self.check_epoch(&writer, leader_epoch)?;
         let log_end_offset = self.log_end_offset();
         if prepared.first_offset < log_end_offset {
             return Err(AppendError::UnexpectedOffset {
@@ -289,10 +291,16 @@ impl Log {
         writer.appends = appends;
         noted.map_err(|error| self.fail("Error while updating the indexes of the log", error))?;
         writer.producers.update_map_end_offset(prepared.last_offset + 1);
+        let mut info = self.appended(prepared, rolled);
+        if writer.sole_replica && !info.needs_flush {
+            info.committed = true;
+            self.high_watermark.fetch_max(info.log_end_offset, Ordering::AcqRel);
+            writer.producers.on_high_watermark_updated(info.log_end_offset);
+        }
         if self.has_transactions.load(Ordering::Relaxed) || writer.producers.has_transactions() {
             self.publish_first_unstable_offset(writer);
         }
-        Ok(self.appended(prepared, rolled))
+        Ok(info)
     }
 
     /// The active segment, or a new one if this must not go there.
@@ -442,6 +450,7 @@ impl Log {
             log_end_offset,
             valid_bytes: 0,
             duplicate: false,
+            committed: false,
             needs_flush: log_end_offset - self.recovery_point() >= flush_interval,
             rolled,
         }
@@ -458,6 +467,7 @@ impl Log {
             log_end_offset: self.log_end_offset(),
             valid_bytes: 0,
             duplicate: false,
+            committed: false,
             needs_flush: false,
             rolled: false,
         }

@@ -9,6 +9,7 @@
 
 mod append;
 mod cleaning;
+mod epoch;
 mod files;
 mod flush;
 mod open;
@@ -83,6 +84,10 @@ struct Writer {
     producers: ProducerStateManager,
     active: ActiveSegmentState,
     closed: bool,
+    /// Appends of leader epochs before this one are refused. -1 as long as nobody has said.
+    leader_epoch: i32,
+    /// There is no other replica: what is appended is committed.
+    sole_replica: bool,
     /// Room for the producers of one append, kept so that an append need not allocate.
     appends: Vec<ProducerAppendInfo>,
 }

@@ -139,6 +139,8 @@ impl Log {
                 producers: loaded.producers,
                 active: active_state,
                 closed: false,
+                leader_epoch: -1,
+                sole_replica: false,
                 appends: Vec::new(),
             }),
             flush: Mutex::new(()),
