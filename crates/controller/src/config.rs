@@ -37,7 +37,8 @@ pub struct ControllerConfig {
 }
 
 impl ControllerConfig {
-    /// Everything from the node's configuration, for a quorum of this node alone.
+    /// Everything from the node's configuration. Where that names no voters, the quorum is this node alone as far as is known
+    /// yet.
     pub fn new(
         broker_config: BrokerConfig,
         cluster_id: impl Into<String>,
@@ -49,7 +50,10 @@ impl ControllerConfig {
         ControllerConfig {
             node_id: broker_config.node_id,
             cluster_id: cluster_id.into(),
-            quorum_node_ids: vec![broker_config.node_id],
+            quorum_node_ids: match broker_config.voters.as_slice() {
+                [] => vec![broker_config.node_id],
+                voters => voters.iter().map(|voter| voter.id).collect(),
+            },
             supported_features: supported_features(),
             session_timeout_ms: i64::from(broker_config.quorum.broker_session_timeout_ms),
             default_replication_factor: i16::try_from(replication.default_replication_factor)

@@ -94,14 +94,42 @@ impl QuorumController {
             Some(broker) if broker.epoch != broker_epoch => {}
             Some(_) => {
                 tracing::warn!(broker_id, broker_epoch, "fencing a broker because its session has timed out");
-                let mut records = Vec::new();
-                if self.state.handle_broker_fenced(broker_id, &mut records).is_ok() {
-                    heartbeats.fence(broker_id);
-                    return (records, true);
-                }
+                return (self.fence(broker_id), true);
             }
         }
         (Vec::new(), true)
+    }
+
+    fn fence(&mut self, broker_id: i32) -> Vec<VersionedRecord> {
+        let mut records = Vec::new();
+        if self.state.handle_broker_fenced(broker_id, &mut records).is_err() {
+            return Vec::new();
+        }
+        if let Some(heartbeats) = &mut self.heartbeats {
+            heartbeats.fence(broker_id);
+        }
+        records
+    }
+
+    /// Fences a broker whose process is known to be gone, and ends its session: others lead at once what it led, and its
+    /// next incarnation may register at once.
+    ///
+    /// Divergence: Kafka waits until the session has run out, 9 s by default. A broker that was taken for gone and is not
+    /// loses nothing but time: its next heartbeat lets it in again, and leader epochs keep it from answering for the past.
+    pub fn fence_lost_broker(&mut self, broker_id: i32, broker_epoch: i64) -> ControllerResult<()> {
+        let registered = self.state.cluster.broker(broker_id);
+        let mut records = Vec::new();
+        if let Some(broker) = registered.filter(|broker| broker.epoch == broker_epoch)
+            && self.is_active()
+        {
+            let fenced = broker.fenced;
+            self.end_session(broker_id);
+            if !fenced {
+                tracing::warn!(broker_id, broker_epoch, "fencing a broker because its process is gone");
+                records = self.fence(broker_id);
+            }
+        }
+        ControllerResult::of(records, ())
     }
 }
 

@@ -8,6 +8,7 @@ use protocol::{ApiKey, DecodeError, Reader};
 
 use crate::apis::{self, ListenerKind};
 use crate::broker::Broker;
+use crate::broker_watch;
 use crate::controller_server::ControllerServer;
 use crate::handlers;
 use crate::handlers::api_versions::{self, About};
@@ -49,6 +50,14 @@ impl Service for Server {
 
     fn connect(&self, info: ConnectionInfo) -> ClientConnection {
         ClientConnection { server: self.clone(), info: Arc::new(info) }
+    }
+}
+
+impl Drop for ClientConnection {
+    fn drop(&mut self) {
+        if let Server::Controller(controller) = &self.server {
+            broker_watch::connection_ended(controller, &self.info);
+        }
     }
 }
 

@@ -86,6 +86,11 @@ impl ControllerChannel {
         ControllerChannel { node_id, local, leader, peer_config, peer: Mutex::default() }
     }
 
+    /// Who leads the quorum, and news of it.
+    pub(crate) fn leader(&self) -> watch::Receiver<LeaderAndEpoch> {
+        self.leader.clone()
+    }
+
     /// Asks the active controller, again while there is none, it cannot be reached, or it is not the one any more.
     pub(crate) async fn send<Q: ControllerRequest>(&self, request: Q) -> Result<Q::Answer, ChannelError> {
         self.send_within(request, REQUEST_TIMEOUT).await

@@ -12,6 +12,7 @@ use network::Outbox;
 use protocol::Reader;
 use tokio::sync::watch;
 
+use crate::broker_watch::HeartbeatConnections;
 use crate::controller_channel::LeaderAndEpoch;
 use crate::controller_thread::ControllerHandle;
 use crate::handlers;
@@ -38,11 +39,18 @@ pub(crate) struct ControllerServer {
     /// The newest metadata.
     pub(crate) image: ArcSwap<MetadataImage>,
     pub(crate) leader: watch::Receiver<LeaderAndEpoch>,
+    /// On which connections brokers say that they live.
+    pub(crate) heartbeats: HeartbeatConnections,
     /// The level of `kraft.version`, which the image does not carry.
     pub(crate) kraft_version: AtomicI16,
 }
 
 impl ControllerServer {
+    /// Whether this is the active controller, as far as is known.
+    pub(crate) fn is_active(&self) -> bool {
+        self.leader.borrow().leader_id == Some(self.node_id)
+    }
+
     /// Decides what a broker passed on.
     pub(crate) fn decide_forwarded(self: &Arc<Self>, request: &RawRequest) -> Result<Deciding, BadRequest> {
         let (kind, name) = principal::ANONYMOUS;

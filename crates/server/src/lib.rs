@@ -5,6 +5,7 @@
 
 mod apis;
 mod broker;
+mod broker_watch;
 mod cleaners;
 mod clock;
 mod committer;

@@ -154,7 +154,9 @@ pub(crate) async fn send_heartbeats(broker: Arc<Broker>, directories: Vec<(PathB
     let timeout = ms(config.quorum.broker_session_timeout_ms);
     let lifecycle = &broker.lifecycle;
     let mut impatience = IMPATIENT;
+    let mut leader = broker.channel.leader();
     loop {
+        leader.mark_unchanged();
         let wants_shut_down = lifecycle.wants_shut_down.load(Ordering::Relaxed);
         let want_fence = !lifecycle.ready.load(Ordering::Relaxed);
         let offline = broker.replicas.logs().offline_dirs();
@@ -213,6 +215,8 @@ pub(crate) async fn send_heartbeats(broker: Arc<Broker>, directories: Vec<(PathB
         };
         tokio::select! {
             () = lifecycle.wake.notified() => {}
+            // A new controller should not have to wonder.
+            Ok(()) = leader.changed() => {}
             () = tokio::time::sleep(pause) => {}
         }
     }

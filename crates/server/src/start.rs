@@ -26,6 +26,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::broker::{Broker, Fault};
+use crate::broker_watch::{self, HeartbeatConnections};
 use crate::cleaners::CleanerThreads;
 use crate::clock::now_ms;
 use crate::committer::Committer;
@@ -80,6 +81,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
         controller: handle,
         image: ArcSwap::from_pointee(MetadataImage::empty()),
         leader: leader.clone(),
+        heartbeats: HeartbeatConnections::default(),
         kraft_version: AtomicI16::new(state.kraft_version()),
     });
     lead.send_replace(LeaderAndEpoch { leader_id: Some(config.node_id), epoch: 0, endpoint: None });
@@ -152,6 +154,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
     broker.replicas.local_broker().set_epoch(epoch);
 
     let mut tasks = housekeeping::start(&broker, group_timers);
+    tasks.push(tokio::spawn(broker_watch::look_on_activation(Arc::clone(&controller))));
     broker.cleaners.reconfigure(&broker.settings.broker());
     tasks.push(tokio::spawn(propose_isr_changes(Arc::clone(&broker))));
     tasks.push(tokio::spawn(expire_followers(Arc::clone(&broker))));

@@ -159,6 +159,29 @@ fn a_broker_not_heard_of_is_fenced_and_loses_what_it_leads() {
 }
 
 #[test]
+fn a_broker_that_is_known_to_be_gone_is_not_waited_for() {
+    let mut cluster = Cluster::of(3);
+    cluster.create_assigned("t", &[&[0, 1, 2]]);
+    let epoch = cluster.epochs[&0];
+    // News of an incarnation before the present one change nothing.
+    let stale = cluster.controller.fence_lost_broker(0, epoch - 1);
+    assert_eq!(stale.records, []);
+    let lost = cluster.controller.fence_lost_broker(0, epoch);
+    cluster.commit(lost);
+    let partition = cluster.partition("t", 0);
+    assert_eq!((partition.leader, partition.leader_epoch, partition.isr.clone()), (1, 1, vec![1, 2]));
+    assert!(cluster.image().cluster.broker(0).unwrap().fenced);
+    assert_eq!(cluster.controller.fence_lost_broker(0, epoch).records, []);
+    // It was not gone: its next heartbeat lets it in again.
+    assert!(!cluster.heartbeat(0).is_fenced);
+    assert!(!cluster.image().cluster.broker(0).unwrap().fenced);
+    // And if it was, its next incarnation need not wait.
+    let lost = cluster.controller.fence_lost_broker(0, epoch);
+    cluster.commit(lost);
+    assert!(cluster.register(0, uuid(555), -1) > epoch);
+}
+
+#[test]
 fn the_only_replica_stays_eligible_and_leads_again() {
     let mut cluster = Cluster::of(1);
     cluster.create_assigned("topic", &[&[0]]);

@@ -41,6 +41,9 @@ pub(crate) fn dispatch(
         _ => {
             let (kind, name) = principal::ANONYMOUS;
             let asker = Asker { principal: format!("{kind}:{name}"), forwarded: false };
+            if request.head.api == ApiKey::BrokerHeartbeat {
+                note_heartbeat(server, &request);
+            }
             let deciding = decide(server, request.head, &mut request.body, asker)?;
             Ok(Handled::Later(Box::pin(async move {
                 match deciding.await {
@@ -48,6 +51,14 @@ pub(crate) fn dispatch(
                 }
             })))
         }
+    }
+}
+
+/// Remembers whose heartbeats come on this connection.
+fn note_heartbeat(server: &ControllerServer, request: &Request<'_>) {
+    let mut body = request.body.clone();
+    if let Ok(heartbeat) = BrokerHeartbeatRequest::read(&mut body, request.head.version) {
+        server.heartbeats.heard(request.client.connection, heartbeat.broker_id, heartbeat.broker_epoch);
     }
 }
 
