@@ -245,12 +245,15 @@ impl LogSegment {
         Ok(())
     }
 
-    /// As at the end of a segment, but nothing is written if nobody asked for the timestamps.
+    /// As at the end of a segment, but nothing is written if nobody asked for the timestamps. The indexes are synced.
     pub fn close(&self, preallocated: bool) -> io::Result<()> {
         let largest = *self.max_timestamp.lock();
         if let Some(largest) = largest {
             self.time_index.maybe_append(&self.paths, largest)?;
         }
+        // Behind a clean stop nobody rebuilds them.
+        self.offset_index.sync(&self.paths)?;
+        self.time_index.sync(&self.paths)?;
         self.offset_index.release(&self.paths)?;
         self.time_index.release(&self.paths)?;
         if preallocated {

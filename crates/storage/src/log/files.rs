@@ -28,7 +28,10 @@ impl Log {
         let mut result = || -> std::io::Result<()> {
             // Appends between the flush and the lock are rare, and then they are few.
             self.write_epochs()?;
-            writer.producers.take_snapshot(true)?;
+            if writer.producers.take_last_snapshot()? {
+                // Behind a clean stop nobody looks for producers that no snapshot names.
+                crate::checkpoint::sync_dir(&self.dir.get())?;
+            }
             let segments = self.segments.load_full();
             let preallocated = self.config.load().preallocate;
             if let Some(active) = segments.last()

@@ -28,19 +28,24 @@ impl Log {
         let _one_at_a_time = self.flush.lock();
         let recovery_point = self.recovery_point();
         let log_end_offset = self.log_end_offset();
-        if offset.min(log_end_offset) <= recovery_point {
+        let truncated = self.truncated.load(Ordering::Acquire);
+        if offset.min(log_end_offset) <= recovery_point && !truncated {
             // Whoever held the lock has synced this too: one sync serves all who waited for it.
             return Ok(());
         }
-        let syncs_active = offset > self.active_segment().base_offset();
+        let truncated = truncated && offset >= log_end_offset;
+        let syncs_active = truncated || offset > self.active_segment().base_offset();
         let target = if syncs_active { log_end_offset } else { offset };
         let truncations = self.truncations.load(Ordering::Acquire);
-        self.sync_segments(recovery_point, target)
+        self.sync_segments(recovery_point, target, truncated)
             .map_err(|error| self.fail("Error while flushing log", error))?;
         let writer = self.writer.lock();
         // What was truncated and appended again meanwhile may be in no sync.
         if self.truncations.load(Ordering::Acquire) == truncations {
             self.recovery_point.fetch_max(target, Ordering::AcqRel);
+            if truncated {
+                self.truncated.store(false, Ordering::Release);
+            }
         }
         drop(writer);
         Ok(())
@@ -79,29 +84,41 @@ impl Log {
         self.log_end_offset() - self.recovery_point()
     }
 
-    fn sync_segments(&self, from: i64, to: i64) -> io::Result<()> {
+    /// Syncs what lies between two offsets. The active segment is among it where a truncation is to last.
+    fn sync_segments(&self, from: i64, to: i64, truncated: bool) -> io::Result<()> {
         let segments: Arc<Vec<Arc<LogSegment>>> = self.segments.load_full();
         let first = Self::floor_segment(&segments, from).map_or(0, |(index, _)| index);
         let last_base_offset = segments.last().map_or(0, |segment| segment.base_offset());
-        let mut new_files = false;
-        for segment in segments.iter().skip(first).take_while(|segment| segment.base_offset() < to) {
+        for segment in segments.iter().skip(first) {
             let is_active = segment.base_offset() == last_base_offset;
+            if segment.base_offset() >= to && !(truncated && is_active) {
+                break;
+            }
             match segment.sync(!is_active) {
                 // Retention has taken the segment meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !is_active => continue,
                 other => other?,
             }
-            new_files |= segment.base_offset() >= from;
         }
         self.write_epochs()?;
-        if new_files {
+        self.sync_names()
+    }
+
+    /// Makes the names of new files last, and that of the directory.
+    fn sync_names(&self) -> io::Result<()> {
+        // Set after a file was made and before anybody can append to it.
+        if !self.new_names.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let sync = || -> io::Result<()> {
             sync_dir(&self.dir.get())?;
             if !self.dir_synced.load(Ordering::Relaxed) {
                 sync_dir(self.health.dir())?;
                 self.dir_synced.store(true, Ordering::Relaxed);
             }
-        }
-        Ok(())
+            Ok(())
+        };
+        sync().inspect_err(|_| self.new_names.store(true, Ordering::Release))
     }
 
     /// Writes `leader-epoch-checkpoint` if an epoch has come or gone.

@@ -75,6 +75,10 @@ pub struct Log {
     dir_synced: AtomicBool,
     /// How often the log was truncated: a sync that ran meanwhile proves nothing.
     truncations: AtomicU64,
+    /// The last truncation was not synced: the power could bring back what it took.
+    truncated: AtomicBool,
+    /// Files were made whose names may not last yet.
+    new_names: AtomicBool,
     deleted: Mutex<Vec<retention::DeletedFile>>,
     cleaning: cleaning::CleaningState,
 }

@@ -16,7 +16,7 @@ use super::retention::DeletedFile;
 use super::tail::Tail;
 use super::{ActiveSegmentState, Log, NO_UNSTABLE_OFFSET, Writer};
 use crate::batch_reader::HeaderScanner;
-use crate::checkpoint::{CheckpointError, read_leader_epochs, read_partition_metadata};
+use crate::checkpoint::{CheckpointError, read_leader_epochs, read_partition_metadata, sync_dir};
 use crate::config::LogConfig;
 use crate::dir_health::DirHealth;
 use crate::error::LogError;
@@ -147,6 +147,9 @@ impl Log {
             last_flush_ms: AtomicI64::new(options.now_ms),
             dir_synced: AtomicBool::new(!is_new),
             truncations: AtomicU64::new(0),
+            // After a crash it may be so as well.
+            truncated: AtomicBool::new(!options.clean_shutdown),
+            new_names: AtomicBool::new(is_new),
             deleted: Mutex::new(Vec::<DeletedFile>::new()),
             cleaning: CleaningState::default(),
         };
@@ -202,6 +205,10 @@ fn load(dir: &Path, partition_dir: &Arc<PartitionDir>, options: &OpenOptions) ->
         let config = &options.config;
         let preallocate = config.preallocate.then_some(config.segment_size.max(0) as u64);
         segments.push(Arc::new(LogSegment::create(partition_dir, options.log_start_offset, preallocate)?));
+        if options.log_start_offset > 0 {
+            // From now on the log's start follows from this name.
+            sync_dir(dir)?;
+        }
     }
     let log_end_offset = end.unwrap_or(options.log_start_offset);
     if epochs_lost {
@@ -230,6 +237,10 @@ fn load(dir: &Path, partition_dir: &Arc<PartitionDir>, options: &OpenOptions) ->
         clean,
         options.now_ms,
     )?;
+    if !clean {
+        // What is appended from now on may last at once: it must not meet names that a crash brings back.
+        sync_dir(dir)?;
+    }
     for segment in &segments {
         // Nothing stays open until it is used.
         segment.release_idle()?;
@@ -381,7 +392,7 @@ impl Loader<'_> {
     /// Recovers the segments from one on. Behind one that was cut, nothing can be kept: offsets would be missing.
     fn recover_from(&mut self, first: usize, epochs: &mut LeaderEpochCache) -> io::Result<()> {
         for index in first..self.segments.len() {
-            if self.recover(index, epochs)? > 0 {
+            if self.recover(index, epochs)? > 0 || self.ends_too_early(index)? {
                 for segment in self.segments.drain(index + 1..) {
                     tracing::warn!(
                         path = %segment.log_path().display(),
@@ -393,6 +404,18 @@ impl Loader<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether offsets are missing between a segment and the next.
+    ///
+    /// Divergence: Kafka only sees a segment that ends in the middle of a batch. One that was rolled shortly before the power went
+    /// can have lost whole batches, or all, while the next one is there: a replica with such a hole would count as having what it
+    /// has not. Compaction leaves such holes rightly, so compacted logs are taken as they are.
+    fn ends_too_early(&self, index: usize) -> io::Result<bool> {
+        let (Some(segment), Some(next)) = (self.segments.get(index), self.segments.get(index + 1)) else {
+            return Ok(false);
+        };
+        Ok(!self.options.config.compact && segment.next_offset()? < next.base_offset())
     }
 
     fn recover(&mut self, index: usize, epochs: &mut LeaderEpochCache) -> io::Result<u64> {

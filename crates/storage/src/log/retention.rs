@@ -48,7 +48,8 @@ impl Log {
             return false;
         }
         self.log_start_offset.store(offset, Ordering::Release);
-        self.recovery_point.fetch_max(offset, Ordering::AcqRel);
+        // Divergence: Kafka moves the recovery point along, so that records which nobody has synced count as synced, and the log's
+        // end can go back when the power goes.
         self.epochs.write().truncate_from_start(offset);
         writer.producers.on_log_start_offset_incremented(offset);
         self.publish_first_unstable_offset(writer);

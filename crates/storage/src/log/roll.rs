@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use common::TopicPartition;
 
@@ -131,9 +132,14 @@ impl Log {
             )));
         } else {
             active.on_become_inactive(config.preallocate)?;
+            if self.truncated.swap(false, Ordering::AcqRel) {
+                // What was truncated must not come back beside the new segment when the power goes.
+                active.sync(false)?;
+            }
         }
         let preallocate = config.preallocate.then_some(config.segment_size.max(0) as u64);
         let segment = LogSegment::create(&self.dir, base_offset, preallocate)?;
+        self.new_names.store(true, Ordering::Release);
         writer.active = ActiveSegmentState::new(&config, &self.topic_partition, base_offset, now_ms);
         segments.push(Arc::new(segment));
         self.segments.store(Arc::new(segments));

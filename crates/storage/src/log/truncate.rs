@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::recovery::rebuild_producer_state;
 use super::{ActiveSegmentState, Log, Writer};
+use crate::checkpoint::sync_dir;
 use crate::error::LogError;
 use crate::segment::LogSegment;
 use crate::types::LogOffsetMetadata;
@@ -79,7 +80,13 @@ impl Log {
             self.delete_segment_later(segment, now_ms)?;
             self.delete_snapshot_later(writer, segment.base_offset(), now_ms)?;
         }
+        if !dropped.is_empty() {
+            // Divergence: Kafka does not sync the directory. Segments that came back when the power goes would follow what is
+            // appended from now on.
+            sync_dir(&self.dir.get())?;
+        }
         active.truncate_to(offset)?;
+        self.truncated.store(true, Ordering::Release);
         writer.active.bytes_since_last_index_entry = 0;
         if active.size() == 0 {
             writer.active.created_ms = now_ms;
@@ -112,6 +119,8 @@ impl Log {
         }
         let preallocate = config.preallocate.then_some(config.segment_size.max(0) as u64);
         let segment = Arc::new(LogSegment::create(&self.dir, offset, preallocate)?);
+        self.new_names.store(true, Ordering::Release);
+        self.truncated.store(true, Ordering::Release);
         writer.active = ActiveSegmentState::new(&config, &self.topic_partition, offset, now_ms);
         {
             let mut tail = self.tail.write();
@@ -130,6 +139,7 @@ impl Log {
         self.epochs.write().clear();
         self.write_epochs()?;
         writer.producers.truncate_fully_and_start_at(offset)?;
+        sync_dir(&self.dir.get())?;
         self.publish_first_unstable_offset(writer);
         Ok(())
     }

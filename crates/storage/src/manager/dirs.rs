@@ -1,6 +1,6 @@
 //! One log directory: its lock, its identity, its checkpoints.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -114,7 +114,7 @@ pub(super) struct LogDir {
     /// Held while the directory is in use.
     lock: Mutex<Option<File>>,
     /// What the checkpoint files hold, so that they are written only when something has changed.
-    written: Mutex<HashMap<&'static str, HashMap<TopicPartition, i64>>>,
+    written: Mutex<BTreeMap<&'static str, HashMap<TopicPartition, i64>>>,
 }
 
 impl LogDir {
@@ -156,6 +156,32 @@ impl LogDir {
         write_offsets(&self.path.join(file), &offsets)?;
         written.insert(file, offsets);
         Ok(())
+    }
+
+    /// Takes a partition out of all checkpoints.
+    pub fn forget(&self, partition: &TopicPartition) -> Result<(), CheckpointError> {
+        for (file, offsets) in self.written.lock().iter_mut() {
+            if offsets.remove(partition).is_some() {
+                write_offsets(&self.path.join(file), offsets)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lowers what a checkpoint says of a partition to `offset`, if it says more.
+    pub fn lower(
+        &self,
+        file: &'static str,
+        partition: &TopicPartition,
+        offset: i64,
+    ) -> Result<(), CheckpointError> {
+        let mut written = self.written.lock();
+        let Some(offsets) = written.get_mut(file) else { return Ok(()) };
+        match offsets.get_mut(partition) {
+            Some(known) if *known > offset => *known = offset,
+            _ => return Ok(()),
+        }
+        write_offsets(&self.path.join(file), offsets)
     }
 
     pub fn unlock(&self) {
@@ -205,7 +231,7 @@ pub(super) fn open_dirs(
             path,
             id,
             lock: Mutex::new(Some(lock)),
-            written: Mutex::new(HashMap::new()),
+            written: Mutex::new(BTreeMap::new()),
         })
         .collect();
     Ok((opened, failed))

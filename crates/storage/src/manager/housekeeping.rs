@@ -103,9 +103,6 @@ impl LogManager {
     /// # Errors
     /// Those of the file system; the log directory is offline then.
     pub fn checkpoint_cleaner_offsets(&self) -> Result<(), LogError> {
-        // What was gathered later must not be overwritten by what was gathered before: an offset too high would let deleted keys
-        // come back.
-        let _one_at_a_time = self.cleaner_checkpoints.lock();
         self.write_checkpoints(CLEANER_OFFSET_CHECKPOINT_FILE, Log::first_dirty_offset)
     }
 
@@ -121,6 +118,7 @@ impl LogManager {
         now_ms: i64,
     ) -> Result<bool, LogError> {
         let Some(log) = self.get_log(partition) else { return Ok(false) };
+        self.lower_checkpoints(&log, offset)?;
         let truncated = log.truncate_to(offset, now_ms)?;
         if truncated && log.first_dirty_offset().is_some() {
             self.checkpoint_cleaner_offsets()?;
@@ -140,8 +138,29 @@ impl LogManager {
         now_ms: i64,
     ) -> Result<(), LogError> {
         let Some(log) = self.get_log(partition) else { return Ok(()) };
+        self.lower_checkpoints(&log, 0)?;
         log.truncate_fully_and_start_at(offset, now_ms)?;
         if log.first_dirty_offset().is_some() { self.checkpoint_cleaner_offsets() } else { Ok(()) }
+    }
+
+    /// Before records are dropped: no checkpoint may say of those that take their places that they are synced, or committed.
+    fn lower_checkpoints(&self, log: &Log, offset: i64) -> Result<(), LogError> {
+        let Some(dir) = self.dirs.iter().find(|dir| dir.path == log.dir_health().dir()) else {
+            return Ok(());
+        };
+        let _one_at_a_time = self.checkpoints.lock();
+        for file in [RECOVERY_POINT_CHECKPOINT_FILE, REPLICATION_OFFSET_CHECKPOINT_FILE] {
+            dir.lower(file, log.topic_partition(), offset)
+                .map_err(|error| checkpoint_failed(dir, file, error))?;
+        }
+        Ok(())
+    }
+
+    /// After a start: offsets that lie beyond the logs' ends must not be found again when the logs have grown.
+    pub(super) fn rewrite_checkpoints(&self) -> Result<(), LogError> {
+        self.checkpoint_cleaner_offsets()?;
+        self.checkpoint_recovery_points()?;
+        self.write_checkpoints(REPLICATION_OFFSET_CHECKPOINT_FILE, |log| Some(log.high_watermark()))
     }
 
     fn write_checkpoints(
@@ -149,6 +168,7 @@ impl LogManager {
         file: &'static str,
         offset: impl Fn(&Log) -> Option<i64>,
     ) -> Result<(), LogError> {
+        let _one_at_a_time = self.checkpoints.lock();
         let mut by_dir: HashMap<_, HashMap<TopicPartition, i64>> = HashMap::new();
         for log in self.logs() {
             if let Some(offset) = offset(&log) {

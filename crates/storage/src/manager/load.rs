@@ -105,9 +105,8 @@ impl LogManager {
                 "No log directory can be used: all of log.dirs are offline".to_owned(),
             ));
         }
-        // Offsets that are not the logs' any more must not be found again when the logs have grown. An error took the log directory
-        // offline, and was logged there.
-        let _ = self.checkpoint_cleaner_offsets();
+        // An error took the log directory offline, and was logged there.
+        let _ = self.rewrite_checkpoints();
         if !jobs.is_empty() {
             tracing::info!(logs = jobs.len(), clean, "loaded logs");
         }
@@ -127,6 +126,9 @@ impl LogManager {
         let mark = dir.clean_shutdown_file();
         let clean_shutdown = mark.exists();
         mark.delete().map_err(|error| error.into_io())?;
+        // Divergence: Kafka does not sync the directory. A mark that came back when the power goes would have the logs taken as they
+        // lie there. And the names of logs that a killed broker made are made to last.
+        fs::sync_dir(&dir.path)?;
         let checkpoints = Arc::new(Checkpoints {
             clean_shutdown,
             recovery_points: dir.read_checkpoint(RECOVERY_POINT_CHECKPOINT_FILE),

@@ -7,7 +7,7 @@ mod dirs;
 mod housekeeping;
 mod load;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -47,13 +47,14 @@ pub struct LogManager {
     dirs: Vec<Arc<LogDir>>,
     /// The directories that could not be used from the start.
     failed_dirs: Vec<PathBuf>,
-    logs: RwLock<HashMap<TopicPartition, Arc<Log>>>,
+    /// In an order, so that what is done to all of them can be done again.
+    logs: RwLock<BTreeMap<TopicPartition, Arc<Log>>>,
     /// Held while a log is made or deleted, so that the same one is not made twice.
     creation: Mutex<()>,
     deleted: Mutex<Vec<DeletedLog>>,
     previous_broker_epoch: AtomicI64,
-    /// Held while the cleaner's checkpoints are gathered and written.
-    cleaner_checkpoints: Mutex<()>,
+    /// Held while checkpoints are gathered and written: what was gathered later must not be overwritten by what was gathered before.
+    checkpoints: Mutex<()>,
 }
 
 /// A partition directory that goes when its time has come.
@@ -82,11 +83,11 @@ impl LogManager {
             config,
             dirs: dirs.into_iter().map(Arc::new).collect(),
             failed_dirs,
-            logs: RwLock::new(HashMap::new()),
+            logs: RwLock::new(BTreeMap::new()),
             creation: Mutex::new(()),
             deleted: Mutex::new(Vec::new()),
             previous_broker_epoch: AtomicI64::new(-1),
-            cleaner_checkpoints: Mutex::new(()),
+            checkpoints: Mutex::new(()),
         })
     }
 
@@ -95,7 +96,7 @@ impl LogManager {
         self.logs.read().get(partition).cloned()
     }
 
-    /// All logs, in no order.
+    /// All logs, by their names.
     pub fn logs(&self) -> Vec<Arc<Log>> {
         self.logs.read().values().cloned().collect()
     }
@@ -162,6 +163,13 @@ impl LogManager {
             return existing(log);
         }
         let dir = self.choose_dir(directory_id)?;
+        {
+            // A log of the same name may have been deleted, and not checkpointed away: its offsets are not this one's.
+            let _one_at_a_time = self.checkpoints.lock();
+            dir.forget(partition).map_err(|error| {
+                dir.health.fail("Error while writing checkpoints".to_owned(), error.into_io())
+            })?;
+        }
         let options = OpenOptions {
             topic_id,
             clean_shutdown: true,

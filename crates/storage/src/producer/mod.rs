@@ -188,6 +188,19 @@ impl ProducerStateManager {
         Ok(Some(path))
     }
 
+    /// The snapshot of a clean stop, which must last: the one that is there already, if nothing was appended since. Returns whether
+    /// there is one that names producers, of which the name must be synced too.
+    pub fn take_last_snapshot(&mut self) -> io::Result<bool> {
+        if self.take_snapshot(true)?.is_none() && self.map_end_offset == self.last_snapshot_offset {
+            if self.producers.is_empty() {
+                return Ok(false);
+            }
+            let path = crate::file_names::producer_snapshot_file(&self.dir, self.map_end_offset);
+            ::io::fs::File::open(path)?.sync_all()?;
+        }
+        Ok(!self.producers.is_empty())
+    }
+
     /// Deletes the snapshots that belong to no segment, but the newest if it is ahead of all segments: that is the one a
     /// clean stop has left.
     pub fn remove_stray_snapshots(&mut self, segment_base_offsets: &[i64]) -> io::Result<()> {
