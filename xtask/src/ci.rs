@@ -1,4 +1,5 @@
-//! `cargo xtask ci`: what CI runs, in its order. `cargo xtask bench`: the suite of the load generator.
+//! `cargo xtask ci`: what CI runs, in its order. `cargo xtask simulate`: the simulator. `cargo xtask bench`: the suite of the load
+//! generator.
 
 use crate::{interop, project, tidy};
 use std::time::Instant;
@@ -25,6 +26,13 @@ pub fn ci() -> Result<(), String> {
     }
     println!("\n==== all passed in {} s", started.elapsed().as_secs());
     Ok(())
+}
+
+/// Runs the simulator in release mode; the options are its own.
+pub fn simulate(arguments: &[String]) -> Result<(), String> {
+    let mut command = vec!["run", "--release", "--quiet", "--package", "simulator", "--"];
+    command.extend(arguments.iter().map(String::as_str));
+    project::run("cargo", &command)
 }
 
 /// Builds milena and the load generator in release mode and runs the suite. `--apache` adds Apache Kafka to the systems;

@@ -15,6 +15,8 @@ cargo xtask ci                    what CI runs: tests, formatting, clippy, tidy,
 cargo xtask tidy                  file lengths, layers, links, words: what no compiler checks
 cargo xtask interop [OPTION] [CASE...]
                                   other people's software against ours; `cargo xtask interop help` lists the cases
+cargo xtask simulate [--scenario NAME] [--seeds N] [--seed SEED]
+                                  thousands of simulated runs, or one of them with all its events
 cargo xtask bench [--quick] [--apache]
                                   builds milena and the load generator and runs the suite
 cargo xtask apache-server DIR PORT
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
     };
     let result = match task {
         "ci" => ci::ci(),
+        "simulate" => ci::simulate(rest),
         "bench" => ci::bench(rest),
         "tidy" => tidy::check(&project::root()).map(|report| println!("{report}")),
         "apache-server" => interop::become_apache(rest),

@@ -1,0 +1,50 @@
+//! Bugs that are planted to see that they are found. Each is what the code would do if somebody had forgotten something; none of
+//! them is in the code: they are made by the disk or by what stands around the parts under test.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::scenario::Scenario;
+
+/// A bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planted {
+    /// A log is said to be synced, and its segments are not.
+    AcknowledgedBeforeSync,
+    /// The name of a new segment is not made to last.
+    LostNameOfSegment,
+    /// After a crash the logs are taken as they lie there.
+    SkippedRecovery,
+    /// The recovery point is checkpointed ahead of what was synced.
+    RecoveryPointAhead,
+}
+
+impl Planted {
+    /// All of them.
+    pub const ALL: [Planted; 4] = [
+        Planted::AcknowledgedBeforeSync,
+        Planted::LostNameOfSegment,
+        Planted::SkippedRecovery,
+        Planted::RecoveryPointAhead,
+    ];
+
+    /// Where it can be found.
+    pub fn scenario(self) -> Scenario {
+        Scenario::Log
+    }
+}
+
+impl fmt::Display for Planted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl FromStr for Planted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Planted, String> {
+        let found = Planted::ALL.into_iter().find(|planted| planted.to_string() == text);
+        found.ok_or_else(|| format!("there is no planted bug {text}: one of {:?}", Planted::ALL))
+    }
+}

@@ -1,0 +1,69 @@
+//! Hundreds of seeds of each world, that a seed reproduces its run, and that planted bugs are found.
+//! Thousands: `cargo xtask simulate`.
+
+use simulator::{Counts, Planted, Run, Scenario};
+
+/// Runs seeds on all processors.
+#[track_caller]
+fn all_hold(scenario: Scenario, seeds: u64) {
+    let half = |from: u64| {
+        let mut counts = Counts::default();
+        for seed in (from..seeds).step_by(2) {
+            match Run::new(scenario, seed).run() {
+                Ok(report) => counts += report.counts,
+                Err(failure) => panic!("{failure}"),
+            }
+        }
+        counts
+    };
+    let mut counts = std::thread::scope(|scope| {
+        let other = scope.spawn(|| half(1));
+        let mut counts = half(0);
+        match other.join() {
+            Ok(others) => counts += others,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+        counts
+    });
+    counts.checks /= seeds;
+    // A world in which nothing happens proves nothing.
+    assert!(
+        counts.acknowledged > 20 * seeds && counts.crashes > 2 * seeds && counts.checks > 1,
+        "{counts:?}"
+    );
+}
+
+#[test]
+fn logs_hold() {
+    all_hold(Scenario::Log, 300);
+}
+
+#[test]
+fn a_seed_reproduces_its_run() {
+    for scenario in Scenario::ALL {
+        let mut traces = Vec::new();
+        for seed in 0..10 {
+            let first = Run::new(scenario, seed).run().map_err(|failure| failure.to_string());
+            let second = Run::new(scenario, seed).run().map_err(|failure| failure.to_string());
+            assert_eq!(first, second, "{scenario}, seed {seed}");
+            traces.extend(first.map(|report| report.trace));
+        }
+        let runs = traces.len();
+        traces.sort_unstable();
+        traces.dedup();
+        assert_eq!(traces.len(), runs, "{scenario}: two seeds did the same");
+    }
+}
+
+#[test]
+fn planted_bugs_are_found() {
+    for planted in Planted::ALL {
+        let scenario = planted.scenario();
+        let found = (0..200).find_map(|seed| {
+            let run = Run { planted: Some(planted), ..Run::new(scenario, seed) };
+            run.run().err()
+        });
+        let failure = found.unwrap_or_else(|| panic!("{planted} was planted into {scenario}, and not found"));
+        println!("{planted}: {}", failure.message);
+    }
+}
