@@ -22,7 +22,7 @@ use crate::error::ServerError;
 use crate::fetch_session::FetchSessions;
 use crate::lifecycle::Lifecycle;
 use crate::producer_ids::ProducerIds;
-use crate::replication::IsrChanges;
+use crate::replication::{IsrChanges, ReplicaFetchers};
 use crate::settings::Settings;
 
 /// Tells once that something broke which the broker cannot go on without.
@@ -57,6 +57,7 @@ pub(crate) struct Broker {
     pub(crate) cleaners: CleanerThreads,
     pub(crate) committer: Committer,
     pub(crate) isr_changes: IsrChanges,
+    pub(crate) fetchers: ReplicaFetchers,
     pub(crate) connections: Arc<ConnectionQuota>,
     pub(crate) fault: Arc<Fault>,
     /// The level of `kraft.version`, which the image does not carry.

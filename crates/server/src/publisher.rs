@@ -27,6 +27,7 @@ pub(crate) fn publish(broker: &Arc<Broker>, delta: &MetadataDelta, image: &Metad
         if all_topics {
             broker.connections.set_limits(connection_limits(&new));
             broker.cleaners.reconfigure(&new);
+            broker.fetchers.resize(new.replication.num_replica_fetchers);
         }
         update_group_settings(broker, image);
     }
@@ -38,6 +39,8 @@ pub(crate) fn publish(broker: &Arc<Broker>, delta: &MetadataDelta, image: &Metad
     update_topic_settings(broker, delta, image, all_topics);
     update_coordinators(broker, delta, image, now);
     broker.image.store(Arc::new(image.clone()));
+    // Behind the image, in which they find the leaders.
+    broker.fetchers.apply(&changes);
     if let Some(topics) = delta.topics_delta() {
         let deleted: Vec<DeletedTopic> = topics
             .deleted_topic_ids

@@ -40,7 +40,7 @@ use crate::fetch_session::FetchSessions;
 use crate::group_settings::group_config;
 use crate::lifecycle::Lifecycle;
 use crate::producer_ids::ProducerIds;
-use crate::replication::{IsrChanges, expire_followers, propose_isr_changes};
+use crate::replication::{IsrChanges, ReplicaFetchers, expire_followers, propose_isr_changes};
 use crate::settings::{Settings, log_config};
 use crate::{housekeeping, lifecycle, publisher};
 
@@ -126,6 +126,11 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
             cleaners: CleanerThreads::new(Arc::clone(&logs)),
             committer: Committer::new(),
             isr_changes: IsrChanges::default(),
+            fetchers: ReplicaFetchers::new(
+                weak.clone(),
+                config.replication.num_replica_fetchers,
+                tokio::runtime::Handle::current(),
+            ),
             connections: ConnectionQuota::new(connection_limits(&config)),
             fault: Arc::clone(&raiser),
             kraft_version: AtomicI16::new(state.kraft_version()),
@@ -218,6 +223,7 @@ impl RunningServer {
         for listener in self.listeners {
             listener.stop();
         }
+        self.broker.fetchers.stop();
         self.broker.groups.shutdown();
         for task in &self.tasks {
             task.abort();

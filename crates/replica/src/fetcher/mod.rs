@@ -113,14 +113,15 @@ impl ReplicaFetcher {
         self.replicas.is_empty()
     }
 
-    /// Fetches a replica from now on, in a leader epoch. One that is fetched already in that epoch goes on as it is.
-    pub fn add(&mut self, partition: Arc<Partition>, leader_epoch: i32, now_ms: i64) {
+    /// Fetches a replica from now on, in a leader epoch. One that is fetched already in that epoch goes on as it is; then this is
+    /// false.
+    pub fn add(&mut self, partition: Arc<Partition>, leader_epoch: i32, now_ms: i64) -> bool {
         let id = id_of(&partition);
         if let Some(known) = self.replicas.get(&id)
             && known.leader_epoch == leader_epoch
             && Arc::ptr_eq(&known.partition, &partition)
         {
-            return;
+            return false;
         }
         let log = partition.log();
         if log.latest_epoch().is_none() && log.log_end_offset() > log.high_watermark() {
@@ -133,6 +134,7 @@ impl ReplicaFetcher {
         self.take(&id);
         self.replicas.insert(id, Replica { partition, leader_epoch, state: State::Fetching });
         self.dirty.insert(id);
+        true
     }
 
     /// Fetches a replica no more.

@@ -18,6 +18,7 @@ mod negotiation;
 mod offsets;
 mod peers;
 mod produce;
+mod replication;
 mod restart;
 mod start;
 mod topics;

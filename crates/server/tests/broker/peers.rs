@@ -7,7 +7,7 @@ use protocol::messages::*;
 use crate::harness::{Broker, Client, NODE, error};
 
 /// What this version of Kafka can, as a broker of the same version says it.
-async fn features(client: &mut Client) -> Vec<Feature> {
+pub async fn features(client: &mut Client) -> Vec<Feature> {
     let request = ApiVersionsRequest {
         client_software_name: "test".to_owned(),
         client_software_version: "1.0".to_owned(),
@@ -22,7 +22,7 @@ async fn features(client: &mut Client) -> Vec<Feature> {
     response.supported_features.into_iter().map(feature).collect()
 }
 
-fn registration(
+pub fn registration(
     cluster_id: &str,
     broker_id: i32,
     incarnation_id: Uuid,
@@ -45,7 +45,7 @@ fn registration(
     }
 }
 
-async fn heartbeat(
+pub async fn heartbeat(
     client: &mut Client,
     broker_id: i32,
     broker_epoch: i64,
