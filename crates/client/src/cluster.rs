@@ -1,6 +1,6 @@
 //! The brokers of a cluster as a client sees them: one connection to each, and who leads what.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -295,6 +295,31 @@ impl Cluster {
         }
     }
 
+    /// The names of topics by their ids; those that this broker does not know are left out.
+    pub(crate) async fn names_of(&self, ids: &[Uuid]) -> Result<BTreeMap<Uuid, String>, ClientError> {
+        let mut names: BTreeMap<Uuid, String> = lock(&self.shared.topics)
+            .values()
+            .filter(|(topic, _)| ids.contains(&topic.id))
+            .map(|(topic, _)| (topic.id, topic.name.clone()))
+            .collect();
+        let unknown = ids.iter().filter(|id| !names.contains_key(id));
+        let topic = |id: &Uuid| MetadataRequestTopic { topic_id: *id, name: None };
+        let topics: Vec<_> = unknown.map(topic).collect();
+        if topics.is_empty() {
+            return Ok(names);
+        }
+        let request = MetadataRequest {
+            topics: Some(topics),
+            allow_auto_topic_creation: false,
+            ..MetadataRequest::default()
+        };
+        let response: MetadataResponse = self.any().await?.call(&request).await?;
+        for topic in response.topics.into_iter().filter(|topic| topic.error_code == 0) {
+            names.extend(topic.name.map(|name| (topic.topic_id, name)));
+        }
+        Ok(names)
+    }
+
     /// What is remembered of a topic is wrong.
     pub(crate) fn forget(&self, topic: &str) {
         lock(&self.shared.topics).remove(topic);
@@ -303,10 +328,15 @@ impl Cluster {
 
 impl Node {
     fn address(&self) -> String {
-        match self.host.contains(':') && !self.host.starts_with('[') {
-            true => format!("[{}]:{}", self.host, self.port),
-            false => format!("{}:{}", self.host, self.port),
-        }
+        address(&self.host, self.port)
+    }
+}
+
+/// A host and a port, as they are connected to.
+pub(crate) fn address(host: &str, port: i32) -> String {
+    match host.contains(':') && !host.starts_with('[') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
     }
 }
 

@@ -193,6 +193,23 @@ impl Connection {
         self.post(request, version).await?.answer().await
     }
 
+    /// The same, for an answer that may take longer than others.
+    pub(crate) async fn send_within<'q, Q: Request<'q>>(
+        &self,
+        request: &Q,
+        version: i16,
+        timeout: Duration,
+    ) -> Result<Frame, ClientError> {
+        let mut pending = self.post(request, version).await?;
+        pending.timeout = timeout;
+        pending.answer().await
+    }
+
+    /// `request.timeout.ms`.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.request_timeout
+    }
+
     /// Sends a request that has no answer (`acks=0`).
     pub(crate) async fn send_without_answer<'q, Q: Request<'q>>(
         &self,

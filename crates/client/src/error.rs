@@ -106,6 +106,33 @@ pub enum ClientError {
         /// The offset that was asked for.
         offset: i64,
     },
+    /// A partition has no committed offset, and `auto.offset.reset` is `none`.
+    #[error("Undefined offset with no reset policy for partitions: [{partition}]")]
+    NoOffset {
+        /// The partition.
+        partition: String,
+    },
+    /// A commit was refused because the consumer is no member of its group any more (`CommitFailedException`).
+    #[error(
+        "Offset commit cannot be completed since the consumer is not part of an active group for auto partition assignment; \
+         it is likely that the consumer was kicked out of the group."
+    )]
+    CommitFailed,
+    /// A commit has to wait for a rebalance to end: the next poll takes part in it (`RebalanceInProgressException`).
+    #[error(
+        "Offset commit cannot be completed since the consumer is undergoing a rebalance for auto partition assignment. You \
+         can try completing the rebalance by calling poll() and then retry the operation."
+    )]
+    RebalanceInProgress,
+    /// Something of the group's cannot be understood.
+    #[error("{0}")]
+    Group(String),
+    /// What was called does not go with what was called or configured before.
+    #[error("{0}")]
+    IllegalState(String),
+    /// [`crate::consumer::Wakeup::wakeup`] was called.
+    #[error("the consumer was woken up")]
+    Wakeup,
     /// A record, or a set of them, that the producer does not take.
     #[error("{0}")]
     Record(String),

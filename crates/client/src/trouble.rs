@@ -19,11 +19,16 @@ pub(crate) struct Trouble {
 impl Trouble {
     /// A try failed.
     pub(crate) fn tell(&mut self, partition: &TopicPartition, error: &ClientError) {
+        self.tell_of(&partition.to_string(), error);
+    }
+
+    /// A try failed, of this partition or group.
+    pub(crate) fn tell_of(&mut self, what: &str, error: &ClientError) {
         let since = *self.since.get_or_insert_with(Instant::now);
         if since.elapsed() >= PATIENCE && !std::mem::replace(&mut self.is_told, true) {
-            let (partition, error) = (partition.to_string(), error.to_string());
+            let error = error.to_string();
             // Some errors name the partition themselves.
-            let separator = if error.starts_with(&partition) { ("", "") } else { (&*partition, ": ") };
+            let separator = if error.starts_with(what) { ("", "") } else { (what, ": ") };
             tracing::warn!("{}{}{error}; trying again", separator.0, separator.1);
         }
     }

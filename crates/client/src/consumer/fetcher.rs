@@ -11,10 +11,11 @@ use protocol::messages::fetch_response::PartitionData;
 use protocol::messages::{FetchRequest, FetchResponse};
 use tokio::task::JoinSet;
 
+use super::commit::{self, OffsetAndMetadata};
 use super::fetched::Fetched;
 use super::offsets::{self, Answer, Question};
 use super::state::{FetchPosition, Shared};
-use super::{AutoOffsetReset, StartOffset};
+use super::{IsolationLevel, StartOffset};
 use crate::ClientError;
 use crate::connection::Frame;
 use crate::trouble::Trouble;
@@ -45,7 +46,11 @@ struct Lookup {
 enum Landed {
     Fetch { leader: i32, wanted: Vec<Wanted>, answer: Result<Frame, ClientError> },
     Offsets { lookups: Vec<Lookup>, answers: Result<HashMap<TopicPartition, Answer>, ClientError> },
+    Committed { wanted: Vec<(TopicPartition, u64)>, answer: Result<Committed, ClientError> },
 }
+
+/// What a group has committed.
+type Committed = HashMap<TopicPartition, Option<OffsetAndMetadata>>;
 
 /// Fetches until it is aborted.
 pub(super) async fn run(shared: Arc<Shared>) {
@@ -83,7 +88,15 @@ impl Fetcher {
         let mut again = Duration::from_secs(3600);
         let mut fetches: HashMap<i32, Vec<Wanted>> = HashMap::new();
         let mut lookups: HashMap<i32, Vec<Lookup>> = HashMap::new();
+        let mut uncommitted: Vec<(TopicPartition, u64)> = Vec::new();
         for (partition, generation, position) in self.candidates(now, &mut again) {
+            if position == FetchPosition::Unknown(StartOffset::Committed) {
+                match self.shared.group {
+                    Some(_) => uncommitted.push((partition, generation)),
+                    None => self.committed(&partition, generation, None),
+                }
+                continue;
+            }
             let (leader, leader_epoch, topic_id) = match self.leader(&partition).await {
                 Ok(known) => known,
                 Err(error) => {
@@ -97,7 +110,7 @@ impl Fetcher {
                     let timestamp = match start {
                         StartOffset::Earliest => offsets::EARLIEST,
                         StartOffset::Timestamp(timestamp) => timestamp,
-                        StartOffset::Latest | StartOffset::At(_) => offsets::LATEST,
+                        StartOffset::Latest | StartOffset::At(_) | StartOffset::Committed => offsets::LATEST,
                     };
                     let question = (partition, leader_epoch, timestamp);
                     lookups.entry(leader).or_default().push(Lookup { question, generation, start });
@@ -120,6 +133,16 @@ impl Fetcher {
                 Landed::Offsets { lookups, answers }
             });
         }
+        if let Some(group) = self.shared.group.clone().filter(|_| !uncommitted.is_empty()) {
+            self.take_off(uncommitted.iter().map(|(partition, generation)| (partition, *generation)));
+            let shared = Arc::clone(&self.shared);
+            self.flights.spawn(async move {
+                let partitions: Vec<TopicPartition> =
+                    uncommitted.iter().map(|(partition, _)| partition.clone()).collect();
+                let answer = commit::committed_once(&group, &shared.config, &partitions).await;
+                Landed::Committed { wanted: uncommitted, answer }
+            });
+        }
         for (leader, wanted) in fetches {
             self.take_off(wanted.iter().map(|wanted| (&wanted.partition, wanted.generation)));
             self.busy.insert(leader);
@@ -139,7 +162,9 @@ impl Fetcher {
         let buffered: usize = state.fetched.iter().map(|fetched| fetched.size).sum();
         let mut candidates = Vec::new();
         for (partition, known) in &state.partitions {
-            if known.in_flight || known.fetch == FetchPosition::Failed {
+            let is_fetch = matches!(known.fetch, FetchPosition::At(_));
+            let is_held = known.is_new || known.is_paused;
+            if known.in_flight || known.fetch == FetchPosition::Failed || (is_held && is_fetch) {
                 continue;
             }
             if let Some(wait) = known.not_before.and_then(|time| time.checked_duration_since(now)) {
@@ -188,7 +213,10 @@ impl Fetcher {
         let mut state = shared.lock();
         let Some(known) = state.current(partition, generation) else { return };
         known.in_flight = false;
-        if shared.cluster.may_retry(&error) {
+        // A member whose epoch has just moved on asks again with the new one.
+        let of_another_epoch =
+            matches!(error.code(), Some(ErrorCode::StaleMemberEpoch | ErrorCode::UnknownMemberId));
+        if shared.cluster.may_retry(&error) || of_another_epoch {
             known.not_before = Some(Instant::now() + shared.config.client.retry_backoff);
             drop(state);
             self.trouble.tell(partition, &error);
@@ -202,6 +230,17 @@ impl Fetcher {
 
     fn land(&mut self, landed: Landed) {
         match landed {
+            Landed::Committed { wanted, answer: Ok(mut committed) } => {
+                for (partition, generation) in wanted {
+                    let offset = committed.remove(&partition).flatten();
+                    self.committed(&partition, generation, offset);
+                }
+            }
+            Landed::Committed { wanted, answer: Err(error) } => {
+                for (partition, generation) in wanted {
+                    self.postpone(&partition, generation, error.clone());
+                }
+            }
             Landed::Offsets { lookups, answers: Err(error) } => {
                 for lookup in lookups {
                     self.postpone(&lookup.question.0, lookup.generation, error.clone());
@@ -230,6 +269,28 @@ impl Fetcher {
                 }
             }
         }
+    }
+
+    /// What the group has committed is known, or that it has committed nothing.
+    fn committed(&mut self, partition: &TopicPartition, generation: u64, offset: Option<OffsetAndMetadata>) {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
+        let Some(known) = state.current(partition, generation) else { return };
+        known.in_flight = false;
+        known.not_before = None;
+        if let Some(committed) = offset {
+            known.fetch = FetchPosition::At(committed.offset);
+            known.consumed = Some(committed.offset);
+            known.consumed_epoch = committed.leader_epoch;
+        } else if let Some(start) = shared.config.auto_offset_reset.start(now_ms()) {
+            known.fetch = FetchPosition::Unknown(start);
+        } else {
+            known.fetch = FetchPosition::Failed;
+            state.error.get_or_insert(ClientError::NoOffset { partition: partition.to_string() });
+        }
+        drop(state);
+        shared.arrived.notify_one();
+        shared.wanted.notify_one();
     }
 
     /// A partition's start was looked up.
@@ -299,6 +360,11 @@ impl Fetcher {
         let Some(known) = state.current(&wanted.partition, wanted.generation) else { return };
         known.in_flight = false;
         known.not_before = None;
+        known.end = Some(match shared.config.isolation_level {
+            IsolationLevel::ReadUncommitted => data.high_watermark,
+            IsolationLevel::ReadCommitted => data.last_stable_offset,
+        })
+        .filter(|end| *end >= 0);
         let records = data.records.map(|records| records.inline()).unwrap_or_default();
         if records.is_empty() {
             return;
@@ -328,21 +394,23 @@ impl Fetcher {
         let mut state = self.shared.lock();
         let Some(known) = state.current(&wanted.partition, wanted.generation) else { return };
         known.in_flight = false;
-        let reset = match self.shared.config.auto_offset_reset {
-            AutoOffsetReset::Earliest => StartOffset::Earliest,
-            AutoOffsetReset::Latest => StartOffset::Latest,
-            AutoOffsetReset::None => {
-                known.fetch = FetchPosition::Failed;
-                state.error.get_or_insert(ClientError::OffsetOutOfRange {
-                    partition: wanted.partition.to_string(),
-                    offset: wanted.offset,
-                });
-                return;
-            }
+        let Some(reset) = self.shared.config.auto_offset_reset.start(now_ms()) else {
+            known.fetch = FetchPosition::Failed;
+            state.error.get_or_insert(ClientError::OffsetOutOfRange {
+                partition: wanted.partition.to_string(),
+                offset: wanted.offset,
+            });
+            return;
         };
         tracing::info!("{}: offset {} is out of range, on with {reset:?}", wanted.partition, wanted.offset);
         known.fetch = FetchPosition::Unknown(reset);
     }
+}
+
+/// The time, in ms since 1970.
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn not_mentioned() -> ClientError {

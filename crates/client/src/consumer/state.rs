@@ -1,13 +1,15 @@
 //! Where a consumer is in its partitions: shared by who polls and by the task that fetches.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use common::TopicPartition;
 use tokio::sync::Notify;
 
+use super::commit::{OffsetAndMetadata, Offsets};
 use super::fetched::Fetched;
+use super::group::Group;
 use super::{ConsumerConfig, StartOffset};
 use crate::ClientError;
 use crate::cluster::Cluster;
@@ -17,8 +19,10 @@ pub(super) struct Shared {
     pub(super) cluster: Cluster,
     pub(super) config: ConsumerConfig,
     state: Mutex<State>,
-    /// Told when something was fetched, or failed.
-    pub(super) arrived: Notify,
+    /// The consumer's place in its group, if it has one.
+    pub(super) group: Option<Arc<Group>>,
+    /// Told when something was fetched, or failed, or the application has a turn in its group.
+    pub(super) arrived: Arc<Notify>,
     /// Told when there may be something to fetch.
     pub(super) wanted: Notify,
 }
@@ -31,6 +35,10 @@ pub(super) struct State {
     /// What the next poll fails with, once the records before it are returned.
     pub(super) error: Option<ClientError>,
     last_generation: u64,
+    /// Where partitions come from, where there is no group to know it.
+    pub(super) is_assigned: bool,
+    /// The poll that is under way, or the next one, is to end.
+    pub(super) is_woken: bool,
 }
 
 /// Where a consumer is in a partition.
@@ -41,6 +49,14 @@ pub(super) struct PartitionState {
     pub(super) fetch: FetchPosition,
     /// The offset of the next record that is returned, once it is known.
     pub(super) consumed: Option<i64>,
+    /// The epoch of the leader that the last record came from, for commits.
+    pub(super) consumed_epoch: Option<i32>,
+    /// The application does not want more for now.
+    pub(super) is_paused: bool,
+    /// The application has not heard of it yet: nothing is fetched before.
+    pub(super) is_new: bool,
+    /// The end of what can be read, by the last answer: the high watermark, or the last stable offset.
+    pub(super) end: Option<i64>,
     /// A request for it is under way.
     pub(super) in_flight: bool,
     /// Bytes that were fetched and not returned yet.
@@ -62,7 +78,14 @@ pub(super) enum FetchPosition {
 
 impl Shared {
     pub(super) fn new(cluster: Cluster, config: ConsumerConfig) -> Shared {
-        Shared { cluster, config, state: Mutex::default(), arrived: Notify::new(), wanted: Notify::new() }
+        let arrived = Arc::new(Notify::new());
+        let group = Group::new(cluster.clone(), &config, Arc::clone(&arrived)).map(Arc::new);
+        Shared { cluster, config, state: Mutex::default(), group, arrived, wanted: Notify::new() }
+    }
+
+    /// Whether partitions come from a group.
+    pub(super) fn is_subscribed(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.is_subscribed())
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -75,6 +98,7 @@ impl State {
     pub(super) fn place(&mut self, partition: &TopicPartition, start: StartOffset) {
         self.last_generation += 1;
         self.fetched.retain(|fetched| fetched.partition != *partition);
+        let before = self.partitions.get(partition);
         let at = match start {
             StartOffset::At(offset) => Some(offset),
             _ => None,
@@ -83,11 +107,44 @@ impl State {
             generation: self.last_generation,
             fetch: at.map_or(FetchPosition::Unknown(start), FetchPosition::At),
             consumed: at,
+            consumed_epoch: None,
+            is_paused: before.is_some_and(|before| before.is_paused),
+            is_new: before.is_some_and(|before| before.is_new),
+            end: before.and_then(|before| before.end),
             in_flight: false,
             buffered: 0,
             not_before: None,
         };
         self.partitions.insert(partition.clone(), state);
+    }
+
+    /// Puts partitions to where their group is, which the application has not heard of yet.
+    pub(super) fn place_new(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            self.place(partition, StartOffset::Committed);
+            if let Some(placed) = self.partitions.get_mut(partition) {
+                placed.is_new = true;
+            }
+        }
+    }
+
+    /// Reads partitions no more; what was fetched of them is dropped.
+    pub(super) fn remove(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            self.partitions.remove(partition);
+        }
+        self.fetched.retain(|fetched| self.partitions.contains_key(&fetched.partition));
+    }
+
+    /// Where the application is, of all partitions or some.
+    pub(super) fn positions(&self, of: impl Fn(&TopicPartition) -> bool) -> Offsets {
+        let position = |(partition, state): (&TopicPartition, &PartitionState)| {
+            let offset = state.consumed.filter(|_| of(partition))?;
+            let position =
+                OffsetAndMetadata { offset, leader_epoch: state.consumed_epoch, metadata: String::new() };
+            Some((partition.clone(), position))
+        };
+        self.partitions.iter().filter_map(position).collect()
     }
 
     /// The partition's state, if it is still the one that something was fetched for.

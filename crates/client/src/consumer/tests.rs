@@ -55,8 +55,8 @@ async fn all_codecs_are_read_in_order_with_all_that_a_record_has() {
     for codec in Compression::ALL {
         broker.state().append(0, batch(&["a", "b", ""], codec).build());
     }
-    let mut consumer = Consumer::new(ConsumerConfig { max_poll_records: 2, ..config(&broker) });
-    consumer.assign([(partition(), StartOffset::Earliest)]);
+    let mut consumer = Consumer::new(ConsumerConfig { max_poll_records: 2, ..config(&broker) }).unwrap();
+    consumer.assign([(partition(), StartOffset::Earliest)]).unwrap();
     let records = read(&mut consumer, 15).await;
     assert_eq!(values(&records), ["a", "b", ""].repeat(5));
     assert!((0..).zip(&records).all(|(offset, record)| record.offset == offset));
@@ -74,8 +74,8 @@ async fn old_brokers_are_asked_by_name_and_new_ones_by_id() {
         let broker = FakeBroker::start(1).await;
         broker.state().limits.insert(ApiKey::Fetch, limit);
         fill(&broker, &["a"]);
-        let mut consumer = Consumer::new(config(&broker));
-        consumer.assign([(partition(), StartOffset::At(0))]);
+        let mut consumer = Consumer::new(config(&broker)).unwrap();
+        consumer.assign([(partition(), StartOffset::At(0))]).unwrap();
         assert_eq!(values(&read(&mut consumer, 1).await), ["a"]);
         assert!(broker.state().requests.contains(&(ApiKey::Fetch, limit)));
     }
@@ -92,13 +92,13 @@ async fn reading_begins_where_it_was_told_to() {
         (StartOffset::Timestamp(1002), "c"),
         (StartOffset::At(3), "d"),
     ] {
-        let mut consumer = Consumer::new(config(&broker));
-        consumer.assign([(partition(), start)]);
+        let mut consumer = Consumer::new(config(&broker)).unwrap();
+        consumer.assign([(partition(), start)]).unwrap();
         assert_eq!(values(&read(&mut consumer, 1).await)[0], first);
     }
-    let mut consumer = Consumer::new(config(&broker));
+    let mut consumer = Consumer::new(config(&broker)).unwrap();
     for start in [StartOffset::Latest, StartOffset::Timestamp(5000)] {
-        consumer.assign([(partition(), start)]);
+        consumer.assign([(partition(), start)]).unwrap();
         while consumer.position(&partition()).is_none() {
             assert!(consumer.poll(Duration::from_millis(1)).await.unwrap().is_empty());
         }
@@ -116,7 +116,7 @@ async fn reading_begins_where_it_was_told_to() {
 async fn offsets_are_found_by_time() {
     let broker = FakeBroker::start(1).await;
     fill(&broker, &["a", "b", "c"]);
-    let consumer = Consumer::new(config(&broker));
+    let consumer = Consumer::new(config(&broker)).unwrap();
     assert_eq!(consumer.beginning_offsets(&[partition()]).await.unwrap()[&partition()], 0);
     assert_eq!(consumer.end_offsets(&[partition()]).await.unwrap()[&partition()], 3);
     let found = consumer.offsets_for_times(&[(partition(), 1001)]).await.unwrap()[&partition()].unwrap();
@@ -138,8 +138,8 @@ async fn faults_that_pass_are_waited_out() {
         refuse(ErrorCode::UnknownTopicId),
         refuse(ErrorCode::FencedLeaderEpoch),
     ]);
-    let mut consumer = Consumer::new(config(&broker));
-    consumer.assign([(partition(), StartOffset::Earliest)]);
+    let mut consumer = Consumer::new(config(&broker)).unwrap();
+    consumer.assign([(partition(), StartOffset::Earliest)]).unwrap();
     assert_eq!(values(&read(&mut consumer, 3).await), ["a", "b", "c"]);
 }
 
@@ -149,11 +149,11 @@ async fn an_offset_that_the_log_does_not_have_is_reset_or_an_error() {
     broker.state().log_start = 10;
     fill(&broker, &["a", "b"]);
     let reset = |auto_offset_reset| ConsumerConfig { auto_offset_reset, ..config(&broker) };
-    let mut consumer = Consumer::new(reset(AutoOffsetReset::Earliest));
-    consumer.assign([(partition(), StartOffset::At(3))]);
+    let mut consumer = Consumer::new(reset(AutoOffsetReset::Earliest)).unwrap();
+    consumer.assign([(partition(), StartOffset::At(3))]).unwrap();
     assert_eq!(read(&mut consumer, 2).await[0].offset, 10);
-    let mut consumer = Consumer::new(reset(AutoOffsetReset::None));
-    consumer.assign([(partition(), StartOffset::At(99))]);
+    let mut consumer = Consumer::new(reset(AutoOffsetReset::None)).unwrap();
+    consumer.assign([(partition(), StartOffset::At(99))]).unwrap();
     let error = consumer.poll(SOON).await.unwrap_err();
     assert!(matches!(error, ClientError::OffsetOutOfRange { offset: 99, .. }), "{error}");
     consumer.seek(&partition(), StartOffset::At(11)).unwrap();
@@ -188,11 +188,11 @@ async fn aborted_transactions_and_markers_are_not_seen() {
         state.batches_per_answer = 100;
     }
     let committed = ConsumerConfig { isolation_level: IsolationLevel::ReadCommitted, ..config(&broker) };
-    let mut consumer = Consumer::new(committed);
-    consumer.assign([(partition(), StartOffset::Earliest)]);
+    let mut consumer = Consumer::new(committed).unwrap();
+    consumer.assign([(partition(), StartOffset::Earliest)]).unwrap();
     assert_eq!(values(&read(&mut consumer, 3).await), ["committed", "later", "plain"]);
-    let mut consumer = Consumer::new(config(&broker));
-    consumer.assign([(partition(), StartOffset::Earliest)]);
+    let mut consumer = Consumer::new(config(&broker)).unwrap();
+    consumer.assign([(partition(), StartOffset::Earliest)]).unwrap();
     assert_eq!(values(&read(&mut consumer, 4).await), ["aborted", "committed", "later", "plain"]);
     assert_eq!(consumer.position(&partition()), Some(7));
 }
@@ -205,8 +205,8 @@ async fn damage_is_told_behind_the_records_before_it() {
     let mut damaged = broker.state().log.get_mut(&0).unwrap().pop().unwrap();
     *damaged.last_mut().unwrap() ^= 1;
     broker.state().log.get_mut(&0).unwrap().push(damaged);
-    let mut consumer = Consumer::new(config(&broker));
-    consumer.assign([(partition(), StartOffset::Earliest)]);
+    let mut consumer = Consumer::new(config(&broker)).unwrap();
+    consumer.assign([(partition(), StartOffset::Earliest)]).unwrap();
     assert_eq!(values(&read(&mut consumer, 1).await), ["good"]);
     let error = consumer.poll(SOON).await.unwrap_err();
     assert!(matches!(error, ClientError::Damaged(_)), "{error}");
@@ -219,12 +219,12 @@ async fn damage_is_told_behind_the_records_before_it() {
 #[tokio::test]
 async fn what_is_refused_is_told() {
     let broker = FakeBroker::start(1).await;
-    let mut consumer = Consumer::new(config(&broker));
-    consumer.assign([(TopicPartition::new("other", 0), StartOffset::Earliest)]);
+    let mut consumer = Consumer::new(config(&broker)).unwrap();
+    consumer.assign([(TopicPartition::new("other", 0), StartOffset::Earliest)]).unwrap();
     assert_eq!(consumer.poll(SOON).await.unwrap_err().code(), Some(ErrorCode::TopicAuthorizationFailed));
     let address = unused_address();
-    let mut consumer = Consumer::new(ConsumerConfig::new(address.clone()));
-    consumer.assign([(partition(), StartOffset::Earliest)]);
+    let mut consumer = Consumer::new(ConsumerConfig::new(address.clone())).unwrap();
+    consumer.assign([(partition(), StartOffset::Earliest)]).unwrap();
     let error = consumer.poll(SOON).await.unwrap_err().to_string();
     assert!(error.contains(&address), "{error}");
 }

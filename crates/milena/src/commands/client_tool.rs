@@ -188,21 +188,30 @@ pub(crate) fn run<F: Future<Output = Result<ExitCode, String>>>(threads: usize, 
 }
 
 /// Topics by a regular expression, as Kafka's `IncludeList` reads it: the whole name matches, commas are alternatives.
-pub(crate) struct TopicFilter(fancy_regex::Regex);
+pub(crate) struct TopicFilter {
+    expression: String,
+    regex: fancy_regex::Regex,
+}
 
 impl TopicFilter {
     /// Reads the expression.
     pub(crate) fn new(expression: &str) -> Result<TopicFilter, String> {
         let cleaned = expression.trim().replace(',', "|").replace(' ', "");
-        let cleaned = cleaned.trim_matches(['"', '\'']);
+        let cleaned = cleaned.trim_matches(['"', '\'']).to_owned();
         let regex = fancy_regex::Regex::new(&format!("^(?:{cleaned})$"));
         // The engine's Display goes into details over several lines; the expression is what its author knows.
-        regex.map(TopicFilter).map_err(|_| format!("{expression} is an invalid regex."))
+        let regex = regex.map_err(|_| format!("{expression} is an invalid regex."))?;
+        Ok(TopicFilter { expression: cleaned, regex })
+    }
+
+    /// The expression, without what stands around it.
+    pub(crate) fn expression(&self) -> &str {
+        &self.expression
     }
 
     /// Whether a topic is meant. An expression that takes too long to decide matches nothing.
     pub(crate) fn matches(&self, topic: &str) -> bool {
-        self.0.is_match(topic).unwrap_or(false)
+        self.regex.is_match(topic).unwrap_or(false)
     }
 }
 

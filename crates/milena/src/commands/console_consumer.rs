@@ -1,6 +1,6 @@
 //! `milena console-consumer`, which is `kafka-console-consumer.sh` (`org.apache.kafka.tools.consumer.ConsoleConsumer`).
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,6 +20,8 @@ const CLIENT_ID: &str = "console-consumer";
 const BUFFER: usize = 256 * 1024;
 /// How often new topics and partitions are looked for; Kafka's consumer does so with its metadata, every five minutes.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// How long the last commit and the goodbye to the group may take, as Kafka's consumer gives itself.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
 /// For a topic that the broker makes when it is asked for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -125,6 +127,8 @@ enum Source {
 
 struct Tool {
     source: Source,
+    /// Of a group: it says which partitions there are, and where to begin.
+    is_member: bool,
     start: StartOffset,
     consumer: Consumer,
     output: Output,
@@ -154,20 +158,31 @@ impl Tool {
         };
         let formatter = arguments.formatter()?;
         let config = arguments.config()?;
-        let start = match (start, config.auto_offset_reset) {
-            (Some(start), _) => start,
-            (None, AutoOffsetReset::Earliest) => StartOffset::Earliest,
-            (None, AutoOffsetReset::Latest) => StartOffset::Latest,
-            (None, AutoOffsetReset::None) => {
-                return Err("Undefined offset with no reset policy: auto.offset.reset is none, and neither --offset nor \
-                            --from-beginning is given"
-                    .to_owned());
+        let is_member = config.group_id.is_some();
+        if is_member && arguments.partition.is_some() {
+            return Err("Options group and partition cannot be specified together.".to_owned());
+        }
+        if !is_member && start.is_none() && config.auto_offset_reset == AutoOffsetReset::None {
+            return Err(
+                "Undefined offset with no reset policy: auto.offset.reset is none, and neither --offset nor \
+                        --from-beginning is given"
+                    .to_owned(),
+            );
+        }
+        let mut consumer = Consumer::new(config).map_err(|error| error.to_string())?;
+        if is_member {
+            match &source {
+                Source::Topic(topic) => consumer.subscribe([topic.as_str()]),
+                Source::Topics(filter) => consumer.subscribe_pattern(filter.expression()),
+                Source::Partition(_) => Ok(()),
             }
-        };
+            .map_err(|error| error.to_string())?;
+        }
         Ok(Tool {
             source,
-            start,
-            consumer: Consumer::new(config),
+            is_member,
+            start: start.unwrap_or(StartOffset::Committed),
+            consumer,
             output: Output {
                 formatter,
                 buffer: Vec::with_capacity(BUFFER + 64 * 1024),
@@ -191,13 +206,18 @@ impl Tool {
             _ = client_tool::interrupted() => Ok(()),
         };
         let result = result.and(self.output.flush());
+        // What was printed is committed, if the consumer commits by itself, and the group goes on without this member.
+        let closed = self.consumer.close(CLOSE_PATIENCE).await.map_err(|error| error.to_string());
+        let result = result.and(closed);
         let code = result.map_or_else(failure, |()| ExitCode::SUCCESS);
         eprintln!("Processed a total of {} messages", self.output.count);
         Ok(code)
     }
 
     async fn consume(&mut self) -> Result<(), String> {
-        self.look(self.start).await?;
+        if !self.is_member {
+            self.look(self.start).await?;
+        }
         let mut looked = Instant::now();
         let mut last_record = Instant::now();
         while self.max_messages.is_none_or(|most| self.output.count < most) && !self.output.is_closed {
@@ -205,7 +225,7 @@ impl Tool {
             if records.is_empty() {
                 self.output.flush()?;
                 let look_again = if self.known.is_empty() { Duration::from_secs(1) } else { LOOK_AGAIN };
-                if looked.elapsed() >= look_again {
+                if looked.elapsed() >= look_again && !self.is_member {
                     // What is new since the start is read from its start.
                     //
                     // Divergence: Kafka's consumer begins where `auto.offset.reset` says, and misses by default what was
@@ -235,15 +255,28 @@ impl Tool {
     }
 
     fn print(&mut self, records: &[ConsumerRecord]) -> Result<(), String> {
-        for record in records {
+        for (index, record) in records.iter().enumerate() {
             if self.output.is_closed || self.max_messages.is_some_and(|most| self.output.count >= most) {
-                return Ok(());
+                return self.give_back(&records[index..]);
             }
             match self.output.print(record) {
                 Err(error) if self.skip_on_error => {
                     eprintln!("ERROR Error processing message, skipping this message: {error}");
                 }
                 printed => printed?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes back to the first of these in each partition: what was not printed is not to be committed.
+    fn give_back(&self, records: &[ConsumerRecord]) -> Result<(), String> {
+        let mut seen = HashSet::new();
+        for record in records {
+            let partition = TopicPartition::new(record.topic.clone(), record.partition);
+            if seen.insert(partition.clone()) {
+                let sought = self.consumer.seek(&partition, StartOffset::At(record.offset));
+                sought.map_err(|error| error.to_string())?;
             }
         }
         Ok(())
@@ -257,7 +290,7 @@ impl Tool {
                     // The consumer would wait for a broker for ever; that there is none is said at once.
                     let found = self.consumer.partitions_for(&partition.topic, PATIENCE).await;
                     found.map(drop).map_err(|error| error.to_string())?;
-                    self.consumer.add([(partition.clone(), start)]);
+                    self.consumer.add([(partition.clone(), start)]).map_err(|error| error.to_string())?;
                 }
                 return Ok(());
             }
@@ -285,7 +318,7 @@ impl Tool {
             for partition in &found.partitions {
                 let partition = TopicPartition::new(topic.as_str(), partition.partition);
                 if self.known.insert(partition.clone()) {
-                    self.consumer.add([(partition, start)]);
+                    self.consumer.add([(partition, start)]).map_err(|error| error.to_string())?;
                 }
             }
         }
@@ -381,12 +414,6 @@ impl Arguments {
         let entries = client_tool::entries(file, given.unwrap_or_default())?;
         let value =
             |key: &str| entries.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
-        if let Some(group) = self.group.as_deref().or_else(|| value("group.id")) {
-            return Err(format!(
-                "group {group}: consuming in a group comes in a later version of this tool. Without --group and group.id \
-                 all partitions are consumed, from the end on or --from-beginning."
-            ));
-        }
         let mut config = ConsumerConfig::new("");
         config.client.client_id = CLIENT_ID.to_owned();
         client_tool::configure(&entries, |key, value| config.set(key, value))?;
@@ -404,7 +431,29 @@ impl Arguments {
             config.set("isolation.level", level).map_err(|error| error.to_string())?;
         }
         config.client.bootstrap_servers = self.bootstrap.servers()?;
+        config.group_id = self.group_id(&entries)?;
+        if config.group_id.is_none() {
+            // Divergence: Kafka's tool makes up a group, `console-consumer-` and a number, which it has no use for.
+            config.enable_auto_commit = None;
+        }
         Ok(config)
+    }
+}
+
+impl Arguments {
+    /// The group, from wherever it is named.
+    fn group_id(&self, entries: &[(String, String)]) -> Result<Option<String>, String> {
+        let named = entries.iter().filter(|(key, _)| key == "group.id").map(|(_, group)| group);
+        let groups: BTreeSet<&String> = self.group.iter().chain(named).collect();
+        if groups.len() > 1 {
+            let groups: Vec<String> = groups.into_iter().map(|group| format!("'{group}'")).collect();
+            return Err(format!(
+                "The group ids provided in different places (directly using '--group', via '--consumer-property', or via \
+                 '--consumer.config') do not match. Detected group ids: {}",
+                groups.join(", ")
+            ));
+        }
+        Ok(groups.into_iter().next().cloned())
     }
 }
 
@@ -458,7 +507,10 @@ mod tests {
         assert!(
             error.starts_with("Can't simultaneously specify --from-beginning and 'auto.offset.reset=latest'")
         );
-        assert!(config(&["--group", "g"]).unwrap_err().contains("later version"));
+        assert_eq!(config(&["--group", "g"]).unwrap().group_id.as_deref(), Some("g"));
+        assert_eq!(config(&["--command-property", "group.id=g"]).unwrap().group_id.as_deref(), Some("g"));
+        let two = config(&["--group", "g", "--command-property", "group.id=h"]).unwrap_err();
+        assert!(two.ends_with("Detected group ids: 'g', 'h'"), "{two}");
         assert!(config(&["--isolation-level", "read_all"]).is_err());
         assert!(config(&["--command-property", "a=1", "--consumer-property", "b=1"]).is_err());
     }
