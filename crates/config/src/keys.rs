@@ -80,13 +80,11 @@ static DYNAMIC_ONLY: &[ConfigKey] = &[
         .or("9223372036854775807")
         .at_least(0)
         .cluster_wide()
-        .no_effect(NO_QUOTAS)
         .doc("Bytes per second that this broker may send to followers of throttled partitions."),
     long("follower.replication.throttled.rate")
         .or("9223372036854775807")
         .at_least(0)
         .cluster_wide()
-        .no_effect(NO_QUOTAS)
         .doc("Bytes per second that this broker may fetch as a follower of throttled partitions."),
     long("replica.alter.log.dirs.io.max.bytes.per.second")
         .or("9223372036854775807")

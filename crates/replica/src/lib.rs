@@ -10,6 +10,7 @@ mod leader;
 mod local_broker;
 mod manager;
 mod partition;
+mod quota;
 #[cfg(test)]
 mod testing;
 mod waiter;
@@ -24,4 +25,5 @@ pub use partition::{
     AlterPartitionOutcome, AlteredPartition, FetchRequest, FetchedPartition, FollowerAppend, Isolation,
     LeaderOffsets, Moved, Partition, ProposedIsr,
 };
+pub use quota::{ReplicationQuota, ThrottledReplicas, UNLIMITED};
 pub use waiter::{FetchWaiter, Watch, WatchedEnd};

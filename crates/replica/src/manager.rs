@@ -11,7 +11,7 @@ use metadata::{MetadataDelta, MetadataImage, PartitionRegistration, TopicImage};
 use parking_lot::Mutex;
 use storage::{LogConfig, LogManager};
 
-use crate::{LocalBroker, Partition, PartitionError};
+use crate::{LocalBroker, Partition, PartitionError, ThrottledReplicas};
 
 /// The partitions of this broker.
 pub struct ReplicaManager {
@@ -57,6 +57,23 @@ pub struct PartitionSettings {
     pub log: Arc<LogConfig>,
     /// `min.insync.replicas`.
     pub min_insync_replicas: usize,
+    /// `leader.replication.throttled.replicas`.
+    pub leader_throttled: ThrottledReplicas,
+    /// `follower.replication.throttled.replicas`.
+    pub follower_throttled: ThrottledReplicas,
+}
+
+impl PartitionSettings {
+    /// Tells a partition of this broker.
+    fn apply(&self, partition: &Partition, node_id: i32) {
+        partition.log().update_config(Arc::clone(&self.log));
+        partition.set_min_insync_replicas(self.min_insync_replicas);
+        let index = partition.topic_partition().partition;
+        partition.throttles().set(
+            self.leader_throttled.contains(index, node_id),
+            self.follower_throttled.contains(index, node_id),
+        );
+    }
 }
 
 /// The partitions of this broker that a change of the metadata has touched.
@@ -217,7 +234,7 @@ impl ReplicaManager {
             Some(directory) => self.logs.create_log_in(&name, id, config, directory, now_ms)?,
             None => self.logs.create_log(&name, id, config, now_ms)?,
         };
-        Partition::new(
+        let partition = Partition::new(
             name,
             topic.id,
             Arc::clone(&self.broker),
@@ -225,7 +242,9 @@ impl ReplicaManager {
             Arc::clone(registration),
             settings.min_insync_replicas,
             now_ms,
-        )
+        )?;
+        settings.apply(&partition, self.broker.node_id());
+        Ok(partition)
     }
 
     /// A replica that is no longer here: nothing is written any more, then its log goes.
@@ -241,8 +260,7 @@ impl ReplicaManager {
     pub fn update_settings(&self, topic: &str, settings: &PartitionSettings) {
         let Some(topic) = self.topic(topic) else { return };
         for partition in topic.partitions() {
-            partition.log().update_config(Arc::clone(&settings.log));
-            partition.set_min_insync_replicas(settings.min_insync_replicas);
+            settings.apply(partition, self.broker.node_id());
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::error::ServerError;
 use crate::fetch_session::FetchSessions;
 use crate::lifecycle::Lifecycle;
 use crate::producer_ids::ProducerIds;
-use crate::replication::{IsrChanges, ReplicaFetchers};
+use crate::replication::{IsrChanges, ReplicaFetchers, ReplicaSelector, ReplicationQuotas};
 use crate::settings::Settings;
 
 /// Tells once that something broke which the broker cannot go on without.
@@ -58,6 +58,8 @@ pub(crate) struct Broker {
     pub(crate) committer: Committer,
     pub(crate) isr_changes: IsrChanges,
     pub(crate) fetchers: ReplicaFetchers,
+    pub(crate) replication_quotas: ReplicationQuotas,
+    pub(crate) replica_selector: ReplicaSelector,
     pub(crate) connections: Arc<ConnectionQuota>,
     pub(crate) fault: Arc<Fault>,
     /// The level of `kraft.version`, which the image does not carry.

@@ -43,7 +43,8 @@ struct Told {
 pub(crate) struct PartitionFacts {
     pub(crate) has_records: bool,
     pub(crate) error: ErrorCode,
-    pub(crate) diverging: bool,
+    /// Where the logs part, or another replica is to be read: a client that is not told goes on as it is.
+    pub(crate) must_be_told: bool,
     pub(crate) high_watermark: i64,
     pub(crate) log_start_offset: i64,
 }
@@ -257,7 +258,7 @@ impl Session {
         let Some(position) = self.positions.get(&key).copied() else { return true };
         let Some((_, told)) = self.order.get_mut(&position) else { return true };
         let news = facts.has_records
-            || facts.diverging
+            || facts.must_be_told
             || !facts.error.is_none()
             || told.high_watermark != facts.high_watermark
             || told.log_start_offset != facts.log_start_offset;

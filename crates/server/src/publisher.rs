@@ -24,6 +24,7 @@ pub(crate) fn publish(broker: &Arc<Broker>, delta: &MetadataDelta, image: &Metad
         broker.settings.update(image);
         let new = broker.settings.broker();
         all_topics = !Arc::ptr_eq(&old, &new);
+        broker.replication_quotas.update(&new);
         if all_topics {
             broker.connections.set_limits(connection_limits(&new));
             broker.cleaners.reconfigure(&new);

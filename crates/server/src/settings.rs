@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use config::{BrokerConfig, CompressionType, TopicConfig};
 use metadata::{ConfigResource, MetadataImage};
-use replica::PartitionSettings;
+use replica::{PartitionSettings, ThrottledReplicas};
 use storage::{BrokerCompression, LogConfig};
 
 /// The broker's configuration as it is now, dynamic settings included.
@@ -50,6 +50,8 @@ impl Settings {
         });
         PartitionSettings {
             min_insync_replicas: usize::try_from(config.min_insync_replicas).unwrap_or(1),
+            leader_throttled: ThrottledReplicas::parse(&config.leader_replication_throttled_replicas),
+            follower_throttled: ThrottledReplicas::parse(&config.follower_replication_throttled_replicas),
             log: Arc::new(log_config(&config)),
         }
     }

@@ -40,7 +40,9 @@ use crate::fetch_session::FetchSessions;
 use crate::group_settings::group_config;
 use crate::lifecycle::Lifecycle;
 use crate::producer_ids::ProducerIds;
-use crate::replication::{IsrChanges, ReplicaFetchers, expire_followers, propose_isr_changes};
+use crate::replication::{
+    IsrChanges, ReplicaFetchers, ReplicaSelector, ReplicationQuotas, expire_followers, propose_isr_changes,
+};
 use crate::settings::{Settings, log_config};
 use crate::{housekeeping, lifecycle, publisher};
 
@@ -60,6 +62,7 @@ pub struct RunningServer {
 /// are loaded, when nothing else runs on it yet.
 pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
     check_supported(&config)?;
+    let replica_selector = ReplicaSelector::of(&config)?;
     let metadata_log_dir = config.metadata_log_dir.clone();
     if config.formats_itself() {
         format(&config)?;
@@ -126,6 +129,8 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
             cleaners: CleanerThreads::new(Arc::clone(&logs)),
             committer: Committer::new(),
             isr_changes: IsrChanges::default(),
+            replication_quotas: ReplicationQuotas::new(&config),
+            replica_selector,
             fetchers: ReplicaFetchers::new(
                 weak.clone(),
                 config.replication.num_replica_fetchers,

@@ -31,9 +31,9 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Windows kept to measure clients against their quotas."),
     int("quota.window.size.seconds").or("1").low().at_least(1).no_effect(NO_QUOTAS)
         .doc("Length of each of those windows."),
-    int("replication.quota.window.num").or("11").low().at_least(1).no_effect(NO_QUOTAS)
+    int("replication.quota.window.num").or("11").low().at_least(1)
         .doc("Windows kept to measure throttled replication."),
-    int("replication.quota.window.size.seconds").or("1").low().at_least(1).no_effect(NO_QUOTAS)
+    int("replication.quota.window.size.seconds").or("1").low().at_least(1)
         .doc("Length of each of those windows."),
     int("telemetry.max.bytes").or("1048576").low().at_least(1).no_effect(NO_TELEMETRY)
         .doc("Largest batch of metrics, compressed, that a client may push (KIP-714)."),

@@ -1,7 +1,7 @@
 //! Keys of replication, leadership, fetching and parked requests (`ReplicationConfigs`).
 
 use crate::def::{ConfigKey, boolean, int, long, string};
-use crate::keys::{NO_JBOD_MOVES, NO_PLUGINS, NO_PURGATORY, NO_REPLICATION};
+use crate::keys::{NO_JBOD_MOVES, NO_PURGATORY, NO_REPLICATION};
 
 #[rustfmt::skip] // a table: one line of facts, one of words
 pub(super) const KEYS: &[ConfigKey] = &[
@@ -41,8 +41,8 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("How often high watermarks are written to disk."),
     long("replica.lag.time.max.ms").or("30000").high()
         .doc("A replica that has not caught up for this long leaves the in-sync replicas."),
-    string("replica.selector.class").or_null().no_effect(NO_PLUGINS)
-        .doc("The Java class that chooses the replica a consumer reads from."),
+    string("replica.selector.class").or_null()
+        .doc("What chooses the replica a consumer reads from: Kafka's RackAwareReplicaSelector or LeaderSelector, by the name of the class."),
     int("replica.socket.receive.buffer.bytes").or("65536").high()
         .doc("Socket buffer of a replica that fetches."),
     int("replica.socket.timeout.ms").or("30000").high()

@@ -1,7 +1,7 @@
 //! Keys of topics (`LogConfig`). Their defaults are those of the broker keys in [`crate::synonyms`].
 
 use crate::def::{ConfigKey, boolean, double, int, list, long, string};
-use crate::keys::{NO_QUOTAS, NO_REPLICATION, NO_SHARE, NO_TIERING};
+use crate::keys::{NO_REPLICATION, NO_SHARE, NO_TIERING};
 use crate::validator::Validator;
 
 #[rustfmt::skip] // a table: one line of facts, one of words
@@ -26,13 +26,13 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Records before the log is synced to disk: 1 syncs every one. Replication is the better protection."),
     long("flush.ms").or("9223372036854775807").at_least(0)
         .doc("Longest time that records stay unsynced. Replication is the better protection."),
-    list("follower.replication.throttled.replicas").or("").valid(Validator::ThrottledReplicas).no_effect(NO_QUOTAS)
+    list("follower.replication.throttled.replicas").or("").valid(Validator::ThrottledReplicas)
         .doc("Replicas, as partition:broker, that are throttled while they follow; * for all."),
     int("index.interval.bytes").or("4096").at_least(0)
         .doc("Bytes of log between two entries of the offset index."),
     int("internal.segment.bytes").or_null().internal()
         .doc("Size of a segment, without a lower bound. For tests."),
-    list("leader.replication.throttled.replicas").or("").valid(Validator::ThrottledReplicas).no_effect(NO_QUOTAS)
+    list("leader.replication.throttled.replicas").or("").valid(Validator::ThrottledReplicas)
         .doc("Replicas, as partition:broker, that are throttled while they lead; * for all."),
     long("local.retention.bytes").or("-2").at_least(-2).no_effect(NO_TIERING)
         .doc("Bytes of a tiered partition that stay on local disk; -2 means retention.bytes."),

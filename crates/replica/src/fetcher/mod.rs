@@ -91,6 +91,8 @@ pub struct Fetched {
     pub flush: Vec<Arc<Partition>>,
     /// A segment was begun: those before are to be synced some time.
     pub rolled: Vec<Arc<Partition>>,
+    /// Bytes of replicas that are throttled.
+    pub throttled_bytes: usize,
 }
 
 impl ReplicaFetcher {
@@ -260,6 +262,9 @@ impl ReplicaFetcher {
                 log_start_offset: data.log_start_offset,
             };
             let (epoch, offset) = (sent.leader_epoch, sent.offset);
+            if partition.is_throttled_following() {
+                fetched.throttled_bytes += records.len();
+            }
             partition.append_as_follower(&self.logs, epoch, offset, records, leader, now_ms).map(|append| {
                 if let Some(appended) = append.appended {
                     if appended.needs_flush {

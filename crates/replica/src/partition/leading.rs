@@ -263,7 +263,10 @@ impl Partition {
     pub fn delete_records(&self, offset: i64) -> Result<i64, PartitionError> {
         self.leader(-1)?;
         let offset = if offset == -1 { self.log.high_watermark() } else { offset };
-        self.log.maybe_increment_log_start_offset(offset)?;
+        if self.log.maybe_increment_log_start_offset(offset)? {
+            // Followers need not wait for records to hear of it.
+            self.log_end_watchers.wake_all();
+        }
         Ok(offset)
     }
 

@@ -20,6 +20,7 @@ use storage::{Log, OffsetAndEpoch};
 
 use crate::commit_wait::CommitWaiters;
 use crate::leader::LeaderState;
+use crate::quota::Throttles;
 use crate::waiter::{WatchedEnd, Watchers};
 use crate::{LocalBroker, PartitionError};
 
@@ -44,6 +45,7 @@ pub struct Partition {
     /// Followers, which wait for the log's end.
     log_end_watchers: Watchers,
     commit_waiters: CommitWaiters,
+    throttles: Throttles,
 }
 
 /// What this broker does for the partition.
@@ -79,6 +81,7 @@ impl Partition {
             committed_watchers: Watchers::default(),
             log_end_watchers: Watchers::default(),
             commit_waiters: CommitWaiters::default(),
+            throttles: Throttles::default(),
         };
         partition.take_role(&mut partition.role.lock(), registration, now_ms)?;
         Ok(partition)
@@ -112,6 +115,25 @@ impl Partition {
     /// Whether there is no replica but the one here.
     pub fn is_sole_replica(&self) -> bool {
         self.registration.load().replicas.len() == 1
+    }
+
+    pub(crate) fn throttles(&self) -> &Throttles {
+        &self.throttles
+    }
+
+    /// Whether what this broker fetches for the partition as a follower counts against its quota.
+    pub fn is_throttled_following(&self) -> bool {
+        self.throttles.following()
+    }
+
+    /// Whether what this broker sends of the partition to followers counts against its quota.
+    pub fn is_throttled_leading(&self) -> bool {
+        self.throttles.leading()
+    }
+
+    /// Whether a broker is in sync, as far as is known here.
+    pub fn is_in_sync(&self, broker_id: i32) -> bool {
+        self.registration.load().isr.contains(&broker_id)
     }
 
     /// The leader's epoch.

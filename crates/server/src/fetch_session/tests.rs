@@ -21,7 +21,7 @@ fn quiet() -> PartitionFacts {
     PartitionFacts {
         has_records: false,
         error: ErrorCode::None,
-        diverging: false,
+        must_be_told: false,
         high_watermark: 10,
         log_start_offset: 0,
     }

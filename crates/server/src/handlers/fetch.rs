@@ -19,6 +19,7 @@ use storage::LogSlice;
 use crate::broker::{Broker, reached_at, topic_of};
 use crate::clock::now_ms;
 use crate::fetch_session::{FetchContext, FetchPartition, PartitionFacts, TopicKey};
+use crate::replication::ReplicaSelector;
 use crate::request::{BadRequest, Head, Request};
 
 pub(crate) fn handle(
@@ -70,6 +71,8 @@ enum Reader {
         isolation: Isolation,
         /// Fetches of version 11 and later can be sent to a follower (KIP-392).
         only_leader: bool,
+        /// The client's rack; empty where it does not say.
+        rack: String,
     },
     Follower {
         broker_id: i32,
@@ -91,7 +94,7 @@ impl Reader {
             0 => Isolation::ReadUncommitted,
             _ => Isolation::ReadCommitted,
         };
-        Reader::Consumer { isolation, only_leader: version < 11 }
+        Reader::Consumer { isolation, only_leader: version < 11, rack: request.rack_id.clone() }
     }
 
     /// What it waits for where there is not enough.
@@ -129,6 +132,10 @@ struct Found {
     /// Partitions that are not there. Their errors are told with the rest, and hurry nobody: a client that fetches a
     /// deleted topic beside others would ask without pause.
     unknown: usize,
+    /// Partitions that the client should read from a follower, by their place in the request.
+    preferred: Vec<(usize, i32)>,
+    /// Bytes of throttled partitions, for a follower.
+    throttled_bytes: usize,
 }
 
 impl Fetch {
@@ -138,9 +145,11 @@ impl Fetch {
             bytes: 0,
             urgent: false,
             unknown: 0,
+            preferred: Vec::new(),
+            throttled_bytes: 0,
         };
-        for wanted in &self.context.partitions {
-            let result = self.read_partition(wanted, found.bytes, look);
+        for (place, wanted) in self.context.partitions.iter().enumerate() {
+            let result = self.read_partition(place, wanted, &mut found, look);
             match &result {
                 Ok(fetched) => {
                     found.bytes += fetched.records.len();
@@ -156,15 +165,22 @@ impl Fetch {
 
     fn read_partition(
         &self,
+        place: usize,
         wanted: &FetchPartition,
-        bytes_before: usize,
+        found: &mut Found,
         look: Look,
     ) -> Result<FetchedPartition, ErrorCode> {
         let partition = self.partition(wanted)?;
+        let bytes_before = found.bytes;
         let (isolation, only_leader) = match &self.reader {
             Reader::Consumer { isolation, only_leader, .. } => (*isolation, *only_leader),
             Reader::Follower { .. } => (Isolation::LogEnd, true),
         };
+        let preferred = self.preferred_replica(&partition, wanted.offset);
+        if let Some(broker_id) = preferred {
+            found.preferred.push((place, broker_id));
+            found.urgent = true;
+        }
         let request = replica::FetchRequest {
             offset: wanted.offset,
             max_bytes: (wanted.max_bytes.max(0) as usize).min(self.max_bytes.saturating_sub(bytes_before)),
@@ -173,9 +189,9 @@ impl Fetch {
             current_leader_epoch: wanted.current_leader_epoch,
             last_fetched_epoch: wanted.last_fetched_epoch,
             // The first records of an answer come whole, so that a large batch cannot stop a consumer (KIP-74).
-            min_one_message: bytes_before == 0,
+            min_one_message: bytes_before == 0 && preferred.is_none(),
         };
-        let fetched = match &self.reader {
+        let mut fetched = match &self.reader {
             Reader::Follower { broker_id, broker_epoch } if look == Look::First => {
                 let position = FollowerPosition {
                     broker_id: *broker_id,
@@ -189,12 +205,36 @@ impl Fetch {
             }
             _ => partition.fetch(&request),
         };
+        if let (Ok(fetched), Some(_)) = (&mut fetched, preferred) {
+            // Only where to go is said.
+            fetched.records = LogSlice::default();
+        }
+        if let (Ok(fetched), Reader::Follower { broker_id, .. }) = (&mut fetched, &self.reader)
+            && partition.is_throttled_leading()
+        {
+            if !partition.is_in_sync(*broker_id)
+                && self.broker.replication_quotas.leader.is_exceeded(now_ms())
+            {
+                fetched.records = LogSlice::default();
+            }
+            found.throttled_bytes += fetched.records.len();
+        }
         fetched.map_err(|error| {
             if matches!(error, PartitionError::Log(_)) {
                 tracing::error!(partition = %partition.topic_partition(), %error, "a fetch failed");
             }
             error.error_code()
         })
+    }
+
+    /// The follower that the client should read from (KIP-392), if that is not this broker.
+    fn preferred_replica(&self, partition: &Partition, offset: i64) -> Option<i32> {
+        let Reader::Consumer { rack, only_leader: false, .. } = &self.reader else { return None };
+        if self.broker.replica_selector == ReplicaSelector::Leader || rack.is_empty() {
+            return None;
+        }
+        let image = self.broker.image();
+        self.broker.replica_selector.select(&image, partition, rack, &self.listener, offset, now_ms())
     }
 
     fn partition(&self, wanted: &FetchPartition) -> Result<Arc<Partition>, ErrorCode> {
@@ -242,13 +282,17 @@ impl Fetch {
     }
 
     fn answer(&self, found: Found, out: &mut Outbox) -> Result<Handled, BadRequest> {
-        let facts: Vec<PartitionFacts> = found.partitions.iter().map(facts).collect();
+        let mut facts: Vec<PartitionFacts> = found.partitions.iter().map(facts).collect();
+        for (place, _) in &found.preferred {
+            facts.iter_mut().skip(*place).take(1).for_each(|facts| facts.must_be_told = true);
+        }
         let (session_id, named) = self.broker.sessions.finish(&self.context, &facts, now_ms());
         let mut response = FetchResponse { session_id, ..FetchResponse::default() };
         let mut slices: Vec<LogSlice> = Vec::new();
+        self.broker.replication_quotas.leader.record(found.throttled_bytes, now_ms());
         let entries = self.context.partitions.iter().zip(&found.partitions).zip(named);
         let mut last_topic: Option<&TopicKey> = None;
-        for ((wanted, result), named) in entries {
+        for (place, ((wanted, result), named)) in entries.enumerate() {
             if !named {
                 continue;
             }
@@ -260,7 +304,11 @@ impl Fetch {
                 });
             }
             if let Some(topic) = response.responses.last_mut() {
-                topic.partitions.push(partition_data(wanted.partition, result, &mut slices));
+                let mut data = partition_data(wanted.partition, result, &mut slices);
+                if let Some((_, broker_id)) = found.preferred.iter().find(|(of, _)| *of == place) {
+                    data.preferred_read_replica = *broker_id;
+                }
+                topic.partitions.push(data);
             }
         }
         // Only errors have a leader to name, and most answers have none.
@@ -308,14 +356,14 @@ fn facts(result: &Result<FetchedPartition, ErrorCode>) -> PartitionFacts {
         Ok(fetched) => PartitionFacts {
             has_records: !fetched.records.is_empty(),
             error: ErrorCode::None,
-            diverging: fetched.diverging.is_some(),
+            must_be_told: fetched.diverging.is_some(),
             high_watermark: fetched.high_watermark,
             log_start_offset: fetched.log_start_offset,
         },
         Err(error) => PartitionFacts {
             has_records: false,
             error: *error,
-            diverging: false,
+            must_be_told: false,
             high_watermark: -1,
             log_start_offset: -1,
         },

@@ -203,7 +203,7 @@ impl Fetcher {
             } else if self.look_up().await {
                 continue;
             }
-            let wait = match self.replicas.next(&|_| false, now_ms()) {
+            let wait = match self.next() {
                 NextFetch::Request(request) => {
                     if !self.fetch(&request, &mut commands).await {
                         return;
@@ -266,6 +266,18 @@ impl Fetcher {
         true
     }
 
+    fn next(&mut self) -> NextFetch {
+        let Some(broker) = self.broker.upgrade() else { return NextFetch::Wait(None) };
+        let now = now_ms();
+        let quota = &broker.replication_quotas.follower;
+        let throttled = |partition: &Partition| {
+            partition.is_throttled_following()
+                && !partition.is_in_sync(broker.node_id)
+                && quota.is_exceeded(now)
+        };
+        self.replicas.next(&throttled, now)
+    }
+
     /// Fetches once. False where the broker stops.
     async fn fetch(
         &mut self,
@@ -305,7 +317,12 @@ impl Fetcher {
             Ok::<Fetched, PeerError>(self.replicas.on_response(&answer, now_ms()))
         });
         match fetched {
-            Ok(fetched) => self.sync(fetched).await,
+            Ok(fetched) => {
+                if let Some(broker) = self.broker.upgrade() {
+                    broker.replication_quotas.follower.record(fetched.throttled_bytes, now_ms());
+                }
+                self.sync(fetched).await;
+            }
             Err(error) => {
                 tracing::info!(leader = self.source, %error, "a fetch from a leader failed");
                 self.replicas.on_failure(now_ms());

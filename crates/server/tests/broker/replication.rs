@@ -32,6 +32,7 @@ async fn join(broker: &Broker, port: u16) -> i64 {
     let features = peers::features(&mut controller).await;
     let cluster_id = broker.cluster_id().unwrap().to_owned();
     let mut request = peers::registration(&cluster_id, OTHER, Uuid::random(), &features);
+    request.rack = Some("b".to_owned());
     request.listeners = vec![Listener {
         name: "PLAINTEXT".to_owned(),
         host: "127.0.0.1".to_owned(),
@@ -105,7 +106,9 @@ async fn until_isr_is(client: &mut Client, topic: &Topic, expected: &[i32]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_writer_waits_for_the_follower_and_readers_see_what_both_have() {
     let Some(broker) = Broker::start_with(&[("replica.lag.time.max.ms", "30000")]).await else { return };
-    let epoch = join(&broker, 1).await;
+    // The controller looks whether a broker whose connection has ended is still there.
+    let listens = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let epoch = join(&broker, listens.local_addr().unwrap().port()).await;
     let (mut client, mut writer) = (broker.connect().await, broker.connect().await);
     let (mut reader, mut follower) = (broker.connect().await, broker.connect().await);
     let topic = create(&mut client, &[NODE, OTHER], &[]).await;
@@ -170,7 +173,9 @@ async fn a_writer_waits_for_the_follower_and_readers_see_what_both_have() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_that_lags_leaves_and_one_that_has_caught_up_joins() {
     let Some(broker) = Broker::start_with(&SETTINGS).await else { return };
-    let epoch = join(&broker, 1).await;
+    // The controller looks whether a broker whose connection has ended is still there.
+    let listens = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let epoch = join(&broker, listens.local_addr().unwrap().port()).await;
     let (mut client, mut follower) = (broker.connect().await, broker.connect().await);
     let topic = create(&mut client, &[NODE, OTHER], &[("min.insync.replicas", "2")]).await;
     client.wait_for(&topic.name, 1).await;
@@ -189,6 +194,117 @@ async fn a_follower_that_lags_leaves_and_one_that_has_caught_up_joins() {
     until_isr_is(&mut client, &topic, &[NODE, OTHER]).await;
     let response = writer.receive::<ProduceRequest<'_>>(11).await;
     assert_eq!(error(response.responses[0].partition_responses[0].error_code), ErrorCode::None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deleted_records_are_gone_when_the_followers_say_so() {
+    let Some(broker) = Broker::start_with(&[("replica.lag.time.max.ms", "30000")]).await else { return };
+    // The controller looks whether a broker whose connection has ended is still there.
+    let listens = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let epoch = join(&broker, listens.local_addr().unwrap().port()).await;
+    let (mut client, mut follower) = (broker.connect().await, broker.connect().await);
+    let topic = create(&mut client, &[NODE, OTHER], &[]).await;
+    client.wait_for(&topic.name, 1).await;
+    client.produce_as(11, 1, &topic, 0, &batch(&["a", "b", "c"])).await;
+    let mut caught_up = follow(&topic, epoch, 0, 3);
+    caught_up.topics[0].partitions[0].log_start_offset = 0;
+    (caught_up.max_wait_ms, caught_up.session_epoch) = (0, 0);
+    let session_id = follower.call(17, &caught_up).await.session_id;
+    let waiting = FetchRequest {
+        replica_state: caught_up.replica_state.clone(),
+        max_wait_ms: 30_000,
+        min_bytes: 1,
+        max_bytes: 1 << 20,
+        session_id,
+        session_epoch: 1,
+        ..FetchRequest::default()
+    };
+    follower.send(17, &waiting).await;
+
+    let delete = |timeout_ms| DeleteRecordsRequest {
+        topics: vec![delete_records_request::DeleteRecordsTopic {
+            name: topic.name.clone(),
+            partitions: vec![delete_records_request::DeleteRecordsPartition {
+                partition_index: 0,
+                offset: 2,
+            }],
+        }],
+        timeout_ms,
+    };
+    let response = client.call(2, &delete(20)).await;
+    assert_eq!(error(response.topics[0].partitions[0].error_code), ErrorCode::RequestTimedOut);
+    // The follower that waited has heard of it.
+    let told = follower.receive::<FetchRequest>(17).await;
+    assert_eq!(told.responses[0].partitions[0].log_start_offset, 2);
+    client.send(2, &delete(30_000)).await;
+    caught_up.topics[0].partitions[0].log_start_offset = 2;
+    follower.call(17, &caught_up).await;
+    let response = client.receive::<DeleteRecordsRequest>(2).await;
+    let answer = &response.topics[0].partitions[0];
+    assert_eq!((error(answer.error_code), answer.low_watermark), (ErrorCode::None, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_is_sent_to_the_replica_in_its_rack() {
+    let selector = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+    let settings = [("replica.selector.class", selector), ("broker.rack", "a")];
+    let Some(broker) = Broker::start_with(&settings).await else { return };
+    // The controller looks whether a broker whose connection has ended is still there.
+    let listens = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let epoch = join(&broker, listens.local_addr().unwrap().port()).await;
+    let (mut client, mut follower) = (broker.connect().await, broker.connect().await);
+    let topic = create(&mut client, &[NODE, OTHER], &[]).await;
+    client.wait_for(&topic.name, 1).await;
+    client.produce_as(11, 1, &topic, 0, &batch(&["a"])).await;
+    let mut in_rack = fetch_request(12, &topic, &[(0, 1)]);
+    (in_rack.rack_id, in_rack.max_wait_ms) = ("b".to_owned(), 0);
+    let preferred = |response: FetchResponse<'_>| response.responses[0].partitions[0].preferred_read_replica;
+    assert_eq!(preferred(client.call(12, &in_rack).await), -1, "the follower does not have the offset");
+    let mut caught_up = follow(&topic, epoch, 0, 1);
+    caught_up.topics[0].partitions[0].log_start_offset = 0;
+    caught_up.max_wait_ms = 0;
+    follower.call(17, &caught_up).await;
+    assert_eq!(preferred(client.call(12, &in_rack).await), OTHER);
+    in_rack.rack_id = "a".to_owned();
+    assert_eq!(preferred(client.call(12, &in_rack).await), -1);
+    in_rack.rack_id = "c".to_owned();
+    assert_eq!(preferred(client.call(12, &in_rack).await), -1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_throttled_follower_out_of_sync_gets_no_more_than_its_share() {
+    let Some(broker) = Broker::start_with(&SETTINGS).await else { return };
+    // The controller looks whether a broker whose connection has ended is still there.
+    let listens = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let epoch = join(&broker, listens.local_addr().unwrap().port()).await;
+    let (mut client, mut follower) = (broker.connect().await, broker.connect().await);
+    let topic = create(
+        &mut client,
+        &[NODE, OTHER],
+        &[("leader.replication.throttled.replicas", "0:1,0:2"), ("min.insync.replicas", "1")],
+    )
+    .await;
+    client.wait_for(&topic.name, 1).await;
+    let resource = incremental_alter_configs_request::AlterConfigsResource {
+        resource_type: 4,
+        resource_name: NODE.to_string(),
+        configs: vec![incremental_alter_configs_request::AlterableConfig {
+            name: "leader.replication.throttled.rate".to_owned(),
+            config_operation: 0,
+            value: Some("1".to_owned()),
+        }],
+    };
+    let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+    assert_eq!(error(client.call(1, &request).await.responses[0].error_code), ErrorCode::None);
+    client.produce_as(11, 1, &topic, 0, &batch(&["a"])).await;
+    until_isr_is(&mut client, &topic, &[NODE]).await;
+    let mut fetch = follow(&topic, epoch, 0, 0);
+    fetch.max_wait_ms = 0;
+    let records = |response: FetchResponse<'_>| {
+        response.responses[0].partitions[0].records.map_or(0, |records| records.inline().len())
+    };
+    assert!(records(follower.call(17, &fetch).await) > 0, "the first bytes are within the rate");
+    assert_eq!(records(follower.call(17, &fetch).await), 0);
 }
 
 /// A leader that the test plays.
