@@ -128,11 +128,6 @@ impl File {
         on!(self, file => file.sync_data(), file => file.sync())
     }
 
-    /// Has the whole file system of the file written out (`syncfs`). A simulated disk does nothing: nobody may rely on it.
-    pub fn sync_file_system(&self) -> io::Result<()> {
-        on!(self, file => rustix::fs::syncfs(file).map_err(Into::into), _file => Ok(()))
-    }
-
     /// Reads at `position` what one call gives.
     #[inline]
     pub fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
@@ -347,6 +342,12 @@ pub fn remove_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
 pub fn create_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
     if_simulated!(path, disk => disk.create_dir_all(path.as_ref()));
     std::fs::create_dir_all(path)
+}
+
+/// Makes everything on the file system of a directory survive a crash of the machine (`syncfs`): one wait for many files.
+pub fn sync_file_system(dir: &Path) -> io::Result<()> {
+    if_simulated!(dir, disk => disk.sync_all());
+    rustix::fs::syncfs(std::fs::File::open(dir)?).map_err(Into::into)
 }
 
 /// Makes the names in a directory survive a crash of the machine.

@@ -5,6 +5,7 @@
 mod commands;
 mod flags;
 mod report;
+mod start_code;
 mod tool_names;
 
 use std::process::ExitCode;

@@ -1,7 +1,5 @@
 //! Which leader epoch began at which offset (`LeaderEpochFileCache`, KIP-101, KIP-279).
 
-use std::collections::BTreeMap;
-
 /// An epoch and the offset of the first record that its leader wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EpochEntry {
@@ -25,7 +23,8 @@ pub struct OffsetAndEpoch {
 /// **Invariant:** epochs and their start offsets both rise.
 #[derive(Debug, Default, Clone)]
 pub struct LeaderEpochCache {
-    epochs: BTreeMap<i32, i64>,
+    /// Mostly one or two.
+    epochs: Vec<EpochEntry>,
     dirty: bool,
 }
 
@@ -55,26 +54,26 @@ impl LeaderEpochCache {
         while let Some(latest) = self.latest_entry()
             && (latest.epoch >= epoch || latest.start_offset >= start_offset)
         {
-            self.epochs.remove(&latest.epoch);
+            self.epochs.pop();
         }
-        self.epochs.insert(epoch, start_offset);
+        self.epochs.push(EpochEntry { epoch, start_offset });
         self.dirty = true;
         true
     }
 
     /// The newest entry.
     pub fn latest_entry(&self) -> Option<EpochEntry> {
-        self.epochs.last_key_value().map(|(&epoch, &start_offset)| EpochEntry { epoch, start_offset })
+        self.epochs.last().copied()
     }
 
     /// The newest epoch.
     pub fn latest_epoch(&self) -> Option<i32> {
-        self.epochs.last_key_value().map(|(&epoch, _)| epoch)
+        self.epochs.last().map(|entry| entry.epoch)
     }
 
     /// The oldest entry.
     pub fn earliest_entry(&self) -> Option<EpochEntry> {
-        self.epochs.first_key_value().map(|(&epoch, &start_offset)| EpochEntry { epoch, start_offset })
+        self.epochs.first().copied()
     }
 
     /// The end offset of `requested`, or of the largest epoch below it that has one. `None` is Kafka's undefined (-1, -1):
@@ -86,16 +85,18 @@ impl LeaderEpochCache {
         if self.latest_epoch() == Some(requested) {
             return Some(OffsetAndEpoch { offset: log_end_offset, epoch: requested });
         }
-        let after = (std::ops::Bound::Excluded(requested), std::ops::Bound::Unbounded);
-        let (_, &offset) = self.epochs.range(after).next()?;
+        let (before, after) =
+            self.epochs.split_at(self.epochs.partition_point(|entry| entry.epoch <= requested));
+        let offset = after.first()?.start_offset;
         // An epoch older than all known ends where the first known one begins.
-        let epoch = self.epochs.range(..=requested).next_back().map_or(requested, |(&epoch, _)| epoch);
+        let epoch = before.last().map_or(requested, |entry| entry.epoch);
         Some(OffsetAndEpoch { offset, epoch })
     }
 
     /// The epoch of the record at `offset`.
     pub fn epoch_for_offset(&self, offset: i64) -> Option<i32> {
-        self.epochs.iter().take_while(|(_, start)| **start <= offset).last().map(|(&epoch, _)| epoch)
+        let before = self.epochs.partition_point(|entry| entry.start_offset <= offset);
+        self.epochs.get(before.checked_sub(1)?).map(|entry| entry.epoch)
     }
 
     /// Drops the epochs that begin at `end_offset` or later.
@@ -104,23 +105,20 @@ impl LeaderEpochCache {
             && end_offset >= 0
             && latest.start_offset >= end_offset
         {
-            self.epochs.remove(&latest.epoch);
+            self.epochs.pop();
             self.dirty = true;
         }
     }
 
     /// Drops the epochs that end at or before `start_offset`; the one that `start_offset` lies in then begins there.
     pub fn truncate_from_start(&mut self, start_offset: i64) {
-        let mut last_removed = None;
-        while let Some(earliest) = self.earliest_entry()
-            && earliest.start_offset <= start_offset
-        {
-            self.epochs.remove(&earliest.epoch);
-            last_removed = Some(earliest);
-        }
-        if let Some(removed) = last_removed {
-            self.epochs.insert(removed.epoch, start_offset);
-            self.dirty = true;
+        let covered = self.epochs.partition_point(|entry| entry.start_offset <= start_offset);
+        if let Some(last) = covered.checked_sub(1) {
+            self.epochs.drain(..last);
+            if let Some(entry) = self.epochs.first_mut() {
+                self.dirty |= last > 0 || entry.start_offset != start_offset;
+                entry.start_offset = start_offset;
+            }
         }
     }
 
@@ -132,7 +130,7 @@ impl LeaderEpochCache {
 
     /// All entries, oldest first.
     pub fn entries(&self) -> Vec<EpochEntry> {
-        self.epochs.iter().map(|(&epoch, &start_offset)| EpochEntry { epoch, start_offset }).collect()
+        self.epochs.clone()
     }
 
     /// Whether the cache changed since this was last called: then the checkpoint file is to be written.

@@ -159,6 +159,19 @@ impl LogSegment {
         Ok((self.offset_index.size(&self.paths)?, self.time_index.size(&self.paths)?))
     }
 
+    /// Whether the files of both indexes are there, with nothing in them.
+    pub fn has_empty_indexes(&self) -> io::Result<bool> {
+        for kind in [INDEX_FILE_SUFFIX, TIME_INDEX_FILE_SUFFIX] {
+            match fs::len(self.paths.path(kind)) {
+                Ok(0) => {}
+                Ok(_) => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
     /// The offset behind the last batch; the segment's own if there is none.
     pub fn next_offset(&self) -> io::Result<i64> {
         let entry = self.offset_index.last(&self.paths)?;

@@ -207,6 +207,10 @@ impl SimulatedDisk {
         self.0.state.lock().create_dir_all(&self.relative(path))
     }
 
+    pub(crate) fn sync_all(&self) -> io::Result<()> {
+        self.0.state.lock().sync_all()
+    }
+
     pub(crate) fn sync_dir(&self, path: &Path) -> io::Result<()> {
         self.0.state.lock().sync_dir(&self.relative(path), path)
     }

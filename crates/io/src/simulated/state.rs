@@ -371,6 +371,29 @@ impl State {
         Ok(())
     }
 
+    pub fn sync_all(&mut self) -> io::Result<()> {
+        self.check(None)?;
+        self.change(9, 0, 0)?;
+        self.delay_us += self.faults.sync_us;
+        let fails = self.fails(self.faults.sync_errors_per_million);
+        for node in &mut self.nodes {
+            match node {
+                Node::File(file) => {
+                    for change in std::mem::take(&mut file.pending).iter().filter(|_| !fails) {
+                        change.apply(&mut file.durable);
+                    }
+                }
+                Node::Dir(dir) if !fails => {
+                    for change in std::mem::take(&mut dir.pending) {
+                        change.apply(&mut dir.durable);
+                    }
+                }
+                Node::Dir(_) => {}
+            }
+        }
+        if fails { Err(rustix::io::Errno::IO.into()) } else { Ok(()) }
+    }
+
     pub fn rename(&mut self, from: &[String], to: &[String]) -> io::Result<()> {
         let node = self.find(from).ok_or(io::ErrorKind::NotFound)?;
         let (Some((old, from_dir)), Some((new, to_dir))) = (from.split_last(), to.split_last()) else {

@@ -81,6 +81,7 @@ async fn serve(config: BrokerConfig) -> ExitCode {
     greeting.print(&server);
     // The line by which scripts know from Apache Kafka that the broker is up.
     tracing::info!("[KafkaRaftServer nodeId={node_id}] Kafka Server started");
+    crate::start_code::release();
     let fault = tokio::select! {
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,

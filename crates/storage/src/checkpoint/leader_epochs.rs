@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{CheckpointError, read_checkpoint, write_checkpoint};
+use super::{CheckpointError, Sync, read_checkpoint, write_checkpoint};
 use crate::leader_epoch_cache::EpochEntry;
 
 /// The file's name in a partition's directory.
@@ -10,9 +10,19 @@ pub const LEADER_EPOCH_CHECKPOINT_FILE: &str = "leader-epoch-checkpoint";
 
 /// Writes the file of the partition directory `dir`: `epoch start-offset` a line.
 pub fn write_leader_epochs(dir: &Path, entries: &[EpochEntry]) -> Result<(), CheckpointError> {
+    write_leader_epochs_with(dir, entries, Sync::Now)
+}
+
+/// The same, synced now or by the caller.
+pub(crate) fn write_leader_epochs_with(
+    dir: &Path,
+    entries: &[EpochEntry],
+    sync: Sync,
+) -> Result<(), CheckpointError> {
     write_checkpoint(
         &dir.join(LEADER_EPOCH_CHECKPOINT_FILE),
         entries.iter().map(|entry| format!("{} {}", entry.epoch, entry.start_offset)),
+        sync,
     )
 }
 

@@ -12,12 +12,14 @@ use std::path::{Path, PathBuf};
 pub(crate) use ::io::fs::sync_dir;
 use ::io::fs::{self, File};
 pub use clean_shutdown::CleanShutdownFile;
+pub(crate) use leader_epochs::write_leader_epochs_with;
 pub use leader_epochs::{LEADER_EPOCH_CHECKPOINT_FILE, read_leader_epochs, write_leader_epochs};
 pub use meta_properties::{META_PROPERTIES_FILE, MetaProperties};
 pub use offsets::{
     CLEANER_OFFSET_CHECKPOINT_FILE, LOG_START_OFFSET_CHECKPOINT_FILE, RECOVERY_POINT_CHECKPOINT_FILE,
     REPLICATION_OFFSET_CHECKPOINT_FILE, read_offsets, write_offsets,
 };
+pub(crate) use partition_metadata::write_partition_metadata_with;
 pub use partition_metadata::{PARTITION_METADATA_FILE, read_partition_metadata, write_partition_metadata};
 
 /// Why a file could not be read or written. The text names the file.
@@ -83,19 +85,36 @@ impl CheckpointError {
     }
 }
 
+/// When what is written survives a crash of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sync {
+    /// When the call returns.
+    Now,
+    /// When the caller has synced the whole file system, as a stop does that writes the files of many logs.
+    ByCaller,
+}
+
 /// Writes `content` to `<path>.tmp`, syncs it and renames it over `path`, so that after a crash either the old or the new
 /// content is there, whole. The directory is synced too, so that the rename lasts.
 pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<(), CheckpointError> {
+    replace_file_with(path, content, Sync::Now)
+}
+
+/// The same, synced now or by the caller.
+pub(crate) fn replace_file_with(path: &Path, content: &[u8], sync: Sync) -> Result<(), CheckpointError> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
     let temporary = PathBuf::from(temporary);
     let write = || -> io::Result<()> {
         let mut file = File::create(&temporary)?;
         file.write_all(content)?;
-        file.sync_all()?;
+        if sync == Sync::Now {
+            file.sync_all()?;
+        }
         drop(file);
         fs::rename(&temporary, path)?;
         match path.parent() {
+            _ if sync == Sync::ByCaller => Ok(()),
             Some(directory) if !directory.as_os_str().is_empty() => sync_dir(directory),
             _ => Ok(()),
         }
@@ -119,19 +138,20 @@ pub(crate) fn read_text(path: &Path) -> Result<Option<String>, CheckpointError> 
 pub(crate) fn write_checkpoint(
     path: &Path,
     lines: impl ExactSizeIterator<Item = String>,
+    sync: Sync,
 ) -> Result<(), CheckpointError> {
     let mut text = format!("{CHECKPOINT_VERSION}\n{}\n", lines.len());
     for line in lines {
         text.push_str(&line);
         text.push('\n');
     }
-    replace_file(path, text.as_bytes())
+    replace_file_with(path, text.as_bytes(), sync)
 }
 
 /// Reads a file in the form of `CheckpointFile`. A file that is absent or empty has no entries, as in Kafka.
 pub(crate) fn read_checkpoint<T>(
     path: &Path,
-    parse: impl Fn(&mut dyn Iterator<Item = &str>) -> Option<T>,
+    mut parse: impl FnMut(&mut dyn Iterator<Item = &str>) -> Option<T>,
 ) -> Result<Vec<T>, CheckpointError> {
     let Some(text) = read_text(path)? else { return Ok(Vec::new()) };
     let mut lines = text.lines();

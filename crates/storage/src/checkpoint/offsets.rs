@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use common::TopicPartition;
 
-use super::{CheckpointError, read_checkpoint, write_checkpoint};
+use super::{CheckpointError, Sync, read_checkpoint, write_checkpoint};
 
 /// Up to which offset each log is known to be on disk: recovery begins there.
 pub const RECOVERY_POINT_CHECKPOINT_FILE: &str = "recovery-point-offset-checkpoint";
@@ -28,16 +29,22 @@ pub fn write_offsets(path: &Path, offsets: &HashMap<TopicPartition, i64>) -> Res
         entries
             .into_iter()
             .map(|(partition, offset)| format!("{} {} {offset}", partition.topic, partition.partition)),
+        Sync::Now,
     )
 }
 
 /// Reads one of the files. An absent file is an empty one; of two lines for one partition the last counts.
 pub fn read_offsets(path: &Path) -> Result<HashMap<TopicPartition, i64>, CheckpointError> {
+    // The partitions of a topic mostly stand together, and share its name.
+    let mut topic: Arc<str> = Arc::from("");
     let entries = read_checkpoint(path, |words| {
-        let topic = words.next()?;
+        let name = words.next()?;
         let partition = words.next()?.parse::<i32>().ok()?;
         let offset = words.next()?.parse::<i64>().ok()?;
-        Some((TopicPartition::new(topic, partition), offset))
+        if *name != *topic {
+            topic = Arc::from(name);
+        }
+        Some((TopicPartition { topic: Arc::clone(&topic), partition }, offset))
     })?;
     Ok(entries.into_iter().collect())
 }

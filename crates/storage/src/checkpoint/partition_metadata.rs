@@ -4,14 +4,24 @@ use std::path::Path;
 
 use common::Uuid;
 
-use super::{CheckpointError, read_text, replace_file};
+use super::{CheckpointError, Sync, read_text, replace_file_with};
 
 /// The file's name in a partition's directory.
 pub const PARTITION_METADATA_FILE: &str = "partition.metadata";
 
 /// Writes the file of the partition directory `dir`.
 pub fn write_partition_metadata(dir: &Path, topic_id: Uuid) -> Result<(), CheckpointError> {
-    replace_file(&dir.join(PARTITION_METADATA_FILE), format!("version: 0\ntopic_id: {topic_id}").as_bytes())
+    write_partition_metadata_with(dir, topic_id, Sync::Now)
+}
+
+/// The same, synced now or by the caller.
+pub(crate) fn write_partition_metadata_with(
+    dir: &Path,
+    topic_id: Uuid,
+    sync: Sync,
+) -> Result<(), CheckpointError> {
+    let content = format!("version: 0\ntopic_id: {topic_id}");
+    replace_file_with(&dir.join(PARTITION_METADATA_FILE), content.as_bytes(), sync)
 }
 
 /// Reads the topic id from the partition directory `dir`. `None` if there is no file. A version above 0 is read too, as

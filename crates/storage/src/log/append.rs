@@ -14,6 +14,7 @@ use super::roll::RollParams;
 use super::tail::RecentBatch;
 use super::validate::{batch_error, validate};
 use super::{Log, Writer};
+use crate::checkpoint::{Sync, write_partition_metadata_with};
 use crate::error::{AppendError, LogError};
 use crate::index::AbortedTxn;
 use crate::producer::{
@@ -475,6 +476,11 @@ impl Log {
 
     /// Writes `partition.metadata` if the topic's id came after the log was made.
     pub(super) fn flush_metadata_file(&self) -> Result<(), LogError> {
+        self.flush_metadata_file_with(Sync::Now)
+    }
+
+    /// The same, synced now or by the caller.
+    pub(super) fn flush_metadata_file_with(&self, sync: Sync) -> Result<(), LogError> {
         if !self.topic_id_dirty.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -484,7 +490,7 @@ impl Log {
         if let Some(id) = *topic_id
             && self.topic_id_dirty.load(Ordering::Acquire)
         {
-            crate::checkpoint::write_partition_metadata(&self.dir(), id)
+            write_partition_metadata_with(&self.dir(), id, sync)
                 .map_err(|error| self.fail("Error while writing partition metadata file", error.into_io()))?;
             self.topic_id_dirty.store(false, Ordering::Release);
         }

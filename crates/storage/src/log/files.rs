@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ::io::fs;
 
 use super::Log;
+use crate::checkpoint::Sync;
 use crate::error::LogError;
 use crate::segment::LogSegment;
 
@@ -15,20 +16,25 @@ impl Log {
     /// # Errors
     /// Those of the file system. The log is closed all the same.
     pub fn close(&self) -> Result<(), LogError> {
+        self.close_with(Sync::Now)
+    }
+
+    /// The same, its small files synced now or by the caller.
+    pub(crate) fn close_with(&self, sync: Sync) -> Result<(), LogError> {
         if self.writer.lock().closed {
             return Ok(());
         }
         self.abort_cleaning();
         self.await_cleaner();
-        self.flush_metadata_file()?;
+        self.flush_metadata_file_with(sync)?;
         self.flush()?;
         let mut writer = self.writer.lock();
         writer.closed = true;
         self.health.check()?;
         let mut result = || -> std::io::Result<()> {
             // Appends between the flush and the lock are rare, and then they are few.
-            self.write_epochs()?;
-            if writer.producers.take_last_snapshot()? {
+            self.write_epochs(sync)?;
+            if writer.producers.take_last_snapshot(sync == Sync::Now)? && sync == Sync::Now {
                 // Behind a clean stop nobody looks for producers that no snapshot names.
                 crate::checkpoint::sync_dir(&self.dir.get())?;
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Log;
-use crate::checkpoint::{sync_dir, write_leader_epochs};
+use crate::checkpoint::{Sync, sync_dir, write_leader_epochs_with};
 use crate::error::LogError;
 use crate::segment::LogSegment;
 
@@ -100,7 +100,7 @@ impl Log {
                 other => other?,
             }
         }
-        self.write_epochs()?;
+        self.write_epochs(Sync::Now)?;
         self.sync_names()
     }
 
@@ -122,7 +122,7 @@ impl Log {
     }
 
     /// Writes `leader-epoch-checkpoint` if an epoch has come or gone.
-    pub(super) fn write_epochs(&self) -> io::Result<()> {
+    pub(super) fn write_epochs(&self, sync: Sync) -> io::Result<()> {
         let entries = {
             let mut epochs = self.epochs.write();
             if !epochs.take_dirty() {
@@ -130,7 +130,7 @@ impl Log {
             }
             epochs.entries()
         };
-        write_leader_epochs(&self.dir.get(), &entries).map_err(|error| {
+        write_leader_epochs_with(&self.dir.get(), &entries, sync).map_err(|error| {
             self.epochs.write().mark_dirty();
             error.into_io()
         })
@@ -143,7 +143,8 @@ impl Log {
     pub fn write_checkpoints(&self) -> Result<(), LogError> {
         self.flush_metadata_file()?;
         let _one_at_a_time = self.flush.lock();
-        self.write_epochs().map_err(|error| self.fail("Error while writing leader epochs", error))?;
+        self.write_epochs(Sync::Now)
+            .map_err(|error| self.fail("Error while writing leader epochs", error))?;
         Ok(())
     }
 }

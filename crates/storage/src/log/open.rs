@@ -16,13 +16,16 @@ use super::retention::DeletedFile;
 use super::tail::Tail;
 use super::{ActiveSegmentState, Log, NO_UNSTABLE_OFFSET, Writer};
 use crate::batch_reader::HeaderScanner;
-use crate::checkpoint::{CheckpointError, read_leader_epochs, read_partition_metadata, sync_dir};
+use crate::checkpoint::{
+    CheckpointError, LEADER_EPOCH_CHECKPOINT_FILE, PARTITION_METADATA_FILE, read_leader_epochs,
+    read_partition_metadata, sync_dir,
+};
 use crate::config::LogConfig;
 use crate::dir_health::DirHealth;
 use crate::error::LogError;
 use crate::file_names::{
     CLEANED_FILE_SUFFIX, DELETED_FILE_SUFFIX, LOG_FILE_SUFFIX, SNAPSHOT_DELETE_SUFFIX, SWAP_FILE_SUFFIX,
-    is_index_file, offset_from_file_name, segment_file,
+    TXN_INDEX_FILE_SUFFIX, is_index_file, offset_from_file_name,
 };
 use crate::leader_epoch_cache::LeaderEpochCache;
 use crate::paths::PartitionDir;
@@ -93,9 +96,20 @@ impl Log {
             Arc::new(DirHealth::new(parent.unwrap_or(Path::new("."))))
         });
         let fail = |error| health.fail(format!("Error while loading log {}", dir.display()), error);
-        let is_new = !fs::exists(dir);
-        fs::create_dir_all(dir).map_err(fail)?;
-        let stored_id = read_partition_metadata(dir)?;
+        // Looked at once: a broker has many partitions, and most have few files.
+        let names = match file_names(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            other => Some(other.map_err(fail)?),
+        };
+        let is_new = names.is_none();
+        if is_new {
+            fs::create_dir_all(dir).map_err(fail)?;
+        }
+        let names = names.unwrap_or_default();
+        let stored_id = match has(&names, PARTITION_METADATA_FILE) {
+            true => read_partition_metadata(dir)?,
+            false => None,
+        };
         if let (Some(stored), Some(given)) = (stored_id, options.topic_id)
             && stored != given
         {
@@ -105,7 +119,7 @@ impl Log {
             )));
         }
         let partition_dir = PartitionDir::new(dir);
-        let loaded = load(dir, &partition_dir, &options).map_err(fail)?;
+        let loaded = load(dir, names, &partition_dir, &options).map_err(fail)?;
         let active = loaded.segments.last().expect("Invariant: loading leaves a segment");
         let end = LogOffsetMetadata {
             message_offset: loaded.log_end_offset,
@@ -158,10 +172,21 @@ impl Log {
     }
 }
 
-fn load(dir: &Path, partition_dir: &Arc<PartitionDir>, options: &OpenOptions) -> io::Result<Loaded> {
-    finish_interrupted_swaps(dir)?;
-    let base_offsets = find_segments(dir)?;
-    let (mut epochs, epochs_lost) = match read_leader_epochs(dir) {
+fn load(
+    dir: &Path,
+    mut names: Vec<String>,
+    partition_dir: &Arc<PartitionDir>,
+    options: &OpenOptions,
+) -> io::Result<Loaded> {
+    if finish_interrupted_swaps(dir, &names)? {
+        names = file_names(dir)?;
+    }
+    let base_offsets = find_segments(dir, &names)?;
+    let stored_epochs = match has(&names, LEADER_EPOCH_CHECKPOINT_FILE) {
+        true => read_leader_epochs(dir),
+        false => Ok(Vec::new()),
+    };
+    let (mut epochs, epochs_lost) = match stored_epochs {
         Ok(entries) => (LeaderEpochCache::from_entries(entries), false),
         Err(CheckpointError::Io { source, .. }) => return Err(source),
         Err(error) => {
@@ -172,9 +197,11 @@ fn load(dir: &Path, partition_dir: &Arc<PartitionDir>, options: &OpenOptions) ->
     };
     let mut loader = Loader {
         dir,
+        names: &names,
         options,
         segments: Vec::with_capacity(base_offsets.len()),
-        producers: ProducerStateManager::open(dir, options.producer_id_expiration_ms)?,
+        producers: ProducerStateManager::new(dir, &names, options.producer_id_expiration_ms),
+        has_recovered: false,
     };
     loader.open_segments(partition_dir, &base_offsets, &mut epochs)?;
     if !options.clean_shutdown {
@@ -187,7 +214,7 @@ fn load(dir: &Path, partition_dir: &Arc<PartitionDir>, options: &OpenOptions) ->
         loader.recover_from(last, &mut epochs)?;
         end = loader.find_log_end()?;
     }
-    let Loader { mut segments, producers: recovered, .. } = loader;
+    let Loader { mut segments, producers: recovered, has_recovered, .. } = loader;
     if let Some(log_end_offset) = end
         && log_end_offset < options.log_start_offset
     {
@@ -222,7 +249,8 @@ fn load(dir: &Path, partition_dir: &Arc<PartitionDir>, options: &OpenOptions) ->
     // Divergence: after a recovery Kafka rests on the snapshot that it has just written, which has the last batch of each
     // producer alone. One that sends several batches again would be told that the first is out of order, begin a new epoch
     // and write them twice. What recovery has read knows the last five.
-    let mut producers = if !recovered.is_empty() && recovered.map_end_offset() == log_end_offset {
+    let knows_all = !recovered.is_empty() && recovered.map_end_offset() == log_end_offset;
+    let mut producers = if knows_all || !has_recovered {
         recovered
     } else {
         ProducerStateManager::open(dir, options.producer_id_expiration_ms)?
@@ -254,17 +282,24 @@ fn load(dir: &Path, partition_dir: &Arc<PartitionDir>, options: &OpenOptions) ->
 ///
 /// The cleaner writes `.cleaned` files, renames them to `.swap`, renames those to their own names, and deletes the old segments. So
 /// while there are `.cleaned` files the `.swap` files at or behind them are not complete; otherwise they replace what they cover.
-fn finish_interrupted_swaps(dir: &Path) -> io::Result<()> {
+///
+/// Returns whether the directory is another now.
+fn finish_interrupted_swaps(dir: &Path, names: &[String]) -> io::Result<bool> {
+    let mut changed = false;
     let mut swaps = Vec::new();
     let mut cleaned = Vec::new();
-    for name in file_names(dir)? {
+    for name in names {
         if name.ends_with(DELETED_FILE_SUFFIX) && !name.ends_with(SNAPSHOT_DELETE_SUFFIX) {
-            fs::remove_file(dir.join(&name))?;
+            fs::remove_file(dir.join(name))?;
+            changed = true;
         } else if name.ends_with(CLEANED_FILE_SUFFIX) {
             cleaned.push(name);
         } else if name.ends_with(SWAP_FILE_SUFFIX) {
             swaps.push(name);
         }
+    }
+    if cleaned.is_empty() && swaps.is_empty() {
+        return Ok(changed);
     }
     let min_cleaned = cleaned.iter().filter_map(|name| offset_from_file_name(name)).min();
     for name in &cleaned {
@@ -273,17 +308,17 @@ fn finish_interrupted_swaps(dir: &Path) -> io::Result<()> {
     let mut covered: Option<(i64, i64)> = None;
     let mut complete = Vec::new();
     for name in swaps {
-        let offset = offset_from_file_name(&name);
+        let offset = offset_from_file_name(name);
         if let (Some(offset), Some(min_cleaned)) = (offset, min_cleaned)
             && offset >= min_cleaned
         {
-            fs::remove_file(dir.join(&name))?;
+            fs::remove_file(dir.join(name))?;
             continue;
         }
         if let Some(offset) = offset
             && name.strip_suffix(SWAP_FILE_SUFFIX).is_some_and(|name| name.ends_with(LOG_FILE_SUFFIX))
         {
-            let end = end_of_file(&dir.join(&name), offset)?;
+            let end = end_of_file(&dir.join(name), offset)?;
             let (start, known_end) = covered.unwrap_or((offset, end));
             covered = Some((start.min(offset), known_end.max(end)));
         }
@@ -300,10 +335,10 @@ fn finish_interrupted_swaps(dir: &Path) -> io::Result<()> {
     }
     for name in complete {
         if let Some(own) = name.strip_suffix(SWAP_FILE_SUFFIX) {
-            fs::rename(dir.join(&name), dir.join(own))?;
+            fs::rename(dir.join(name), dir.join(own))?;
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The offset behind the last batch of a file.
@@ -331,27 +366,37 @@ fn file_names(dir: &Path) -> io::Result<Vec<String>> {
 }
 
 /// The base offsets of the segments, rising. Indexes without a segment are deleted.
-fn find_segments(dir: &Path) -> io::Result<Vec<i64>> {
-    let mut base_offsets = Vec::new();
-    for name in file_names(dir)? {
-        let Some(offset) = offset_from_file_name(&name) else { continue };
-        if name.ends_with(LOG_FILE_SUFFIX) {
-            base_offsets.push(offset);
-        } else if is_index_file(&name) && !fs::exists(segment_file(dir, offset, LOG_FILE_SUFFIX, "")) {
+fn find_segments(dir: &Path, names: &[String]) -> io::Result<Vec<i64>> {
+    let mut base_offsets: Vec<i64> = names
+        .iter()
+        .filter(|name| name.ends_with(LOG_FILE_SUFFIX))
+        .filter_map(|name| offset_from_file_name(name))
+        .collect();
+    base_offsets.sort_unstable();
+    for name in names.iter().filter(|name| is_index_file(name)) {
+        let offset = offset_from_file_name(name);
+        if offset.is_some_and(|offset| base_offsets.binary_search(&offset).is_err()) {
             tracing::warn!(dir = %dir.display(), name, "found an orphaned index file, with no corresponding log file");
-            fs::remove_file(dir.join(&name))?;
+            fs::remove_file(dir.join(name))?;
         }
     }
-    base_offsets.sort_unstable();
     Ok(base_offsets)
+}
+
+/// Whether there is a file of this name.
+fn has(names: &[String], name: &str) -> bool {
+    names.iter().any(|known| known == name)
 }
 
 struct Loader<'a> {
     dir: &'a Path,
+    /// The files in it, before anything was recovered.
+    names: &'a [String],
     options: &'a OpenOptions,
     segments: Vec<Arc<LogSegment>>,
     /// The state of recovery, apart from the log's own.
     producers: ProducerStateManager,
+    has_recovered: bool,
 }
 
 impl Loader<'_> {
@@ -369,7 +414,7 @@ impl Loader<'_> {
             let segment = Arc::new(LogSegment::open(partition_dir, base_offset)?);
             self.segments.push(Arc::clone(&segment));
             let recovered_later = !self.options.clean_shutdown && index >= first_unflushed;
-            if !recovered_later && let Some(fault) = index_fault(&segment, &self.options.config)? {
+            if !recovered_later && let Some(fault) = self.index_fault(&segment)? {
                 tracing::warn!(
                     path = %segment.log_path().display(), fault,
                     "recovering the segment and rebuilding its index files"
@@ -378,6 +423,15 @@ impl Loader<'_> {
             }
         }
         Ok(())
+    }
+
+    fn index_fault(&self, segment: &LogSegment) -> io::Result<Option<&'static str>> {
+        // Most segments of most brokers are the only ones of their partitions, and many hold nothing.
+        let has_transactions = self.names.iter().any(|name| name.ends_with(TXN_INDEX_FILE_SUFFIX));
+        if segment.size() == 0 && !has_transactions && segment.has_empty_indexes()? {
+            return Ok(None);
+        }
+        index_fault(segment, &self.options.config)
     }
 
     fn recover_unflushed(&mut self, epochs: &mut LeaderEpochCache) -> io::Result<()> {
@@ -420,6 +474,7 @@ impl Loader<'_> {
 
     fn recover(&mut self, index: usize, epochs: &mut LeaderEpochCache) -> io::Result<u64> {
         let Some(segment) = self.segments.get(index).cloned() else { return Ok(0) };
+        self.has_recovered = true;
         let before = self.segments.get(..index).unwrap_or_default();
         let base_offset = segment.base_offset();
         if self.producers.map_end_offset() != base_offset || self.producers.is_empty() {
@@ -442,6 +497,9 @@ impl Loader<'_> {
     /// The offset behind the last batch. `None` if there are no segments, or the last one does not end with a whole batch.
     fn find_log_end(&self) -> io::Result<Option<i64>> {
         let Some(last) = self.segments.last() else { return Ok(None) };
+        if last.size() == 0 {
+            return Ok(Some(last.base_offset()));
+        }
         let entry = last.offset_index().last(last.paths())?;
         let mut scanner = HeaderScanner::new(last.file()?, entry.position, last.size());
         let (mut next_offset, mut position) = (last.base_offset(), entry.position);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::recovery::rebuild_producer_state;
 use super::{ActiveSegmentState, Log, Writer};
-use crate::checkpoint::sync_dir;
+use crate::checkpoint::{Sync, sync_dir};
 use crate::error::LogError;
 use crate::segment::LogSegment;
 use crate::types::LogOffsetMetadata;
@@ -93,7 +93,7 @@ impl Log {
             writer.active.rolling_based_timestamp = None;
         }
         self.epochs.write().truncate_from_end(offset);
-        self.write_epochs()?;
+        self.write_epochs(Sync::Now)?;
         let segments = self.segments.load_full();
         rebuild_producer_state(
             &mut writer.producers,
@@ -137,7 +137,7 @@ impl Log {
         self.recovery_point.store(offset, Ordering::Release);
         self.high_watermark.store(offset, Ordering::Release);
         self.epochs.write().clear();
-        self.write_epochs()?;
+        self.write_epochs(Sync::Now)?;
         writer.producers.truncate_fully_and_start_at(offset)?;
         sync_dir(&self.dir.get())?;
         self.publish_first_unstable_offset(writer);

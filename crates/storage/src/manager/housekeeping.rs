@@ -11,7 +11,7 @@ use super::dirs::LogDir;
 use super::{DeletedDir, LogManager};
 use crate::checkpoint::{
     CLEANER_OFFSET_CHECKPOINT_FILE, LOG_START_OFFSET_CHECKPOINT_FILE, RECOVERY_POINT_CHECKPOINT_FILE,
-    REPLICATION_OFFSET_CHECKPOINT_FILE,
+    REPLICATION_OFFSET_CHECKPOINT_FILE, Sync,
 };
 use crate::error::{LogError, StorageError};
 use crate::log::Log;
@@ -213,14 +213,16 @@ impl LogManager {
         if logs.iter().filter(|log| log.unflushed_messages() > 0).count() > MANY_LOGS {
             for dir in self.live() {
                 // Only makes what follows cheaper: each log is synced by itself all the same.
-                let _ = fs::File::open(&dir.path).and_then(|file| file.sync_file_system());
+                let _ = fs::sync_file_system(&dir.path);
             }
         }
+        // Each log has small files to write: its leader's new epoch at least.
+        let sync = if logs.len() > MANY_LOGS { Sync::ByCaller } else { Sync::Now };
         let next = AtomicUsize::new(0);
         let errors = parking_lot::Mutex::new(Vec::new());
         let work = || {
             while let Some(log) = logs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if let Err(error) = log.close() {
+                if let Err(error) = log.close_with(sync) {
                     errors.lock().push(error);
                 }
             }
@@ -233,6 +235,14 @@ impl LogManager {
             work();
         });
         first_error = first_error.or(errors.into_inner().into_iter().next());
+        if sync == Sync::ByCaller {
+            for dir in self.live() {
+                if let Err(error) = fs::sync_file_system(&dir.path) {
+                    let action = "Error while syncing the logs' small files".to_owned();
+                    first_error.get_or_insert(dir.health.fail(action, error).into());
+                }
+            }
+        }
         let written = self
             .write_checkpoints(REPLICATION_OFFSET_CHECKPOINT_FILE, |log| Some(log.high_watermark()))
             .and_then(|()| self.checkpoint_recovery_points())

@@ -1,6 +1,6 @@
 //! Loading all logs at the start, several at a time (`LogManager.loadLogs`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -137,12 +137,14 @@ impl LogManager {
             cleaner_offsets: dir.read_checkpoint(CLEANER_OFFSET_CHECKPOINT_FILE),
         });
         let mut jobs = Vec::new();
+        // The partitions of a topic share its name.
+        let mut topics: HashSet<Arc<str>> = HashSet::new();
         for entry in fs::read_dir(&dir.path)? {
             let path = entry.path;
             if !entry.is_dir || path.file_name().is_some_and(|name| name == "remote-log-index-cache") {
                 continue;
             }
-            let (partition, kind) = match parse_dir_name(&path) {
+            let (mut partition, kind) = match parse_dir_name(&path) {
                 Ok(parsed) => parsed,
                 Err(error) => {
                     // Divergence: Kafka stops. Nothing is lost by leaving what is not a partition's alone.
@@ -150,6 +152,10 @@ impl LogManager {
                     continue;
                 }
             };
+            match topics.get(&partition.topic) {
+                Some(topic) => partition.topic = Arc::clone(topic),
+                None => drop(topics.insert(Arc::clone(&partition.topic))),
+            }
             match kind {
                 _ if &*partition.topic == CLUSTER_METADATA_TOPIC => {}
                 DirKind::Current => {

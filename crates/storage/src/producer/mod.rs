@@ -11,7 +11,9 @@ mod snapshots;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use ::io::fs;
 use foldhash::fast::RandomState;
 
 pub(crate) use append_info::ProducerAppendInfo;
@@ -41,7 +43,7 @@ struct TxnMetadata {
 
 /// The producers of one log.
 pub(crate) struct ProducerStateManager {
-    dir: PathBuf,
+    dir: Arc<Path>,
     producer_id_expiration_ms: i64,
     producers: HashMap<i64, ProducerStateEntry, RandomState>,
     /// The open transactions by first offset.
@@ -58,22 +60,30 @@ pub(crate) struct ProducerStateManager {
 impl ProducerStateManager {
     /// The empty state of the log in `dir`, with the snapshots that lie there known but not read.
     pub fn open(dir: &Path, producer_id_expiration_ms: i64) -> io::Result<ProducerStateManager> {
-        Ok(ProducerStateManager {
-            dir: dir.to_owned(),
+        let names = fs::read_dir(dir)?.into_iter().filter_map(|entry| entry.name.into_string().ok());
+        let names: Vec<String> = names.collect();
+        Ok(ProducerStateManager::new(dir, &names, producer_id_expiration_ms))
+    }
+
+    /// The same, of a directory with these files.
+    pub fn new(dir: &Path, names: &[String], producer_id_expiration_ms: i64) -> ProducerStateManager {
+        let dir: Arc<Path> = Arc::from(dir);
+        ProducerStateManager {
+            snapshots: Snapshots::among(Arc::clone(&dir), names),
+            dir,
             producer_id_expiration_ms,
             producers: HashMap::default(),
             ongoing: BTreeMap::new(),
             unreplicated: BTreeMap::new(),
-            snapshots: Snapshots::load(dir)?,
             map_end_offset: 0,
             last_snapshot_offset: 0,
-        })
+        }
     }
 
     /// Follows a rename of the log's directory.
     pub fn set_dir(&mut self, dir: &Path) {
-        self.dir = dir.to_owned();
-        self.snapshots.set_dir(dir);
+        self.dir = Arc::from(dir);
+        self.snapshots.set_dir(&self.dir);
     }
 
     /// Whether nothing is known that a truncation would have to undo.
@@ -189,9 +199,10 @@ impl ProducerStateManager {
     }
 
     /// The snapshot of a clean stop, which must last: the one that is there already, if nothing was appended since. Returns whether
-    /// there is one that names producers, of which the name must be synced too.
-    pub fn take_last_snapshot(&mut self) -> io::Result<bool> {
-        if self.take_snapshot(true)?.is_none() && self.map_end_offset == self.last_snapshot_offset {
+    /// there is one that names producers, of which the name must be synced too. Without `sync` the caller makes everything last.
+    pub fn take_last_snapshot(&mut self, sync: bool) -> io::Result<bool> {
+        let taken = self.take_snapshot(sync)?;
+        if sync && taken.is_none() && self.map_end_offset == self.last_snapshot_offset {
             if self.producers.is_empty() {
                 return Ok(false);
             }

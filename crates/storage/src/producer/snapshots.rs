@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ::io::fs;
 
@@ -14,28 +15,19 @@ use crate::file_names::{
 /// The offsets at which there are snapshots.
 #[derive(Debug)]
 pub(super) struct Snapshots {
-    dir: PathBuf,
+    dir: Arc<Path>,
     offsets: BTreeSet<i64>,
 }
 
 impl Snapshots {
-    /// Looks which there are.
-    pub fn load(dir: &Path) -> io::Result<Snapshots> {
-        let mut offsets = BTreeSet::new();
-        for entry in fs::read_dir(dir)? {
-            let name = entry.name;
-            if let Some(name) = name.to_str()
-                && name.ends_with(PRODUCER_SNAPSHOT_FILE_SUFFIX)
-                && let Some(offset) = offset_from_file_name(name)
-            {
-                offsets.insert(offset);
-            }
-        }
-        Ok(Snapshots { dir: dir.to_owned(), offsets })
+    /// Those among the files of a directory.
+    pub fn among(dir: Arc<Path>, names: &[String]) -> Snapshots {
+        let snapshots = names.iter().filter(|name| name.ends_with(PRODUCER_SNAPSHOT_FILE_SUFFIX));
+        Snapshots { dir, offsets: snapshots.filter_map(|name| offset_from_file_name(name)).collect() }
     }
 
-    pub fn set_dir(&mut self, dir: &Path) {
-        self.dir = dir.to_owned();
+    pub fn set_dir(&mut self, dir: &Arc<Path>) {
+        self.dir = Arc::clone(dir);
     }
 
     pub fn latest(&self) -> Option<i64> {
