@@ -1,6 +1,11 @@
 //! The suite as commands.
 
-use std::{fs, path::PathBuf, thread, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use super::{
     goals::{self, Goal},
@@ -113,15 +118,18 @@ enum Part {
     Speed,
     /// Consumer groups and offsets.
     Groups,
+    /// More and more of something, as lines.
+    Growth,
 }
 
 impl Part {
-    const ALL: [Part; 2] = [Part::Speed, Part::Groups];
+    const ALL: [Part; 3] = [Part::Speed, Part::Groups, Part::Growth];
 
     fn name(self) -> &'static str {
         match self {
             Part::Speed => "speed",
             Part::Groups => "groups",
+            Part::Growth => "growth",
         }
     }
 
@@ -137,6 +145,7 @@ impl Part {
         match self {
             Part::Speed => workload::all(quick),
             Part::Groups => workload::groups(quick),
+            Part::Growth => Vec::new(),
         }
     }
 
@@ -144,6 +153,7 @@ impl Part {
         match self {
             Part::Speed => goals::SPEED,
             Part::Groups => goals::GROUPS,
+            Part::Growth => goals::GROWTH,
         }
     }
 }
@@ -211,6 +221,15 @@ pub fn suite(args: &mut Args) -> Result<()> {
                     run.coordinators(if options.quick { QUICK_BULK } else { BULK });
                 }
             }
+            Part::Growth => {
+                for count in PARTITIONS {
+                    if options.wants(&partitions_name(count)) {
+                        run.restarts(&partitions_name(count), |system, dir, starts| {
+                            restart::partitions(system, dir, count, starts)
+                        });
+                    }
+                }
+            }
         }
         run.report(&options)?;
     }
@@ -220,6 +239,17 @@ pub fn suite(args: &mut Args) -> Result<()> {
 /// A million offsets.
 const BULK: Bulk = Bulk { groups: 1_000, partitions: 1_000 };
 const QUICK_BULK: Bulk = Bulk { groups: 200, partitions: 500 };
+/// Idle partitions.
+const PARTITIONS: [i32; 3] = [1, 1_000, 10_000];
+
+fn partitions_name(count: i32) -> String {
+    match count {
+        1 => "1 partition".to_owned(),
+        1_000.. => format!("{},000 partitions", count / 1_000),
+        _ => format!("{count} partitions"),
+    }
+}
+
 const LOADING: &str = "load a coordinator";
 
 struct Run {
@@ -238,8 +268,8 @@ impl Run {
         let rounds = match (part, options.quick) {
             (Part::Speed, false) => 5,
             // A group waits for heartbeats, whatever the machine does.
-            (Part::Groups, false) | (Part::Speed, true) => 3,
-            (Part::Groups, true) => 1,
+            (Part::Groups | Part::Growth, false) | (Part::Speed, true) => 3,
+            (Part::Groups | Part::Growth, true) => 1,
         };
         Self {
             part,
@@ -284,17 +314,25 @@ impl Run {
 
     fn coordinators(&mut self, bulk: Bulk) {
         let what = format!("{LOADING}: {} k offsets", bulk.groups * bulk.partitions as usize / 1000);
+        self.restarts(&what, |system, dir, starts| restart::coordinator(system, dir, bulk, starts));
+    }
+
+    /// Something that is set up once, and measured at each start on it.
+    fn restarts(&mut self, what: &str, measure: impl Fn(&System, &Path, usize) -> Result<Vec<Vec<Metric>>>) {
         for system in self.systems.clone() {
             eprintln!("bench: {what}, {}", system.name);
-            let dir = self.scratch.path.join(&system.name).join("coordinator");
-            match restart::coordinator(&system, &dir, bulk, self.rounds.max(2)) {
+            let dir = self.scratch.path.join(&system.name).join(what.replace([' ', ',', ':'], "-"));
+            match measure(&system, &dir, self.rounds.max(2)) {
                 // The first start warms up, as the first round does.
                 Ok(starts) => {
                     for (round, metrics) in starts.into_iter().enumerate().skip(1) {
-                        self.table.add(&what, &system.name, round, &metrics);
+                        self.table.add(what, &system.name, round, &metrics);
                     }
                 }
                 Err(failure) => self.failures.push(format!("{what}, {}: {failure}", system.name)),
+            }
+            if let Err(error) = fs::remove_dir_all(&dir) {
+                eprintln!("bench: {}: {error}", dir.display());
             }
         }
     }

@@ -43,6 +43,20 @@ pub const GROUPS: &[Goal] = &[
     Goal { workload: ONE_GROUP, figure: HEARTBEAT_CPU, bound: Bound::Below(10.0) },
 ];
 
+/// Of the part `growth`.
+pub const GROWTH: &[Goal] = &[
+    Goal { workload: "1 partition", figure: RESIDENT, bound: Bound::Below(12.0) },
+    Goal { workload: "1,000 partitions", figure: RESIDENT, bound: Bound::Below(16.0) },
+    Goal { workload: "10,000 partitions", figure: RESIDENT, bound: Bound::Below(40.0) },
+    Goal { workload: "1 partition", figure: START, bound: Bound::Below(12.0) },
+    Goal { workload: "1,000 partitions", figure: START, bound: Bound::Below(100.0) },
+    Goal { workload: "10,000 partitions", figure: START, bound: Bound::Below(400.0) },
+    Goal { workload: "10,000 partitions", figure: "idle CPU", bound: Bound::Below(0.5) },
+];
+
+const RESIDENT: &str = "resident memory";
+const START: &str = "start to first answer";
+
 /// One goal and what was measured for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {

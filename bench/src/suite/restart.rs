@@ -1,6 +1,7 @@
-//! What a system does to take up again what it had: a coordinator its offsets.
+//! What a system does to take up again what it had: a coordinator its offsets, a broker its partitions.
 
 use std::{
+    fs,
     path::Path,
     time::{Duration, Instant},
 };
@@ -9,7 +10,10 @@ use super::system::{Running, System, free_port};
 use crate::{
     Result,
     load::groups::commits::Bulk,
-    measure::{Metric, process::cpu_time},
+    measure::{
+        Metric,
+        process::{cpu_time, resident_bytes},
+    },
     wire::connection::Connection,
 };
 
@@ -59,4 +63,65 @@ pub fn coordinator(system: &System, dir: &Path, bulk: Bulk, starts: usize) -> Re
 
 fn offsets(bulk: Bulk) -> f64 {
     bulk.groups as f64 * f64::from(bulk.partitions)
+}
+
+/// How long an idle server is watched, after some time to come to rest.
+const IDLE: Duration = Duration::from_secs(3);
+
+/// What a server that nobody asks for anything takes.
+fn idle(running: &Running) -> Result<(f64, f64)> {
+    std::thread::sleep(Duration::from_secs(1));
+    let before = cpu_time(running.pid())?;
+    std::thread::sleep(IDLE);
+    let percent = (cpu_time(running.pid())? - before).as_secs_f64() / IDLE.as_secs_f64() * 100.0;
+    Ok((resident_bytes(running.pid())? as f64 / 1e6, percent))
+}
+
+/// Makes so many partitions, in topics of a thousand at most; then starts the system so many times on them.
+pub fn partitions(system: &System, dir: &Path, count: i32, starts: usize) -> Result<Vec<Vec<Metric>>> {
+    let port = free_port()?;
+    let mut running = system.start(dir, port)?;
+    let mut connection = Connection::open(running.address)?;
+    let topics: Vec<(String, i32)> = (0..count)
+        .step_by(1_000)
+        .map(|first| (format!("bench-partitions-{}", first / 1_000), (count - first).min(1_000)))
+        .collect();
+    let begun = Instant::now();
+    for (topic, partitions) in &topics {
+        connection.create_topic(topic, *partitions, &[])?;
+    }
+    let created_s = begun.elapsed().as_secs_f64();
+    let (created_mb, _) = idle(&running)?;
+    running.stop()?;
+    let mut found = Vec::with_capacity(starts);
+    for _ in 0..starts {
+        let (mut running, begun, answer_ms) = again(system, dir, port)?;
+        let mut connection = Connection::open(running.address)?;
+        for (topic, partitions) in &topics {
+            connection.await_partitions(topic, *partitions, begun + LIMIT)?;
+        }
+        let all_ms = millis(begun);
+        let start_cpu_ms = cpu_time(running.pid())?.as_secs_f64() * 1e3;
+        let (resident_mb, idle_percent) = idle(&running)?;
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", running.pid()))?.count();
+        let asked = Instant::now();
+        let bytes = connection.metadata_of_all()?;
+        let metadata_ms = millis(asked);
+        let begun = Instant::now();
+        running.stop()?;
+        found.push(vec![
+            Metric::new("resident memory", "MB", resident_mb),
+            Metric::new("idle CPU", "%", idle_percent),
+            Metric::new("start to first answer", "ms", answer_ms),
+            Metric::new("start until all partitions answer", "ms", all_ms),
+            Metric::new("start: CPU", "ms", start_cpu_ms),
+            Metric::new("stop", "ms", millis(begun)),
+            Metric::new("create", "ms per partition", created_s * 1e3 / f64::from(count)),
+            Metric::new("resident memory after creation", "MB", created_mb),
+            Metric::new("open files", "", descriptors as f64),
+            Metric::new("metadata", "ms", metadata_ms),
+            Metric::new("metadata size", "KB", bytes as f64 / 1e3),
+        ]);
+    }
+    Ok(found)
 }

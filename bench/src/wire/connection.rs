@@ -158,6 +158,11 @@ impl Connection {
                 return Err(Failure::new(format!("CreateTopics of {topic}: error {error} {message}")));
             }
         }
+        self.await_partitions(topic, partitions, deadline)
+    }
+
+    /// Waits until every partition of a topic has a leader that answers.
+    pub fn await_partitions(&mut self, topic: &str, partitions: i32, deadline: Instant) -> Result<()> {
         while self.metadata(Some(topic))?.partitions_led < partitions as usize {
             wait_until(deadline, || format!("{topic} has partitions without leader"))?;
         }
@@ -167,6 +172,13 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// Asks for the metadata of all topics, and returns how many bytes they are.
+    pub fn metadata_of_all(&mut self) -> Result<usize> {
+        let (reply, id) = self.call(&mut requests::metadata_of_all())?;
+        replies::metadata(reply, id)?;
+        Ok(reply.len())
     }
 
     pub fn delete_topic(&mut self, topic: &str) -> Result<()> {

@@ -59,6 +59,17 @@ pub fn metadata(topic: Option<&str>) -> Vec<u8> {
     })
 }
 
+/// Metadata of all topics.
+pub fn metadata_of_all() -> Vec<u8> {
+    frame(api::METADATA, version::METADATA, |w| {
+        w.null_array();
+        w.bool(false);
+        w.bool(false);
+        w.bool(false);
+        w.tags();
+    })
+}
+
 /// CreateTopics for one topic with replication factor 1.
 pub fn create_topic(topic: &str, partitions: i32, configs: &[(&str, &str)]) -> Vec<u8> {
     frame(api::CREATE_TOPICS, version::CREATE_TOPICS, |w| {

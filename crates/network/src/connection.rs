@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 
 use crate::Outbox;
 use crate::buffer;
+use crate::memory::Held;
 
 /// Answers to pipelined requests leave together until they are this large.
 const SEND_AT: usize = 256 * 1024;
@@ -21,6 +22,11 @@ const SEND_AT: usize = 256 * 1024;
 const READ_ALONE: usize = 32 * 1024;
 /// A buffer grows at most so much ahead of the bytes that have arrived: a size on the wire is only a claim.
 const GROWTH: usize = 1024 * 1024;
+
+/// Of a request whose rest is still to come, so much is kept while the connection waits; its buffer serves others meanwhile.
+const SMALL_PART: usize = 1024;
+/// Whoever goes beyond the limit of all requests' memory, so that others wait, has to send something within this time.
+const OTHERS_WAIT: Duration = Duration::from_secs(10);
 
 /// A client that sends no more may still read, as `nc` does with a file: it gets an answer that comes so soon.
 const GRACE: Duration = Duration::from_secs(2);
@@ -84,15 +90,25 @@ impl Activity {
 pub(crate) enum ConnectionError {
     #[error("a request of {0} bytes, where socket.request.max.bytes allows {1}")]
     TooLarge(i64, usize),
+    #[error("nothing came of the rest of a request for {} s while others wait for its memory (queued.max.request.bytes)", OTHERS_WAIT.as_secs())]
+    HeldUp,
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// How large a connection's requests may be.
+pub(crate) struct Limits {
+    /// `socket.request.max.bytes`.
+    pub max_request: usize,
+    /// What the connection holds of the memory for all requests.
+    pub held: Held,
 }
 
 /// Serves a connection until either side ends it.
 pub(crate) async fn run<C: ServiceConnection>(
     stream: &mut TcpStream,
     mut service: C,
-    max_request: usize,
+    mut limits: Limits,
     activity: &Activity,
     clock: impl Fn() -> u64,
 ) -> Result<(), ConnectionError> {
@@ -102,8 +118,9 @@ pub(crate) async fn run<C: ServiceConnection>(
         stream.readable().await?;
         let mut buffer = buffer::acquire();
         let touch = || activity.touch(clock());
-        let result = serve_burst(stream, &mut service, &mut buffer, &mut out, max_request, touch).await;
+        let result = serve_burst(stream, &mut service, &mut buffer, &mut out, &mut limits, touch).await;
         buffer::release(buffer);
+        limits.held.release();
         activity.touch(clock());
         if !result? {
             return Ok(());
@@ -117,18 +134,18 @@ async fn serve_burst<C: ServiceConnection>(
     service: &mut C,
     buffer: &mut Vec<u8>,
     out: &mut Outbox,
-    max_request: usize,
+    limits: &mut Limits,
     touch: impl Fn(),
 ) -> Result<bool, ConnectionError> {
     loop {
-        if read_some(stream, buffer, max_request).await? == 0 {
+        if read_some(stream, buffer, limits).await? == 0 {
             return Ok(false);
         }
         // A busy connection may never be between two requests.
         touch();
         let mut start = 0;
         loop {
-            let size = match frame_size(&buffer[start..], max_request) {
+            let size = match frame_size(&buffer[start..], limits.max_request) {
                 Ok(Some(size)) => size,
                 Ok(None) => break,
                 Err(error) => {
@@ -166,6 +183,11 @@ async fn serve_burst<C: ServiceConnection>(
             return Ok(true);
         }
         buffer.drain(..start);
+        if start > 0 && limits.held.is_beyond_limit() {
+            // The request for which others waited is served.
+            limits.held.release();
+            limits.held.note(buffer.capacity());
+        }
     }
 }
 
@@ -199,18 +221,47 @@ fn frame_size(bytes: &[u8], max_request: usize) -> Result<Option<usize>, Connect
 async fn read_some(
     stream: &mut TcpStream,
     buffer: &mut Vec<u8>,
-    max_request: usize,
+    limits: &mut Limits,
 ) -> Result<usize, ConnectionError> {
-    let missing = match frame_size(buffer, max_request)? {
+    let missing = match frame_size(buffer, limits.max_request)? {
         Some(size) => (size + 4).saturating_sub(buffer.len()),
         None => 0,
     };
     if missing > READ_ALONE {
-        buffer.reserve(missing.min(GROWTH));
-        return Ok(stream.read_buf(&mut buffer.limit(missing)).await?);
+        let mut capacity = buffer.capacity();
+        if capacity - buffer.len() < missing.min(GROWTH) {
+            // Half as much again, so that a large request is not moved too often while it grows.
+            capacity = buffer.len() + missing.min(GROWTH.max(buffer.len() / 2));
+        }
+        limits.held.grow_to(capacity).await;
+        buffer.reserve_exact(capacity - buffer.len());
+        let mut room = buffer.limit(missing);
+        let read = stream.read_buf(&mut room);
+        if !limits.held.is_beyond_limit() {
+            return Ok(read.await?);
+        }
+        return match tokio::time::timeout(OTHERS_WAIT, read).await {
+            Ok(read) => Ok(read?),
+            Err(_) => Err(ConnectionError::HeldUp),
+        };
     }
-    if buffer.capacity() - buffer.len() < missing.max(4096) {
-        buffer.reserve(missing.max(4096));
+    loop {
+        if buffer.capacity() - buffer.len() < missing.max(4096) {
+            buffer.reserve(missing.max(4096));
+        }
+        match stream.try_read_buf(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            other => return Ok(other?),
+        }
+        if (1..=SMALL_PART).contains(&buffer.len()) {
+            let part: Box<[u8]> = buffer.as_slice().into();
+            buffer::release(std::mem::take(buffer));
+            stream.readable().await?;
+            *buffer = buffer::acquire();
+            buffer.extend_from_slice(&part);
+        } else {
+            limits.held.note(buffer.capacity());
+            stream.readable().await?;
+        }
     }
-    Ok(stream.read_buf(buffer).await?)
 }

@@ -8,11 +8,13 @@
 mod buffer;
 mod connection;
 mod listener;
+mod memory;
 mod outbox;
 pub mod peer;
 mod quota;
 
 pub use connection::{ConnectionInfo, Handled, Later, Service, ServiceConnection};
 pub use listener::{Listener, ListenerConfig, RunningListener};
+pub use memory::RequestMemory;
 pub use outbox::Outbox;
 pub use quota::{ConnectionLimits, ConnectionQuota};

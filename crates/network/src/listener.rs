@@ -12,7 +12,8 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::connection::{self, Activity, ConnectionError, ConnectionInfo, Service};
+use crate::connection::{self, Activity, ConnectionError, ConnectionInfo, Limits, Service};
+use crate::memory::{Held, RequestMemory};
 use crate::quota::ConnectionQuota;
 
 /// What a listener needs to know.
@@ -28,6 +29,8 @@ pub struct ListenerConfig {
     pub receive_buffer_bytes: i32,
     /// `socket.request.max.bytes`.
     pub max_request_bytes: usize,
+    /// What requests may hold before they are served.
+    pub request_memory: Arc<RequestMemory>,
     /// `connections.max.idle.ms`; 0 or less never ends a connection.
     pub max_idle_ms: i64,
 }
@@ -151,8 +154,9 @@ impl Accepted<'_> {
             let mut stream = stream;
             let entry = connections.add(&stream);
             let clock = || connections.now();
-            let max_request = config.max_request_bytes;
-            let result = connection::run(&mut stream, service, max_request, &entry.activity, clock).await;
+            let limits =
+                Limits { max_request: config.max_request_bytes, held: Held::nothing(&config.request_memory) };
+            let result = connection::run(&mut stream, service, limits, &entry.activity, clock).await;
             drop(entry);
             drop(permit);
             match result {

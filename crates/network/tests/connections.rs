@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use network::{
     ConnectionInfo, ConnectionLimits, ConnectionQuota, Handled, Listener, ListenerConfig, Outbox,
-    RunningListener, Service, ServiceConnection,
+    RequestMemory, RunningListener, Service, ServiceConnection,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -76,6 +76,7 @@ fn start_with(
         send_buffer_bytes: 102_400,
         receive_buffer_bytes: 102_400,
         max_request_bytes,
+        request_memory: RequestMemory::new(-1),
         max_idle_ms,
     };
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();

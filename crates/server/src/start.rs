@@ -14,7 +14,7 @@ use controller::{ControllerConfig, QuorumController};
 use group::GroupCoordinator;
 use metadata::{BootstrapMetadata, MetadataImage, VersionedRecord};
 use network::peer::PeerConfig;
-use network::{ConnectionLimits, ConnectionQuota, Listener, ListenerConfig, RunningListener};
+use network::{ConnectionLimits, ConnectionQuota, Listener, ListenerConfig, RequestMemory, RunningListener};
 use protocol::messages::ControllerRegistrationRequest;
 use protocol::messages::broker_registration_request::Listener as RegisteredListener;
 use raft::format::LoneNode;
@@ -326,6 +326,7 @@ fn bind(config: &BrokerConfig) -> Result<Vec<(EndPoint, Listener, SocketAddr)>, 
     // Divergence: Kafka's default of 102,400 bytes is a fixed window, which halves what one connection can bring in large
     // batches and doubles its CPU. Where nobody set the key the system sizes the buffers, as it does for -1.
     let buffer_bytes = |key, value| if config.is_set(key) { value } else { -1 };
+    let request_memory = RequestMemory::new(network.queued_max_request_bytes);
     let mut bound = Vec::new();
     for endpoint in &config.listeners {
         let failed = |error: std::io::Error| ServerError::Bind {
@@ -354,6 +355,7 @@ fn bind(config: &BrokerConfig) -> Result<Vec<(EndPoint, Listener, SocketAddr)>, 
                 network.socket_receive_buffer_bytes,
             ),
             max_request_bytes: usize::try_from(network.socket_request_max_bytes).unwrap_or(0),
+            request_memory: Arc::clone(&request_memory),
             max_idle_ms: network.connections_max_idle_ms,
         };
         let listener = match endpoint.host.as_str() {

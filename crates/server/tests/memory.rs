@@ -11,7 +11,7 @@ use protocol::compression::Compression;
 use protocol::messages::{ApiVersionsRequest, MetadataRequest};
 use tokio::io::AsyncWriteExt;
 
-use harness::{Broker, TIMESTAMP, batch, builder, error};
+use harness::{Broker, TIMESTAMP, Topic, batch, builder, error, fetch_request, produce_request};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -35,9 +35,106 @@ async fn what_clients_claim_takes_no_memory() {
     answers_that_nobody_reads(&broker).await;
     batches_that_grow(&broker).await;
     batches_that_are_packed_anew(&broker).await;
+    one_byte_each(&broker).await;
+    fetches_that_nobody_reads(&broker).await;
     let mut client = broker.connect().await;
     let topic = client.create_topic("alive", 1, &[]).await;
     client.produce(&topic, &batch(&["a"])).await;
+    requests_that_come_together().await;
+}
+
+async fn one_byte_each(broker: &Broker) {
+    const CLIENTS: usize = 1_500;
+    let before = forget_peak();
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut client = broker.connect().await;
+        client.send_raw(&[0]).await;
+        clients.push(client);
+    }
+    let mut other = broker.connect().await;
+    other.call(0, &ApiVersionsRequest::default()).await;
+    // Both sides of each connection are in this process.
+    let each = (peak() - before) / CLIENTS as u64;
+    assert!(each < 14 * 1024, "{each} bytes for each connection");
+    // And what was begun is taken when it goes on.
+    let mut client = clients.swap_remove(700);
+    let frame = client.frame(0, &ApiVersionsRequest::default());
+    client.send_raw(&(frame.len() as u32).to_be_bytes()[1..]).await;
+    client.send_raw(&frame).await;
+    assert_eq!(client.receive::<ApiVersionsRequest>(0).await.error_code, 0);
+}
+
+/// A gigabyte asked for at once, of a thousand partitions, by clients that do not read.
+async fn fetches_that_nobody_reads(broker: &Broker) {
+    const PARTITIONS: i32 = 1_000;
+    let mut client = broker.connect().await;
+    let topic = client.create_topic("wide", PARTITIONS, &[]).await;
+    let mut builder = builder(Compression::None);
+    builder.append(TIMESTAMP, None, Some(&[7; 30_000]), &[]).unwrap();
+    let records = builder.build();
+    for partition in 0..PARTITIONS {
+        client.send(11, &produce_request(11, 1, &topic, &[(partition, &records)])).await;
+        if partition % 100 == 99 {
+            for _ in 0..100 {
+                client.receive_frame().await.expect("an answer");
+            }
+        }
+    }
+    let offsets: Vec<(i32, i64)> = (0..PARTITIONS).map(|partition| (partition, 0)).collect();
+    let mut request = fetch_request(12, &topic, &offsets);
+    request.max_bytes = 1 << 30;
+    let before = forget_peak();
+    let mut deaf = Vec::new();
+    for _ in 0..10 {
+        let mut client = broker.connect().await;
+        for _ in 0..3 {
+            client.send(12, &request).await;
+        }
+        // One whose acknowledgements nobody reads.
+        for _ in 0..100 {
+            client.send(11, &produce_request(11, 1, &topic, &[(0, &records[..])])).await;
+        }
+        deaf.push(client);
+    }
+    client.call(0, &ApiVersionsRequest::default()).await;
+    let grown = peak() - before;
+    assert!(grown < 50 * MIB, "{} MiB", grown / MIB);
+}
+
+/// `queued.max.request.bytes`: many large requests at once hold no more than that and one request, all are served, and others too.
+async fn requests_that_come_together() {
+    const REQUEST: u64 = 8 * MIB;
+    let settings = [("socket.request.max.bytes", "9000000"), ("queued.max.request.bytes", "20000000")];
+    let Some(broker) = Broker::start_with(&settings).await else { return };
+    let mut bystander = broker.connect().await;
+    let nowhere = Topic { name: "nowhere".to_owned(), id: common::Uuid::ZERO };
+    let zeros = vec![0; REQUEST as usize];
+    let request = produce_request(9, 1, &nowhere, &[(0, &zeros)]);
+    let mut frame = bystander.frame(9, &request);
+    frame.splice(..0, (frame.len() as u32).to_be_bytes());
+    let frame = std::sync::Arc::new(frame);
+    drop(request);
+    drop(zeros);
+    let before = forget_peak();
+    let mut senders = Vec::new();
+    for _ in 0..40 {
+        let (mut client, frame) = (broker.connect().await, std::sync::Arc::clone(&frame));
+        senders.push(tokio::spawn(async move {
+            client.send_raw(&frame).await;
+            client.receive_frame().await.is_some()
+        }));
+    }
+    for _ in 0..20 {
+        bystander.call(0, &ApiVersionsRequest::default()).await;
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    for sender in senders {
+        assert!(sender.await.unwrap(), "a request had no answer");
+    }
+    // A buffer that grows is there twice for a moment.
+    let grown = peak() - before;
+    assert!(grown < 20 * MIB + 3 * REQUEST, "{} MiB", grown / MIB);
 }
 
 async fn frames_that_are_only_announced(broker: &Broker) {

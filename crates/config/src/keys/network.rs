@@ -31,8 +31,8 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Threads that process requests."),
     int("num.network.threads").or("3").high().at_least(1).cluster_wide().no_effect(NO_THREADS)
         .doc("Threads per listener that read requests and write answers."),
-    long("queued.max.request.bytes").or("-1").no_effect(NO_THREADS)
-        .doc("Bytes of requests that may wait before reading stops; -1 for no limit."),
+    long("queued.max.request.bytes").or("-1")
+        .doc("Memory, in bytes, that large requests may hold before they are served, over all connections; -1 for no limit. Where there is none left connections are read no further, but for one at a time, so that the requests together hold this and one request at most."),
     int("queued.max.requests").or("500").high().at_least(1).no_effect(NO_THREADS)
         .doc("Requests that may wait before reading stops."),
     long("socket.connection.setup.timeout.max.ms").or("30000").no_effect(NO_REPLICATION)
