@@ -52,6 +52,8 @@ pub(crate) struct PartitionFacts {
 struct Session {
     epoch: i32,
     uses_topic_ids: bool,
+    /// A follower's: it takes the place of a consumer's where there is no room.
+    privileged: bool,
     last_used_ms: i64,
     /// In the order of the next fetch: partitions that gave records go to the end, so that none starves.
     order: BTreeMap<u64, (FetchPartition, Told)>,
@@ -76,6 +78,7 @@ enum Kind {
     /// A session begins with this answer, where there is room for it.
     New {
         uses_topic_ids: bool,
+        privileged: bool,
     },
     Incremental {
         id: i32,
@@ -102,7 +105,7 @@ impl FetchSessions {
                 self.sessions.lock().remove(&request.session_id);
             }
             let kind = match request.session_epoch {
-                0 => Kind::New { uses_topic_ids },
+                0 => Kind::New { uses_topic_ids, privileged: is_follower(request) },
                 _ => Kind::Sessionless,
             };
             return Ok(FetchContext { partitions: named(request, uses_topic_ids).collect(), kind });
@@ -147,8 +150,9 @@ impl FetchSessions {
     ) -> (i32, Vec<bool>) {
         match &context.kind {
             Kind::Sessionless => (0, vec![true; facts.len()]),
-            Kind::New { uses_topic_ids } => {
-                (self.create(context, facts, *uses_topic_ids, now_ms), vec![true; facts.len()])
+            Kind::New { uses_topic_ids, privileged } => {
+                let id = self.create(context, facts, *uses_topic_ids, *privileged, now_ms);
+                (id, vec![true; facts.len()])
             }
             Kind::Incremental { id, session } => {
                 let mut session = session.lock();
@@ -167,6 +171,7 @@ impl FetchSessions {
         context: &FetchContext,
         facts: &[PartitionFacts],
         uses_topic_ids: bool,
+        privileged: bool,
         now_ms: i64,
     ) -> i32 {
         if self.slots == 0 {
@@ -174,13 +179,20 @@ impl FetchSessions {
         }
         let mut sessions = self.sessions.lock();
         if sessions.len() >= self.slots {
+            // One that nobody uses any more, or of a consumer where a follower asks: a follower without a session names all its
+            // partitions in each fetch.
             let oldest = sessions
                 .iter()
-                .map(|(id, session)| (session.lock().last_used_ms, *id))
-                .min()
-                .filter(|(last_used_ms, _)| now_ms - last_used_ms > EVICTION_MS);
+                .map(|(id, session)| {
+                    let session = session.lock();
+                    (session.privileged, session.last_used_ms, *id)
+                })
+                .filter(|(of_follower, last_used_ms, _)| {
+                    now_ms - last_used_ms > EVICTION_MS || (privileged && !of_follower)
+                })
+                .min();
             match oldest {
-                Some((_, id)) => drop(sessions.remove(&id)),
+                Some((_, _, id)) => drop(sessions.remove(&id)),
                 None => return 0,
             }
         }
@@ -193,6 +205,7 @@ impl FetchSessions {
         let mut session = Session {
             epoch: 1,
             uses_topic_ids,
+            privileged,
             last_used_ms: now_ms,
             order: BTreeMap::new(),
             positions: HashMap::new(),
@@ -205,6 +218,11 @@ impl FetchSessions {
         sessions.insert(id, Arc::new(Mutex::new(session)));
         id
     }
+}
+
+/// Whether a follower asks, in the field of either kind of version.
+fn is_follower(request: &FetchRequest) -> bool {
+    request.replica_id >= 0 || request.replica_state.replica_id >= 0
 }
 
 /// Epochs go round after the largest number and leave zero out, which begins a session.

@@ -100,3 +100,20 @@ fn epochs_go_round_without_zero() {
     assert_eq!(next_epoch(1), 2);
     assert_eq!(next_epoch(i32::MAX), 1);
 }
+
+#[test]
+fn a_follower_takes_the_place_of_a_consumer_but_not_of_another_follower() {
+    let sessions = FetchSessions::new(1);
+    let consumer = open(&sessions, &[(0, 0)]);
+    let follower = || {
+        let mut request = request(0, 0, &[(0, 0)]);
+        request.replica_id = 2;
+        let context = sessions.begin(&request, 12, 1).unwrap();
+        sessions.finish(&context, &[quiet()], 1).0
+    };
+    assert!(follower() > 0);
+    let gone = sessions.begin(&request(consumer, 1, &[]), 12, 1).err();
+    assert_eq!(gone, Some(ErrorCode::FetchSessionIdNotFound));
+    assert_eq!(follower(), 0);
+    assert_eq!(open(&sessions, &[(0, 0)]), 0);
+}
