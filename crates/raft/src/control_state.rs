@@ -63,6 +63,18 @@ impl ControlRecordState {
         }
     }
 
+    /// The log was cut at `end_offset`.
+    pub(crate) fn truncate_new_entries(&mut self, end_offset: i64) {
+        self.voters.0.retain(|offset, _| *offset < end_offset);
+        self.kraft_versions.0.retain(|offset, _| *offset < end_offset);
+    }
+
+    /// All is forgotten: a snapshot takes the place of the log.
+    pub(crate) fn clear(&mut self) {
+        self.voters.0.clear();
+        self.kraft_versions.0.clear();
+    }
+
     /// A snapshot holds what was before `start_offset`.
     pub(crate) fn truncate_old_entries(&mut self, start_offset: i64) {
         self.voters.truncate_old_entries(start_offset);

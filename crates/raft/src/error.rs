@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::{OffsetAndEpoch, ReplicaKey};
+use crate::OffsetAndEpoch;
 
 /// Shorthand for results of this crate.
 pub type Result<T> = std::result::Result<T, RaftError>;
@@ -67,35 +67,33 @@ pub enum RaftError {
         /// The storage layer's words.
         reason: String,
     },
-    /// No voter is known, so nobody can lead.
+    /// No voter is known, and nobody to ask.
     #[error(
-        "the quorum of {path} has no voters: set controller.quorum.voters, or format the directory with --standalone",
+        "the quorum of {path} has no voters: set controller.quorum.bootstrap.servers or controller.quorum.voters, or format \
+         the directory with --standalone",
         path = path.display()
     )]
     NoVoters {
         /// The directory of the log.
         path: PathBuf,
     },
-    /// The quorum has other controllers.
+    /// A leader's log parts from this one below what is committed.
     #[error(
-        "the quorum has the voters {voters:?}, but quorums of several controllers are not supported by this version \
-         yet: run this node with one controller, or leave the quorum to Apache Kafka"
+        "{path}: the leader asks to cut the log at offset {offset}, below the high watermark {high_watermark}: one of the \
+         two has lost committed metadata. If a controller was begun with an empty disk, remove it from the quorum first",
+        path = path.display()
     )]
-    SeveralVoters {
-        /// Their node ids.
-        voters: Vec<i32>,
+    TruncationBelowHighWatermark {
+        /// The directory of the log.
+        path: PathBuf,
+        /// Where the log was to be cut.
+        offset: i64,
+        /// What is committed.
+        high_watermark: i64,
     },
-    /// This node is not the quorum's voter.
-    #[error(
-        "this node ({local}) is not the voter of its quorum ({voters}): node.id and directory.id in meta.properties \
-         must be those of the voter, because a controller that only observes is not supported by this version yet"
-    )]
-    NotAVoter {
-        /// This node.
-        local: ReplicaKey,
-        /// The voters.
-        voters: String,
-    },
+    /// A voter change that cannot be.
+    #[error("{0}")]
+    InvalidUpdateVersion(String),
     /// Records can only be appended by the leader, in its epoch.
     #[error("append failed: epoch {given} was given, and this node is {state} in epoch {current}")]
     NotLeader {

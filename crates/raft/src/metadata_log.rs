@@ -10,12 +10,13 @@ use std::sync::Arc;
 use ::io::fs;
 use common::{TopicPartition, Uuid, topic::CLUSTER_METADATA_TOPIC};
 use protocol::records::{Batches, RecordBatch};
-use storage::{AppendOrigin, Log, LogConfig, OpenOptions};
+use storage::{AppendError, AppendOrigin, Log, LogConfig, OpenOptions};
 
 use crate::error::{RaftError, Result, at};
 use crate::snapshot::path::{deleted_path, snapshot_path};
 use crate::snapshot::{
-    FrozenSnapshot, SnapshotKind, SnapshotOptions, SnapshotPath, SnapshotReader, SnapshotWriter,
+    FrozenSnapshot, SnapshotDownload, SnapshotKind, SnapshotOptions, SnapshotPath, SnapshotReader,
+    SnapshotWriter,
 };
 use crate::{MetadataLogConfig, OffsetAndEpoch};
 
@@ -51,7 +52,11 @@ impl MetadataLog {
     pub fn open(metadata_log_dir: &Path, config: MetadataLogConfig, now_ms: i64) -> Result<MetadataLog> {
         let topic_partition = TopicPartition::new(CLUSTER_METADATA_TOPIC, 0);
         let dir = metadata_log_dir.join(topic_partition.to_string());
-        fs::create_dir_all(&dir).map_err(at(&dir))?;
+        if !fs::exists(&dir) {
+            fs::create_dir_all(&dir).map_err(at(&dir))?;
+            // Without it a crash could take the directory, with all that is synced below it.
+            fs::sync_dir(metadata_log_dir).map_err(at(metadata_log_dir))?;
+        }
         let log_config = LogConfig {
             segment_size: config.segment_bytes,
             segment_ms: config.segment_ms,
@@ -94,8 +99,7 @@ impl MetadataLog {
 
     /// Marks everything below `offset` as committed.
     pub fn update_high_watermark(&mut self, offset: i64) {
-        // Invariant: what is committed is on disk, and stays.
-        assert!(offset <= self.log.recovery_point(), "committed {offset} is not flushed");
+        // Invariant: what is committed stays.
         assert!(offset >= self.high_watermark() || self.high_watermark() == 0);
         self.log.update_high_watermark(offset);
     }
@@ -121,6 +125,55 @@ impl MetadataLog {
         // Invariant: storage kept the offsets that the batch was built with.
         assert_eq!(info.last_offset + 1, self.end_offset());
         Ok(())
+    }
+
+    /// Appends what a leader of `epoch` sent. Nothing is synced. Returns whether anything was appended: what is damaged or
+    /// does not fit the end of the log is left out.
+    ///
+    /// Errors: the disk.
+    pub fn append_as_follower(&mut self, batches: &[u8], epoch: i32, now_ms: i64) -> Result<bool> {
+        let end_offset = self.end_offset();
+        let first = Batches::new(batches).next();
+        match first {
+            Some(Ok(batch)) if batch.base_offset() == end_offset => {}
+            None => return Ok(false),
+            other => {
+                let found = other.map(|first| first.map(|batch| batch.base_offset()));
+                tracing::warn!(end_offset, ?found, "the leader sent what does not continue the log");
+                return Ok(false);
+            }
+        }
+        match self.log.append_as_follower(batches, epoch, now_ms) {
+            Ok(_) => Ok(self.end_offset() > end_offset),
+            Err(AppendError::Storage(error)) => Err(self.failed(error)),
+            Err(error) => {
+                tracing::warn!(end_offset, "the leader sent what cannot be appended: {error}");
+                Ok(false)
+            }
+        }
+    }
+
+    /// Cuts the log to where a leader says that the two part; gives its new end.
+    ///
+    /// Errors: that is below what is committed.
+    pub fn truncate_to_end_offset(&mut self, diverging: OffsetAndEpoch, now_ms: i64) -> Result<i64> {
+        let end = self.end_offset_for_epoch(diverging.epoch);
+        let offset = if end.epoch == diverging.epoch { end.offset.min(diverging.offset) } else { end.offset };
+        let high_watermark = self.high_watermark();
+        if offset < high_watermark {
+            let path = self.dir.clone();
+            return Err(RaftError::TruncationBelowHighWatermark { path, offset, high_watermark });
+        }
+        self.truncate_to(offset, now_ms)?;
+        Ok(offset)
+    }
+
+    /// Begins to receive the snapshot `id` of a leader; none if it is here already.
+    pub fn begin_download(&self, id: OffsetAndEpoch) -> Result<Option<SnapshotDownload>> {
+        if self.snapshots.contains(&id) {
+            return Ok(None);
+        }
+        SnapshotDownload::create(&self.dir, id).map(Some)
     }
 
     /// Syncs all that was appended; gives the end of it.
@@ -157,6 +210,9 @@ impl MetadataLog {
             let before = offset;
             for batch in Batches::new(&bytes) {
                 let batch = batch.map_err(|error| self.corrupt(offset, error.to_string()))?;
+                if batch.base_offset() > offset {
+                    return Err(self.corrupt(offset, format!("the next batch is at {}", batch.base_offset())));
+                }
                 visit(&batch)?;
                 offset = batch.next_offset();
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use common::Uuid;
 
-use crate::ReplicaKey;
+use crate::{QuorumNode, ReplicaKey};
 
 /// Where a controller listens: the listener's name (upper case, as Kafka normalises it), a host and a port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +23,11 @@ impl Endpoint {
     pub fn new(name: &str, host: &str, port: u16) -> Endpoint {
         Endpoint { name: name.to_uppercase(), host: host.to_owned(), port }
     }
+}
+
+/// The endpoint of a listener's name.
+pub(crate) fn endpoint_of<'e>(endpoints: &'e [Endpoint], listener: &str) -> Option<&'e Endpoint> {
+    endpoints.iter().find(|endpoint| endpoint.name.eq_ignore_ascii_case(listener))
 }
 
 /// The range of kraft.version levels a node supports.
@@ -129,6 +134,49 @@ impl VoterSet {
     /// Whether the set has `node`'s voter with other endpoints or versions than `node` has now.
     pub fn voter_node_needs_update(&self, node: &VoterNode) -> bool {
         self.voter(node.key.id).is_some_and(|known| known.is_voter(&node.key) && known != node)
+    }
+
+    /// Where the voter `id` listens by the name of `listener`.
+    pub fn node(&self, id: i32, listener: &str) -> Option<QuorumNode> {
+        let endpoint = endpoint_of(&self.voter(id)?.endpoints, listener)?;
+        Some(QuorumNode { id, host: endpoint.host.clone(), port: endpoint.port })
+    }
+
+    /// The set with one voter more; none if there is one with its node id.
+    pub fn add_voter(&self, node: VoterNode) -> Option<VoterSet> {
+        if self.voters.contains_key(&node.key.id) {
+            return None;
+        }
+        let mut voters = self.voters.clone();
+        voters.insert(node.key.id, node);
+        Some(VoterSet { voters })
+    }
+
+    /// The set without `replica`; none if it is no voter, or the last one.
+    pub fn remove_voter(&self, replica: &ReplicaKey) -> Option<VoterSet> {
+        if self.voters.len() < 2 || self.voter(replica.id).is_none_or(|node| node.key != *replica) {
+            return None;
+        }
+        let mut voters = self.voters.clone();
+        voters.remove(&replica.id);
+        Some(VoterSet { voters })
+    }
+
+    /// The set with `node` in place of the voter with its node id, in whatever directory; none where there is none.
+    pub fn update_voter_ignoring_directory(&self, node: VoterNode) -> Option<VoterSet> {
+        if !self.voters.contains_key(&node.key.id) {
+            return None;
+        }
+        let mut voters = self.voters.clone();
+        voters.insert(node.key.id, node);
+        Some(VoterSet { voters })
+    }
+
+    /// Whether all voters support the level.
+    pub fn supports_version(&self, level: i16) -> bool {
+        self.voters.values().all(|voter| {
+            (voter.supported_kraft_version.min..=voter.supported_kraft_version.max).contains(&level)
+        })
     }
 
     /// The set with `node` in place of its older self; none where that is no voter.

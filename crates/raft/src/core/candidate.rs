@@ -1,23 +1,26 @@
 //! Stands for election in a new epoch (`org.apache.kafka.raft.CandidateState`).
 
-use std::collections::BTreeSet;
-
 use super::EpochElection;
-use crate::{ElectionState, ReplicaKey, VoterSet};
+use crate::{ReplicaKey, VoterSet};
 
 /// A replica that voted for itself and asks the others to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CandidateState {
     epoch: i32,
-    local: ReplicaKey,
     epoch_election: EpochElection,
+    election_deadline_ms: i64,
 }
 
 impl CandidateState {
-    pub(super) fn new(epoch: i32, local: ReplicaKey, voters: &VoterSet) -> CandidateState {
+    pub(super) fn new(
+        epoch: i32,
+        local: ReplicaKey,
+        voters: &VoterSet,
+        election_deadline_ms: i64,
+    ) -> CandidateState {
         let mut epoch_election = EpochElection::new(voters);
         epoch_election.record_vote(local.id, true);
-        CandidateState { epoch, local, epoch_election }
+        CandidateState { epoch, epoch_election, election_deadline_ms }
     }
 
     /// The epoch it stands in.
@@ -30,7 +33,13 @@ impl CandidateState {
         &self.epoch_election
     }
 
-    pub(super) fn election(&self, voters: BTreeSet<i32>) -> ElectionState {
-        ElectionState::with_voted_candidate(self.epoch, self.local, voters)
+    /// How the election stands.
+    pub fn epoch_election_mut(&mut self) -> &mut EpochElection {
+        &mut self.epoch_election
+    }
+
+    /// When it goes back to asking, in milliseconds.
+    pub fn election_deadline_ms(&self) -> i64 {
+        self.election_deadline_ms
     }
 }

@@ -34,6 +34,11 @@ impl EpochElection {
         self.count(Some(true)) + self.count(None) < self.majority()
     }
 
+    /// The voters that have not answered yet, ascending.
+    pub fn unrecorded_voters(&self) -> Vec<i32> {
+        self.votes.iter().filter(|(_, vote)| vote.is_none()).map(|(id, _)| *id).collect()
+    }
+
     /// The voters that granted it, ascending.
     pub fn granting_voters(&self) -> Vec<i32> {
         self.votes.iter().filter(|(_, vote)| **vote == Some(true)).map(|(id, _)| *id).collect()

@@ -1,14 +1,14 @@
-//! The decisions of KRaft (`org.apache.kafka.raft.QuorumState` and the deciding half of `KafkaRaftClient`): events and
-//! the time go in, actions come out. No disk, no clock, no socket, no thread.
+//! The states of KRaft and the ways between them (`org.apache.kafka.raft.QuorumState`). No disk, no clock, no socket, no
+//! thread: voters, time and the seed of randomness come in as arguments.
 //!
-//! One file per state. The states and what they keep are all of Kafka's; the events are those of a quorum with one
-//! voter: votes and fetches of other voters come with quorums of several controllers, as further events.
+//! One file per state. [`crate::RaftNode`] hands in what happens and carries out what follows.
 
 mod candidate;
 mod epoch_election;
 mod follower;
 mod leader;
 mod prospective;
+mod random;
 mod resigned;
 mod unattached;
 
@@ -22,67 +22,15 @@ pub use epoch_election::EpochElection;
 pub use follower::FollowerState;
 pub use leader::{LeaderState, ReplicaState};
 pub use prospective::ProspectiveState;
+pub use random::SplitMix64;
 pub use resigned::ResignedState;
 pub use unattached::UnattachedState;
 
 use crate::config::QuorumConfig;
-use crate::{ElectionState, LeaderAndEpoch, OffsetAndEpoch, ReplicaKey, VoterSet};
-
-/// What the core is told.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// The node came up: what `quorum-state` says, and where the log ends. The first event, and only the first.
-    Start {
-        /// The content of `quorum-state`.
-        election: Option<ElectionState>,
-        /// The end offset of the log and the epoch of its last record.
-        log_end: OffsetAndEpoch,
-    },
-    /// Time passed: election timeouts.
-    Tick,
-    /// The log is on disk up to `end_offset`, exclusive.
-    LogFlushed {
-        /// The end of what a crash cannot take.
-        end_offset: i64,
-    },
-    /// A replica that is not this one fetched the log from `fetch_offset`, so it has everything below.
-    Fetched {
-        /// Who.
-        replica: ReplicaKey,
-        /// Up to where, exclusive.
-        fetch_offset: i64,
-        /// Where the leader's log ended then.
-        log_end_offset: i64,
-    },
-    /// The controller gives up leadership of `epoch`.
-    Resign {
-        /// The epoch that it leads; an earlier one is ignored.
-        epoch: i32,
-    },
-}
-
-/// What the shell does, in this order, before it hands in the next event.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    /// Write `quorum-state`, durably.
-    PersistElection(ElectionState),
-    /// This replica leads: start the epoch at the log's end, and append its LeaderChange record there.
-    BecomeLeader {
-        /// The new epoch.
-        epoch: i32,
-        /// The voters of the quorum, for the record.
-        voters: Vec<i32>,
-        /// Those of them who elected this replica.
-        granting_voters: Vec<i32>,
-    },
-    /// Everything below `offset` is committed.
-    AdvanceHighWatermark(i64),
-    /// Leader or epoch changed.
-    LeaderChanged(LeaderAndEpoch),
-}
+use crate::{ElectionState, Endpoint, LeaderAndEpoch, ReplicaKey, VoterSet};
 
 /// The state this replica is in.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub enum EpochState {
     /// No leader is known.
     Unattached(UnattachedState),
@@ -110,48 +58,105 @@ impl EpochState {
             EpochState::Resigned(_) => "Resigned",
         }
     }
-
-    /// What of it belongs on disk.
-    pub fn election(&self, voters: &VoterSet) -> ElectionState {
-        let voters = BTreeSet::from_iter(voters.voter_ids());
-        match self {
-            EpochState::Unattached(state) => state.election(voters),
-            EpochState::Prospective(state) => state.election(voters),
-            EpochState::Candidate(state) => state.election(voters),
-            EpochState::Leader(state) => state.election(voters),
-            EpochState::Follower(state) => state.election(voters),
-            EpochState::Resigned(state) => state.election(voters),
-        }
-    }
 }
 
-/// The core. See the module.
+/// What a state says to a replica that asks for a vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ballot {
+    /// Who asks.
+    pub replica: ReplicaKey,
+    /// Whether its log has all that this replica's log has.
+    pub is_log_up_to_date: bool,
+    /// Whether it only wants to know if it would be elected (KIP-996).
+    pub pre_vote: bool,
+}
+
+/// The state machine of elections. See the module.
 #[derive(Debug)]
-pub struct RaftCore {
+pub struct QuorumState {
     local: ReplicaKey,
-    voters: VoterSet,
     config: QuorumConfig,
     random: SplitMix64,
     state: EpochState,
-    log_end: OffsetAndEpoch,
 }
 
-impl RaftCore {
-    /// A core that waits for [`Event::Start`]. `seed` spreads election timeouts.
-    pub fn new(local: ReplicaKey, voters: VoterSet, config: QuorumConfig, seed: u64) -> RaftCore {
-        RaftCore {
+impl QuorumState {
+    /// A replica that has just come up, by what `quorum-state` says and the epoch at the end of its log. `seed` spreads
+    /// election timeouts.
+    ///
+    /// It does not stand for election yet, also where it is the only voter.
+    pub fn start(
+        local: ReplicaKey,
+        config: QuorumConfig,
+        seed: u64,
+        election: Option<ElectionState>,
+        log_end_epoch: i32,
+        voters: &VoterSet,
+        now_ms: i64,
+    ) -> QuorumState {
+        let mut quorum = QuorumState {
             local,
-            voters,
             config,
-            random: SplitMix64(seed),
+            random: SplitMix64::new(seed),
             state: EpochState::Unattached(UnattachedState::new(0, None, None, i64::MAX)),
-            log_end: OffsetAndEpoch::default(),
-        }
+        };
+        let election = election.unwrap_or_default();
+        let deadline = quorum.election_deadline_of(voters, now_ms);
+        quorum.state = if election.epoch < log_end_epoch {
+            tracing::warn!(
+                epoch = election.epoch,
+                log_end_epoch,
+                "quorum-state knows an earlier epoch than the log; its vote, if any, is forgotten"
+            );
+            EpochState::Unattached(UnattachedState::new(log_end_epoch, None, None, deadline))
+        } else if election.is_leader(local.id) {
+            // A leader that comes back never leads the same epoch again: what it had not synced may be lost, and an
+            // offset of an epoch must not get a second meaning.
+            EpochState::Resigned(ResignedState::new(election.epoch, local.id, voters, Vec::new(), deadline))
+        } else if election.is_voted_candidate(&local) && voters.is_voter(&local) {
+            EpochState::Candidate(CandidateState::new(election.epoch, local, voters, deadline))
+        } else if let Some(leader_id) = election.leader_id {
+            match voters.voter(leader_id).map(|voter| voter.endpoints.clone()) {
+                Some(endpoints) if !endpoints.is_empty() => EpochState::Follower(FollowerState::new(
+                    election.epoch,
+                    leader_id,
+                    endpoints,
+                    election.voted_key,
+                    quorum.config.fetch_timeout_ms,
+                    now_ms,
+                )),
+                // The leader cannot be reached by what is known of it.
+                _ => {
+                    let (epoch, voted_key) = (election.epoch, election.voted_key);
+                    let state = UnattachedState::new(epoch, Some(leader_id), voted_key, deadline);
+                    EpochState::Unattached(state)
+                }
+            }
+        } else {
+            let state = UnattachedState::new(election.epoch, None, election.voted_key, deadline);
+            EpochState::Unattached(state)
+        };
+        quorum
     }
 
     /// The state now.
     pub fn state(&self) -> &EpochState {
         &self.state
+    }
+
+    /// The state now, to change what does not change the epoch.
+    pub fn state_mut(&mut self) -> &mut EpochState {
+        &mut self.state
+    }
+
+    /// This replica.
+    pub fn local(&self) -> ReplicaKey {
+        self.local
+    }
+
+    /// The randomness of this replica.
+    pub fn random(&mut self) -> &mut SplitMix64 {
+        &mut self.random
     }
 
     /// The leader's state, if this replica leads.
@@ -162,218 +167,249 @@ impl RaftCore {
         }
     }
 
+    /// The leader's state, if this replica leads.
+    pub fn leader_mut(&mut self) -> Option<&mut LeaderState> {
+        match &mut self.state {
+            EpochState::Leader(leader) => Some(leader),
+            _ => None,
+        }
+    }
+
+    /// The follower's state, if this replica follows.
+    pub fn follower_mut(&mut self) -> Option<&mut FollowerState> {
+        match &mut self.state {
+            EpochState::Follower(follower) => Some(follower),
+            _ => None,
+        }
+    }
+
+    /// What belongs on disk.
+    pub fn election(&self, voters: &VoterSet) -> ElectionState {
+        let LeaderAndEpoch { leader_id, epoch } = self.leader_and_epoch();
+        ElectionState { epoch, leader_id, voted_key: self.voted_key(), voters: self.voter_ids(voters) }
+    }
+
+    fn voter_ids(&self, voters: &VoterSet) -> BTreeSet<i32> {
+        BTreeSet::from_iter(voters.voter_ids())
+    }
+
     /// The leader and the epoch.
     pub fn leader_and_epoch(&self) -> LeaderAndEpoch {
-        self.election().leader_and_epoch()
+        match &self.state {
+            EpochState::Unattached(state) => state.leader_and_epoch(),
+            EpochState::Prospective(state) => state.leader_and_epoch(),
+            EpochState::Candidate(state) => LeaderAndEpoch { leader_id: None, epoch: state.epoch() },
+            EpochState::Leader(state) => {
+                LeaderAndEpoch { leader_id: Some(self.local.id), epoch: state.epoch() }
+            }
+            EpochState::Follower(state) => state.leader_and_epoch(),
+            EpochState::Resigned(state) => {
+                LeaderAndEpoch { leader_id: Some(self.local.id), epoch: state.epoch() }
+            }
+        }
     }
 
     /// The epoch.
     pub fn epoch(&self) -> i32 {
-        self.election().epoch
+        self.leader_and_epoch().epoch
     }
 
-    /// What is committed, exclusive; none before the first commit of a leader's epoch.
-    pub fn high_watermark(&self) -> Option<i64> {
-        self.leader().and_then(LeaderState::high_watermark)
-    }
-
-    /// When to call with [`Event::Tick`] at the latest; none if nothing is timed.
-    pub fn next_tick_ms(&self) -> Option<i64> {
-        let deadline = match &self.state {
-            EpochState::Unattached(state) => state.election_deadline_ms,
-            EpochState::Resigned(state) => state.election_deadline_ms,
-            _ => i64::MAX,
-        };
-        (deadline != i64::MAX).then_some(deadline)
-    }
-
-    /// The voters changed by a record in the log.
-    pub fn update_voters(&mut self, voters: VoterSet) {
-        if let EpochState::Leader(leader) = &mut self.state {
-            leader.update_voters(&voters);
-        }
-        self.voters = voters;
-    }
-
-    /// Takes one event and says what to do.
-    pub fn handle(&mut self, event: Event, now_ms: i64) -> Vec<Action> {
-        let epoch_before = self.epoch();
-        let mut actions = Vec::new();
-        match event {
-            Event::Start { election, log_end } => self.start(election, log_end, now_ms, &mut actions),
-            Event::Tick => self.tick(now_ms, &mut actions),
-            Event::LogFlushed { end_offset } => self.log_flushed(end_offset, &mut actions),
-            Event::Fetched { replica, fetch_offset, log_end_offset } => {
-                if let EpochState::Leader(leader) = &mut self.state {
-                    let before = leader.high_watermark();
-                    leader.update_replica(replica, fetch_offset, log_end_offset, now_ms);
-                    push_high_watermark(leader, before, &mut actions);
-                }
-            }
-            Event::Resign { epoch } => self.resign(epoch, now_ms, &mut actions),
-        }
-        // Invariant: a replica never goes back to an earlier epoch.
-        assert!(self.epoch() >= epoch_before, "the epoch went back from {epoch_before} to {}", self.epoch());
-        actions
-    }
-
-    fn start(
-        &mut self,
-        election: Option<ElectionState>,
-        log_end: OffsetAndEpoch,
-        now_ms: i64,
-        actions: &mut Vec<Action>,
-    ) {
-        self.log_end = log_end;
-        let election = election.unwrap_or_default();
-        let deadline = self.election_deadline(now_ms);
-        let initial = if election.epoch < log_end.epoch {
-            // The file is older than the log: the epoch is what the log proves, and no vote of it is known.
-            EpochState::Unattached(UnattachedState::new(log_end.epoch, None, None, deadline))
-        } else if election.is_leader(self.local.id) {
-            // A leader that comes back never leads the same epoch again: what it had not synced may be lost, and an
-            // offset of an epoch must not get a second meaning.
-            EpochState::Resigned(ResignedState::new(election.epoch, self.local.id, deadline))
-        } else if election.is_voted_candidate(&self.local) {
-            EpochState::Candidate(CandidateState::new(election.epoch, self.local, &self.voters))
-        } else if let Some(leader_id) = election.leader_id {
-            if self.voters.voter(leader_id).is_some_and(|node| !node.endpoints.is_empty()) {
-                EpochState::Follower(FollowerState::new(election.epoch, leader_id, election.voted_key))
-            } else {
-                // The leader cannot be reached by what is known of it.
-                let unattached =
-                    UnattachedState::new(election.epoch, Some(leader_id), election.voted_key, deadline);
-                EpochState::Unattached(unattached)
-            }
-        } else {
-            EpochState::Unattached(UnattachedState::new(election.epoch, None, election.voted_key, deadline))
-        };
-        self.transition_durably(initial, actions);
-
-        if self.voters.is_only_voter(&self.local) {
-            match &self.state {
-                EpochState::Candidate(_) => self.become_leader_if_elected(actions),
-                _ => self.become_prospective(actions),
-            }
-        }
-    }
-
-    fn tick(&mut self, now_ms: i64, actions: &mut Vec<Action>) {
+    /// Who has this replica's vote in this epoch.
+    pub fn voted_key(&self) -> Option<ReplicaKey> {
         match &self.state {
-            EpochState::Resigned(state) if now_ms >= state.election_deadline_ms => {
-                // The next epoch, so that nobody fetches from this replica as the leader of the old one.
-                let epoch = state.epoch + 1;
-                let deadline = self.election_deadline(now_ms);
-                self.transition_durably(
-                    EpochState::Unattached(UnattachedState::new(epoch, None, None, deadline)),
-                    actions,
-                );
-                actions.push(Action::LeaderChanged(self.leader_and_epoch()));
+            EpochState::Unattached(state) => state.voted_key(),
+            EpochState::Prospective(state) => state.voted_key(),
+            EpochState::Candidate(_) => Some(self.local),
+            EpochState::Follower(state) => state.voted_key(),
+            EpochState::Leader(_) | EpochState::Resigned(_) => None,
+        }
+    }
+
+    /// Where the leader is known to listen, if there is another.
+    pub fn remote_leader_endpoints(&self) -> &[Endpoint] {
+        match &self.state {
+            EpochState::Prospective(state) => state.leader_endpoints(),
+            EpochState::Follower(state) => state.leader_endpoints(),
+            _ => &[],
+        }
+    }
+
+    /// Whether this replica gives its vote.
+    pub fn can_grant_vote(&self, ballot: Ballot) -> bool {
+        match &self.state {
+            EpochState::Unattached(state) => {
+                grants_unattached(state.leader_and_epoch().leader_id, state.voted_key(), ballot)
             }
-            EpochState::Unattached(state)
-                if now_ms >= state.election_deadline_ms && self.voters.is_voter(&self.local) =>
-            {
-                self.become_prospective(actions);
+            EpochState::Prospective(state) => {
+                grants_unattached(state.leader_and_epoch().leader_id, state.voted_key(), ballot)
             }
-            _ => {}
+            EpochState::Follower(state) => state.can_grant_vote(ballot),
+            // A pre-vote promises nothing: who could win may go on.
+            EpochState::Candidate(_) | EpochState::Resigned(_) => ballot.pre_vote && ballot.is_log_up_to_date,
+            EpochState::Leader(_) => false,
         }
     }
 
-    fn log_flushed(&mut self, end_offset: i64, actions: &mut Vec<Action>) {
-        self.log_end.offset = self.log_end.offset.max(end_offset);
-        if let EpochState::Leader(leader) = &mut self.state {
-            let before = leader.high_watermark();
-            leader.update_local(end_offset);
-            push_high_watermark(leader, before, actions);
-        }
+    /// A later epoch without a known leader, or the end of a pre-vote.
+    pub fn transition_to_unattached(
+        &mut self,
+        epoch: i32,
+        leader_id: Option<i32>,
+        voters: &VoterSet,
+        now_ms: i64,
+    ) {
+        let current = self.epoch();
+        let is_prospective = matches!(self.state, EpochState::Prospective(_));
+        // Invariant: a replica never goes back to an earlier epoch, nor forgets what it did in this one.
+        assert!(epoch > current || (epoch == current && is_prospective), "{current} to {epoch}");
+        let deadline = match &self.state {
+            _ if !voters.is_voter(&self.local) => i64::MAX,
+            EpochState::Candidate(state) => state.election_deadline_ms(),
+            EpochState::Unattached(state) => state.election_deadline_ms(),
+            EpochState::Prospective(state) if !state.epoch_election().is_vote_rejected() => {
+                state.election_deadline_ms()
+            }
+            EpochState::Resigned(state) => state.election_deadline_ms(),
+            _ => self.election_deadline(now_ms),
+        };
+        let voted_key = if epoch == current { self.voted_key() } else { None };
+        self.change_to(EpochState::Unattached(UnattachedState::new(epoch, leader_id, voted_key, deadline)));
     }
 
-    fn resign(&mut self, epoch: i32, now_ms: i64, actions: &mut Vec<Action>) {
-        if self.leader().is_some_and(|leader| leader.epoch() == epoch) {
-            // Nothing to persist: a leader that comes back starts as resigned anyway.
-            let deadline = self.election_deadline(now_ms);
-            self.state = EpochState::Resigned(ResignedState::new(epoch, self.local.id, deadline));
-            actions.push(Action::LeaderChanged(LeaderAndEpoch { leader_id: None, epoch }));
-        }
+    /// This replica, unattached or prospective and not voted yet, votes for `candidate`.
+    pub fn add_voted(&mut self, candidate: ReplicaKey, voters: &VoterSet, now_ms: i64) {
+        // Invariant: one vote in an epoch.
+        assert!(self.voted_key().is_none(), "a second vote, for {candidate}");
+        let deadline = self.election_deadline(now_ms);
+        let local = self.local;
+        let state = match &self.state {
+            EpochState::Unattached(state) => {
+                let LeaderAndEpoch { leader_id, epoch } = state.leader_and_epoch();
+                EpochState::Unattached(UnattachedState::new(epoch, leader_id, Some(candidate), deadline))
+            }
+            EpochState::Prospective(state) => {
+                EpochState::Prospective(state.with_vote(candidate, local, voters, deadline))
+            }
+            other => panic!("Invariant: a {} does not vote", other.name()),
+        };
+        self.change_to(state);
     }
 
-    /// Pre-vote: would a majority vote for this replica? A lone voter knows.
-    fn become_prospective(&mut self, actions: &mut Vec<Action>) {
-        assert!(self.voters.is_voter(&self.local), "{} is no voter, and stood for election", self.local);
-        let election = self.election();
-        let prospective = ProspectiveState::new(
-            election.epoch,
-            election.leader_id,
-            election.voted_key,
+    /// The leader of an epoch is known.
+    pub fn transition_to_follower(
+        &mut self,
+        epoch: i32,
+        leader_id: i32,
+        endpoints: Vec<Endpoint>,
+        now_ms: i64,
+    ) {
+        let current = self.epoch();
+        // Invariant: a replica never goes back to an earlier epoch, and a leader does not follow in its own.
+        assert!(epoch >= current && leader_id != self.local.id, "{current} to {epoch} of {leader_id}");
+        assert!(epoch > current || !matches!(self.state, EpochState::Leader(_)), "two leaders in {epoch}");
+        let voted_key = if epoch == current { self.voted_key() } else { None };
+        self.change_to(EpochState::Follower(FollowerState::new(
+            epoch,
+            leader_id,
+            endpoints,
+            voted_key,
+            self.config.fetch_timeout_ms,
+            now_ms,
+        )));
+    }
+
+    /// Pre-vote: would a majority vote for this replica? Nothing changes that the disk knows.
+    pub fn transition_to_prospective(&mut self, voters: &VoterSet, now_ms: i64) {
+        assert!(voters.is_voter(&self.local), "{} is no voter, and stood for election", self.local);
+        assert!(!matches!(self.state, EpochState::Leader(_) | EpochState::Prospective(_)));
+        let leader = self.leader_and_epoch();
+        let endpoints = self.remote_leader_endpoints().to_vec();
+        let voted_key = self.voted_key();
+        let deadline = self.election_deadline(now_ms);
+        let state = ProspectiveState::new(leader, endpoints, voted_key, self.local, voters, deadline);
+        self.change_to(EpochState::Prospective(state));
+    }
+
+    /// Stands for election in the next epoch.
+    pub fn transition_to_candidate(&mut self, voters: &VoterSet, now_ms: i64) {
+        assert!(voters.is_voter(&self.local), "{} is no voter, and stood for election", self.local);
+        let EpochState::Prospective(state) = &self.state else {
+            panic!("Invariant: a {} does not stand without a pre-vote", self.state.name())
+        };
+        let epoch = state.leader_and_epoch().epoch.checked_add(1);
+        let epoch = epoch.expect("Invariant: there are more epochs than elections");
+        let deadline = self.election_deadline(now_ms);
+        self.change_to(EpochState::Candidate(CandidateState::new(epoch, self.local, voters, deadline)));
+    }
+
+    /// Has won. `epoch_start_offset` is the end of the log.
+    pub fn transition_to_leader(&mut self, epoch_start_offset: i64, voters: &VoterSet, now_ms: i64) {
+        let EpochState::Candidate(candidate) = &self.state else {
+            panic!("Invariant: a {} does not become a leader", self.state.name())
+        };
+        assert!(candidate.epoch_election().is_vote_granted(), "Invariant: a majority elects a leader");
+        let leader = LeaderState::new(
+            candidate.epoch(),
+            epoch_start_offset,
             self.local,
-            &self.voters,
+            voters,
+            candidate.epoch_election().granting_voters(),
+            self.config.fetch_timeout_ms,
+            now_ms,
         );
-        let granted = prospective.epoch_election().is_vote_granted();
-        // In memory only: nothing changes that the disk knows.
-        self.state = EpochState::Prospective(prospective);
-        if granted {
-            self.become_candidate(actions);
-        }
+        self.change_to(EpochState::Leader(leader));
     }
 
-    fn become_candidate(&mut self, actions: &mut Vec<Action>) {
-        let epoch = self.epoch() + 1;
-        self.transition_durably(
-            EpochState::Candidate(CandidateState::new(epoch, self.local, &self.voters)),
-            actions,
-        );
-        actions.push(Action::LeaderChanged(self.leader_and_epoch()));
-        self.become_leader_if_elected(actions);
+    /// The leader gives up. The disk knows it as the leader of this epoch, and that stays so.
+    pub fn transition_to_resigned(
+        &mut self,
+        preferred_successors: Vec<ReplicaKey>,
+        voters: &VoterSet,
+        now_ms: i64,
+    ) {
+        let EpochState::Leader(leader) = &self.state else {
+            panic!("Invariant: a {} cannot resign", self.state.name())
+        };
+        let epoch = leader.epoch();
+        let deadline = self.election_deadline(now_ms);
+        let state = ResignedState::new(epoch, self.local.id, voters, preferred_successors, deadline);
+        self.change_to(EpochState::Resigned(state));
     }
 
-    fn become_leader_if_elected(&mut self, actions: &mut Vec<Action>) {
-        let EpochState::Candidate(candidate) = &self.state else { return };
-        if !candidate.epoch_election().is_vote_granted() {
-            return;
-        }
-        let granting_voters = candidate.epoch_election().granting_voters();
-        let epoch = candidate.epoch();
-        let leader = LeaderState::new(epoch, self.log_end.offset, self.local, &self.voters);
-        self.transition_durably(EpochState::Leader(leader), actions);
-        actions.push(Action::BecomeLeader { epoch, voters: self.voters.voter_ids(), granting_voters });
-        actions.push(Action::LeaderChanged(self.leader_and_epoch()));
-    }
-
-    fn transition_durably(&mut self, state: EpochState, actions: &mut Vec<Action>) {
+    fn change_to(&mut self, state: EpochState) {
+        let from = self.state.name();
         self.state = state;
-        actions.push(Action::PersistElection(self.election()));
+        let LeaderAndEpoch { leader_id, epoch } = self.leader_and_epoch();
+        tracing::info!(
+            epoch,
+            leader_id,
+            voted = self.voted_key().map(|key| key.id),
+            from,
+            to = self.state.name(),
+            "quorum"
+        );
     }
 
-    fn election(&self) -> ElectionState {
-        self.state.election(&self.voters)
+    fn election_deadline_of(&mut self, voters: &VoterSet, now_ms: i64) -> i64 {
+        if voters.is_voter(&self.local) { self.election_deadline(now_ms) } else { i64::MAX }
     }
 
     /// Between one and two election timeouts from now, so that two replicas seldom stand at once.
     fn election_deadline(&mut self, now_ms: i64) -> i64 {
         let timeout = self.config.election_timeout_ms.max(0);
-        let jitter = if timeout == 0 { 0 } else { (self.random.next() % timeout as u64) as i64 };
-        now_ms.saturating_add(timeout).saturating_add(jitter)
+        now_ms.saturating_add(timeout).saturating_add(self.random.below(timeout))
     }
 }
 
-fn push_high_watermark(leader: &LeaderState, before: Option<i64>, actions: &mut Vec<Action>) {
-    if let Some(high_watermark) = leader.high_watermark().filter(|now| before != Some(*now)) {
-        // Invariant: what is committed stays committed.
-        assert!(before.is_none_or(|before| before < high_watermark));
-        actions.push(Action::AdvanceHighWatermark(high_watermark));
-    }
-}
-
-/// A generator whose whole state is its seed, so that a run can be repeated.
-#[derive(Debug)]
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+/// Unattached and prospective replicas vote once in an epoch, for who has all that they have, unless the epoch has a
+/// leader. A pre-vote only asks for the log.
+fn grants_unattached(leader_id: Option<i32>, voted_key: Option<ReplicaKey>, ballot: Ballot) -> bool {
+    if ballot.pre_vote {
+        ballot.is_log_up_to_date
+    } else if let Some(voted) = voted_key {
+        voted.id == ballot.replica.id
+            && (voted.directory_id.is_none() || voted.directory_id == ballot.replica.directory_id)
+    } else {
+        leader_id.is_none() && ballot.is_log_up_to_date
     }
 }

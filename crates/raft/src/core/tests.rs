@@ -1,251 +1,131 @@
-//! The core by behaviour, and against random events with crashes.
+//! The states by behaviour. What whole quorums do is in `tests/quorum.rs`.
 
 use common::Uuid;
-use proptest::prelude::*;
 
 use super::*;
+use crate::Endpoint;
 
 const LOCAL: ReplicaKey = ReplicaKey { id: 1, directory_id: Some(Uuid::from_u128(77)) };
+const OTHER: ReplicaKey = ReplicaKey { id: 2, directory_id: Some(Uuid::from_u128(78)) };
 
 fn voters(ids: &[i32]) -> VoterSet {
     let voters: Vec<_> = ids.iter().map(|id| (*id, "localhost".to_owned(), 9093)).collect();
     VoterSet::from_static("CONTROLLER", &voters)
 }
 
-fn core(ids: &[i32]) -> RaftCore {
-    RaftCore::new(LOCAL, voters(ids), QuorumConfig::default(), 1)
+fn start(ids: &[i32], election: Option<ElectionState>, log_end_epoch: i32) -> QuorumState {
+    QuorumState::start(LOCAL, QuorumConfig::default(), 1, election, log_end_epoch, &voters(ids), 0)
 }
 
-fn start(election: Option<ElectionState>, offset: i64, epoch: i32) -> Event {
-    Event::Start { election, log_end: OffsetAndEpoch::new(offset, epoch) }
+fn endpoints() -> Vec<Endpoint> {
+    vec![Endpoint::new("CONTROLLER", "localhost", 9093)]
 }
 
-fn persisted(actions: &[Action]) -> Vec<&ElectionState> {
-    let mut elections = Vec::new();
-    for action in actions {
-        if let Action::PersistElection(election) = action {
-            elections.push(election);
-        }
-    }
-    elections
+fn asks(pre_vote: bool, is_log_up_to_date: bool) -> Ballot {
+    Ballot { replica: OTHER, is_log_up_to_date, pre_vote }
 }
 
 #[test]
-fn a_lone_voter_elects_itself_at_once() {
-    let mut core = core(&[1]);
-    let actions = core.handle(start(None, 0, 0), 0);
-    let voters = BTreeSet::from([1]);
-    assert_eq!(
-        actions,
-        [
-            Action::PersistElection(ElectionState::with_unknown_leader(0, voters.clone())),
-            Action::PersistElection(ElectionState::with_voted_candidate(1, LOCAL, voters.clone())),
-            Action::LeaderChanged(LeaderAndEpoch { leader_id: None, epoch: 1 }),
-            Action::PersistElection(ElectionState::with_elected_leader(1, 1, None, voters)),
-            Action::BecomeLeader { epoch: 1, voters: vec![1], granting_voters: vec![1] },
-            Action::LeaderChanged(LeaderAndEpoch { leader_id: Some(1), epoch: 1 }),
-        ]
-    );
-    assert_eq!(core.high_watermark(), None);
-    assert_eq!(core.handle(Event::LogFlushed { end_offset: 1 }, 0), [Action::AdvanceHighWatermark(1)]);
+fn a_new_replica_waits_between_one_and_two_election_timeouts() {
+    let quorum = start(&[1, 2, 3], None, 0);
+    let EpochState::Unattached(state) = quorum.state() else { panic!("{}", quorum.state().name()) };
+    assert!((1_000..2_000).contains(&state.election_deadline_ms()));
+    let EpochState::Unattached(observer) = start(&[2, 3], None, 0).state else { panic!() };
+    assert_eq!(observer.election_deadline_ms(), i64::MAX, "who is no voter never stands");
 }
 
 #[test]
-fn a_leader_that_comes_back_leads_the_next_epoch() {
-    let mut core = core(&[1]);
-    let before = ElectionState::with_elected_leader(4, 1, None, BTreeSet::from([1]));
-    core.handle(start(Some(before), 20, 4), 0);
-    assert_eq!(core.leader_and_epoch(), LeaderAndEpoch { leader_id: Some(1), epoch: 5 });
-    assert_eq!(core.leader().unwrap().epoch_start_offset(), 20);
+fn a_leader_that_comes_back_is_resigned() {
+    let before = ElectionState::with_elected_leader(4, 1, None, BTreeSet::new());
+    let quorum = start(&[1, 2, 3], Some(before), 4);
+    assert_eq!(quorum.state().name(), "Resigned");
+    assert!(!quorum.can_grant_vote(asks(false, true)), "it was the leader of this epoch");
+    assert!(quorum.can_grant_vote(asks(true, true)) && !quorum.can_grant_vote(asks(true, false)));
 }
 
 #[test]
-fn a_candidate_that_comes_back_wins_the_epoch_it_stood_in() {
-    let mut core = core(&[1]);
-    let before = ElectionState::with_voted_candidate(4, LOCAL, BTreeSet::from([1]));
-    core.handle(start(Some(before), 20, 3), 0);
-    assert_eq!(core.leader_and_epoch(), LeaderAndEpoch { leader_id: Some(1), epoch: 4 });
+fn a_candidate_that_comes_back_stands_in_the_same_epoch() {
+    let before = ElectionState::with_voted_candidate(4, LOCAL, BTreeSet::new());
+    let quorum = start(&[1, 2, 3], Some(before), 3);
+    assert_eq!((quorum.state().name(), quorum.epoch()), ("Candidate", 4));
 }
 
 #[test]
-fn the_log_knows_a_later_epoch_than_a_lost_quorum_state() {
-    let mut core = core(&[1]);
-    core.handle(start(None, 20, 9), 0);
-    assert_eq!(core.epoch(), 10);
+fn the_log_may_know_a_later_epoch_than_quorum_state() {
+    let before = ElectionState::with_voted_candidate(4, OTHER, BTreeSet::new());
+    let quorum = start(&[1, 2, 3], Some(before), 9);
+    assert_eq!((quorum.state().name(), quorum.epoch(), quorum.voted_key()), ("Unattached", 9, None));
 }
 
 #[test]
-fn a_follower_whose_leader_is_gone_from_the_voters_takes_over() {
-    let mut core = core(&[1]);
-    let before = ElectionState::with_elected_leader(4, 2, None, BTreeSet::from([1, 2]));
-    core.handle(start(Some(before), 20, 4), 0);
-    assert_eq!(core.leader_and_epoch(), LeaderAndEpoch { leader_id: Some(1), epoch: 5 });
+fn a_leader_of_an_old_voter_set_is_not_followed() {
+    let before = ElectionState::with_elected_leader(4, 9, Some(OTHER), BTreeSet::new());
+    let quorum = start(&[1, 2, 3], Some(before.clone()), 4);
+    assert_eq!(quorum.state().name(), "Unattached");
+    assert_eq!(quorum.election(&VoterSet::default()), before, "nothing is forgotten");
+    let known = ElectionState::with_elected_leader(4, 2, None, BTreeSet::new());
+    assert_eq!(start(&[1, 2, 3], Some(known), 4).state().name(), "Follower");
 }
 
 #[test]
-fn one_voter_of_three_does_not_elect_itself() {
-    let mut core = core(&[1, 2, 3]);
-    core.handle(start(None, 0, 0), 0);
-    assert_eq!(core.state().name(), "Unattached");
-    let deadline = core.next_tick_ms().unwrap();
-    assert!((1_000..2_000).contains(&deadline));
-    assert_eq!(core.handle(Event::Tick, deadline - 1), []);
-    core.handle(Event::Tick, deadline);
-    assert_eq!(core.state().name(), "Prospective");
-    assert_eq!(core.epoch(), 0, "a pre-vote disturbs nobody");
+fn one_vote_in_an_epoch() {
+    let voters = voters(&[1, 2, 3]);
+    let mut quorum = start(&[1, 2, 3], None, 0);
+    quorum.transition_to_unattached(5, None, &voters, 0);
+    assert!(!quorum.can_grant_vote(asks(false, false)), "its log lacks something");
+    assert!(quorum.can_grant_vote(asks(false, true)));
+    quorum.add_voted(OTHER, &voters, 0);
+    assert!(quorum.can_grant_vote(asks(false, true)), "the same vote again");
+    let third = Ballot { replica: ReplicaKey { id: 3, directory_id: None }, ..asks(false, true) };
+    assert!(!quorum.can_grant_vote(third));
+    assert!(quorum.can_grant_vote(Ballot { pre_vote: true, ..third }), "a pre-vote promises nothing");
+    quorum.transition_to_follower(5, 2, endpoints(), 0);
+    assert_eq!(quorum.election(&voters).voted_key, Some(OTHER), "the vote stays with the epoch");
+    quorum.transition_to_unattached(6, None, &voters, 0);
+    assert_eq!(quorum.voted_key(), None);
 }
 
 #[test]
-fn who_is_no_voter_never_stands() {
-    let mut core = core(&[2]);
-    core.handle(start(None, 0, 0), 0);
-    assert_eq!(core.handle(Event::Tick, i64::MAX - 1), []);
-    assert_eq!(core.state().name(), "Unattached");
+fn a_follower_grants_a_pre_vote_only_before_it_heard_from_its_leader_or_once_that_is_gone() {
+    let mut quorum = start(&[1, 2, 3], None, 0);
+    quorum.transition_to_follower(5, 3, endpoints(), 0);
+    assert!(quorum.can_grant_vote(asks(true, true)) && !quorum.can_grant_vote(asks(false, true)));
+    quorum.follower_mut().unwrap().reset_fetch_timeout(10);
+    assert!(!quorum.can_grant_vote(asks(true, true)));
+    assert!(quorum.follower_mut().unwrap().leader_is_gone(50));
+    assert_eq!(quorum.follower_mut().unwrap().fetch_deadline_ms(), 50);
+    assert!(quorum.can_grant_vote(asks(true, true)));
 }
 
 #[test]
-fn a_leader_that_resigns_leads_again_only_in_a_later_epoch() {
-    let mut core = core(&[1]);
-    core.handle(start(None, 0, 0), 0);
-    assert_eq!(core.handle(Event::Resign { epoch: 0 }, 10), [], "an epoch that is over");
-    assert_eq!(
-        core.handle(Event::Resign { epoch: 1 }, 10),
-        [Action::LeaderChanged(LeaderAndEpoch { leader_id: None, epoch: 1 })]
-    );
-    assert_eq!(core.state().name(), "Resigned");
-    for _ in 0..2 {
-        let deadline = core.next_tick_ms().unwrap();
-        core.handle(Event::Tick, deadline);
-    }
-    assert_eq!(core.leader_and_epoch(), LeaderAndEpoch { leader_id: Some(1), epoch: 3 });
+fn an_election_goes_from_the_pre_vote_to_the_lead() {
+    let voters = voters(&[1, 2, 3]);
+    let mut quorum = start(&[1, 2, 3], None, 0);
+    quorum.transition_to_prospective(&voters, 0);
+    assert_eq!(quorum.epoch(), 0, "a pre-vote disturbs nobody");
+    quorum.transition_to_candidate(&voters, 0);
+    assert_eq!((quorum.epoch(), quorum.voted_key()), (1, Some(LOCAL)));
+    let EpochState::Candidate(candidate) = quorum.state_mut() else { panic!() };
+    candidate.epoch_election_mut().record_vote(3, true);
+    quorum.transition_to_leader(7, &voters, 0);
+    let leader = quorum.leader().unwrap();
+    assert_eq!((leader.epoch_start_offset(), leader.granting_voters()), (7, &[1, 3][..]));
+    assert!(!quorum.can_grant_vote(asks(true, true)), "it leads");
+    let expected = ElectionState::with_elected_leader(1, 1, None, BTreeSet::from([1, 2, 3]));
+    assert_eq!(quorum.election(&voters), expected);
+    quorum.transition_to_resigned(vec![OTHER], &voters, 0);
+    assert_eq!(quorum.election(&voters), expected, "the disk need not know");
 }
 
-/// What the property test does to a node.
-#[derive(Clone, Debug)]
-enum Step {
-    Append(i64),
-    Flush,
-    Observe(i64),
-    Resign,
-    Wait(i64),
-    /// The process dies after this many of the actions that the last event asked for, and comes back. What was
-    /// appended and not flushed is lost.
-    Crash(usize),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        (1i64..5).prop_map(Step::Append),
-        Just(Step::Flush),
-        (0i64..50).prop_map(Step::Observe),
-        Just(Step::Resign),
-        (0i64..3_000).prop_map(Step::Wait),
-        (0usize..6).prop_map(Step::Crash),
-    ];
-    proptest::collection::vec(step, 1..60)
-}
-
-/// A disk: what survives a crash.
-#[derive(Default)]
-struct World {
-    election: Option<ElectionState>,
-    /// The epoch of each record, by offset; those up to `flushed` survive.
-    log: Vec<i32>,
-    flushed: usize,
-    committed: i64,
-    led_epochs: BTreeSet<i32>,
-}
-
-impl World {
-    /// Carries out actions, the first `limit` of them only.
-    fn perform(&mut self, actions: &[Action], limit: usize) {
-        for action in actions.iter().take(limit) {
-            match action {
-                Action::PersistElection(election) => {
-                    if let Some(before) = &self.election {
-                        assert!(before.epoch <= election.epoch);
-                        let kept = before.voted_key.is_none()
-                            || before.epoch < election.epoch
-                            || election.voted_key == before.voted_key
-                            || election.is_leader(LOCAL.id);
-                        assert!(kept, "a vote was forgotten: {before:?}, then {election:?}");
-                    }
-                    self.election = Some(election.clone());
-                }
-                Action::BecomeLeader { epoch, .. } => {
-                    assert!(self.led_epochs.insert(*epoch), "epoch {epoch} was led twice");
-                    assert!(
-                        self.election.as_ref().is_some_and(|e| e.is_leader(LOCAL.id) && e.epoch == *epoch)
-                    );
-                    assert!(self.log.last().is_none_or(|last| last < epoch));
-                    self.log.push(*epoch);
-                }
-                Action::AdvanceHighWatermark(offset) => {
-                    assert!(*offset as usize <= self.flushed, "committed what is not on disk");
-                    assert!(*offset > self.committed || self.committed == 0);
-                    self.committed = self.committed.max(*offset);
-                }
-                Action::LeaderChanged(_) => {}
-            }
-        }
-    }
-
-    fn log_end(&self) -> OffsetAndEpoch {
-        OffsetAndEpoch::new(self.log.len() as i64, self.log.last().copied().unwrap_or(0))
-    }
-}
-
-proptest! {
-    #[test]
-    fn no_epoch_is_led_twice_and_nothing_committed_is_lost(steps in steps()) {
-        let mut world = World::default();
-        let mut now_ms = 0;
-        let mut core = core(&[1]);
-        let actions = core.handle(Event::Start { election: None, log_end: world.log_end() }, now_ms);
-        world.perform(&actions, usize::MAX);
-        let mut last: Vec<Action> = Vec::new();
-        for step in steps {
-            let event = match step {
-                Step::Append(count) => {
-                    if let Some(leader) = core.leader() {
-                        world.log.extend(std::iter::repeat_n(leader.epoch(), count as usize));
-                    }
-                    continue;
-                }
-                Step::Flush => {
-                    world.flushed = world.log.len();
-                    Event::LogFlushed { end_offset: world.flushed as i64 }
-                }
-                Step::Observe(fetch_offset) => Event::Fetched {
-                    replica: ReplicaKey::new(9, Uuid::from_u128(9)),
-                    fetch_offset,
-                    log_end_offset: world.log.len() as i64,
-                },
-                Step::Resign => Event::Resign { epoch: core.epoch() },
-                Step::Wait(ms) => {
-                    now_ms += ms;
-                    Event::Tick
-                }
-                Step::Crash(done) => {
-                    // A start that is cut short after `done` actions, and then one that is not.
-                    world.log.truncate(world.flushed);
-                    for limit in [done, usize::MAX] {
-                        core = RaftCore::new(LOCAL, voters(&[1]), QuorumConfig::default(), now_ms as u64);
-                        let event = Event::Start { election: world.election.clone(), log_end: world.log_end() };
-                        last = core.handle(event, now_ms);
-                        world.perform(&last, limit);
-                        if limit != usize::MAX {
-                            world.log.truncate(world.flushed);
-                        }
-                    }
-                    prop_assert!(world.committed as usize <= world.log.len());
-                    continue;
-                }
-            };
-            last = core.handle(event, now_ms);
-            world.perform(&last, usize::MAX);
-        }
-        // Every directory that was left behind opens.
-        prop_assert!(persisted(&last).len() <= 3);
-    }
+#[test]
+fn a_vote_during_the_pre_vote_begins_it_anew() {
+    let voters = voters(&[1, 2, 3]);
+    let mut quorum = start(&[1, 2, 3], None, 0);
+    quorum.transition_to_prospective(&voters, 0);
+    let EpochState::Prospective(state) = quorum.state_mut() else { panic!() };
+    state.epoch_election_mut().record_vote(3, false);
+    quorum.add_voted(OTHER, &voters, 100);
+    let EpochState::Prospective(state) = quorum.state() else { panic!() };
+    assert_eq!(state.epoch_election().unrecorded_voters(), [2, 3]);
+    assert_eq!(quorum.voted_key(), Some(OTHER));
 }

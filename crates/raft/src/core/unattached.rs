@@ -1,17 +1,13 @@
 //! No leader to follow is known (`org.apache.kafka.raft.UnattachedState`).
 
-use std::collections::BTreeSet;
-
-use crate::{ElectionState, ReplicaKey};
+use crate::{LeaderAndEpoch, ReplicaKey};
 
 /// A replica that waits to hear of a leader, or for its election timeout.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UnattachedState {
-    epoch: i32,
-    leader_id: Option<i32>,
+    leader: LeaderAndEpoch,
     voted_key: Option<ReplicaKey>,
-    /// When it stands for election, in milliseconds; `i64::MAX`: never.
-    pub(super) election_deadline_ms: i64,
+    election_deadline_ms: i64,
 }
 
 impl UnattachedState {
@@ -21,10 +17,21 @@ impl UnattachedState {
         voted_key: Option<ReplicaKey>,
         election_deadline_ms: i64,
     ) -> UnattachedState {
-        UnattachedState { epoch, leader_id, voted_key, election_deadline_ms }
+        UnattachedState { leader: LeaderAndEpoch { leader_id, epoch }, voted_key, election_deadline_ms }
     }
 
-    pub(super) fn election(&self, voters: BTreeSet<i32>) -> ElectionState {
-        ElectionState { epoch: self.epoch, leader_id: self.leader_id, voted_key: self.voted_key, voters }
+    /// The epoch, and its leader where that is known but not where it listens.
+    pub fn leader_and_epoch(&self) -> LeaderAndEpoch {
+        self.leader
+    }
+
+    /// Who has its vote.
+    pub fn voted_key(&self) -> Option<ReplicaKey> {
+        self.voted_key
+    }
+
+    /// When it stands for election, in milliseconds; `i64::MAX`: never.
+    pub fn election_deadline_ms(&self) -> i64 {
+        self.election_deadline_ms
     }
 }

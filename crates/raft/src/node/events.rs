@@ -79,16 +79,16 @@ impl RaftNode {
     }
 
     pub(super) fn take_leader_change(&mut self, events: &mut Vec<RaftEvent>) {
-        let now = match self.core.state() {
+        let now = match self.quorum.state() {
             EpochState::Leader(leader) => {
                 if self.next_offset.is_none_or(|next| next <= leader.epoch_start_offset()) {
                     return;
                 }
-                self.core.leader_and_epoch()
+                self.quorum.leader_and_epoch()
             }
             // It cannot append any more, whatever the epoch's leader is called.
-            EpochState::Resigned(_) => LeaderAndEpoch { leader_id: None, epoch: self.core.epoch() },
-            _ => self.core.leader_and_epoch(),
+            EpochState::Resigned(_) => LeaderAndEpoch { leader_id: None, epoch: self.quorum.epoch() },
+            _ => self.quorum.leader_and_epoch(),
         };
         if now != self.last_leader_change {
             self.last_leader_change = now;
