@@ -45,7 +45,6 @@ const NO_TELEMETRY: &str = "client metrics are to come";
 const NO_PLUGINS: &str = "Java classes cannot be loaded";
 const NO_JBOD_MOVES: &str = "moving replicas between log directories is to come";
 const NO_LINGER: &str = "what waits is written together, without a pause to gather more";
-const NO_QUORUM: &str = "a quorum of several controllers is to come";
 const NO_PURGATORY: &str = "parked requests leave by themselves when they are done";
 const NO_THREADS: &str =
     "the threads follow from the number of cores: whoever reads a request also answers it";

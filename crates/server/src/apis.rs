@@ -52,6 +52,8 @@ const BROKER: &[ApiKey] = &[
     ApiKey::ListPartitionReassignments,
     ApiKey::UpdateFeatures,
     ApiKey::UnregisterBroker,
+    ApiKey::AddRaftVoter,
+    ApiKey::RemoveRaftVoter,
 ];
 
 const CONTROLLER: &[ApiKey] = &[
@@ -75,6 +77,14 @@ const CONTROLLER: &[ApiKey] = &[
     ApiKey::ListPartitionReassignments,
     ApiKey::UpdateFeatures,
     ApiKey::UnregisterBroker,
+    ApiKey::Fetch,
+    ApiKey::Vote,
+    ApiKey::BeginQuorumEpoch,
+    ApiKey::EndQuorumEpoch,
+    ApiKey::FetchSnapshot,
+    ApiKey::AddRaftVoter,
+    ApiKey::RemoveRaftVoter,
+    ApiKey::UpdateRaftVoter,
 ];
 
 /// The versions served, if any.

@@ -61,9 +61,8 @@ pub(crate) struct Broker {
     pub(crate) replication_quotas: ReplicationQuotas,
     pub(crate) replica_selector: ReplicaSelector,
     pub(crate) connections: Arc<ConnectionQuota>,
-    pub(crate) fault: Arc<Fault>,
     /// The level of `kraft.version`, which the image does not carry.
-    pub(crate) kraft_version: AtomicI16,
+    pub(crate) kraft_version: Arc<AtomicI16>,
     pub(crate) lifecycle: Lifecycle,
     /// This broker's epoch, -1 before it is registered.
     pub(crate) epoch: AtomicI64,

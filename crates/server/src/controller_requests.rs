@@ -9,17 +9,18 @@ use protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use protocol::messages::create_topics_response::CreatableTopicResult;
 use protocol::messages::delete_topics_response::DeletableTopicResult;
 use protocol::messages::{
-    AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterConfigsRequest, AlterConfigsResponse,
-    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, AlterPartitionRequest,
-    AlterPartitionResponse, AssignReplicasToDirsRequest, AssignReplicasToDirsResponse,
-    BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest, BrokerRegistrationResponse,
+    AddRaftVoterRequest, AddRaftVoterResponse, AllocateProducerIdsRequest, AllocateProducerIdsResponse,
+    AlterConfigsRequest, AlterConfigsResponse, AlterPartitionReassignmentsRequest,
+    AlterPartitionReassignmentsResponse, AlterPartitionRequest, AlterPartitionResponse,
+    AssignReplicasToDirsRequest, AssignReplicasToDirsResponse, BrokerHeartbeatRequest,
+    BrokerHeartbeatResponse, BrokerRegistrationRequest, BrokerRegistrationResponse,
     ControllerRegistrationRequest, ControllerRegistrationResponse, CreatePartitionsRequest,
     CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
     DeleteTopicsResponse, DescribeQuorumRequest, DescribeQuorumResponse, ElectLeadersRequest,
     ElectLeadersResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
-    ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, UnregisterBrokerRequest,
-    UnregisterBrokerResponse, UpdateFeaturesRequest, UpdateFeaturesResponse, alter_configs_response,
-    incremental_alter_configs_response,
+    ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, RemoveRaftVoterRequest,
+    RemoveRaftVoterResponse, UnregisterBrokerRequest, UnregisterBrokerResponse, UpdateFeaturesRequest,
+    UpdateFeaturesResponse, alter_configs_response, incremental_alter_configs_response,
 };
 use protocol::{Message, Request};
 
@@ -63,6 +64,7 @@ macro_rules! one_error {
 }
 
 one_error! {
+    AddRaftVoterRequest => AddRaftVoterResponse,
     AllocateProducerIdsRequest => AllocateProducerIdsResponse,
     AlterPartitionReassignmentsRequest => AlterPartitionReassignmentsResponse,
     AlterPartitionRequest => AlterPartitionResponse,
@@ -73,6 +75,7 @@ one_error! {
     DescribeQuorumRequest => DescribeQuorumResponse,
     ElectLeadersRequest => ElectLeadersResponse,
     ListPartitionReassignmentsRequest => ListPartitionReassignmentsResponse,
+    RemoveRaftVoterRequest => RemoveRaftVoterResponse,
     UnregisterBrokerRequest => UnregisterBrokerResponse,
     UpdateFeaturesRequest => UpdateFeaturesResponse,
 }

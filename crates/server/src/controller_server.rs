@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI16, Ordering};
 
 use arc_swap::ArcSwap;
 use controller::ControllerResult;
@@ -41,8 +40,6 @@ pub(crate) struct ControllerServer {
     pub(crate) leader: watch::Receiver<LeaderAndEpoch>,
     /// On which connections brokers say that they live.
     pub(crate) heartbeats: HeartbeatConnections,
-    /// The level of `kraft.version`, which the image does not carry.
-    pub(crate) kraft_version: AtomicI16,
 }
 
 impl ControllerServer {
@@ -54,7 +51,7 @@ impl ControllerServer {
     /// Decides what a broker passed on.
     pub(crate) fn decide_forwarded(self: &Arc<Self>, request: &RawRequest) -> Result<Deciding, BadRequest> {
         let (kind, name) = principal::ANONYMOUS;
-        let asker = Asker { principal: format!("{kind}:{name}"), forwarded: true };
+        let asker = Asker { principal: format!("{kind}:{name}"), forwarded: true, listener: Arc::from("") };
         handlers::controller::decide(self, request.head, &mut Reader::new(&request.body), asker)
     }
 
@@ -70,6 +67,6 @@ impl ControllerServer {
 
     /// The finalised features as `ApiVersions` tells them.
     pub(crate) fn finalized_features(&self, image: &MetadataImage) -> BTreeMap<String, i16> {
-        crate::broker::finalized_features(image, self.kraft_version.load(Ordering::Relaxed))
+        crate::broker::finalized_features(image, self.controller.kraft_version())
     }
 }

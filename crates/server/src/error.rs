@@ -44,11 +44,6 @@ pub enum ServerError {
         /// What to do.
         hint: &'static str,
     },
-    /// This node does not lead its quorum.
-    #[error(
-        "this node is not the leader of its quorum; quorums of several controllers are not supported by this version"
-    )]
-    NoQuorum,
     /// The controller refused this broker.
     #[error("the controller refused to register this broker: {0}")]
     Registration(String),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use network::{ConnectionInfo, Handled, Later, Outbox};
 use protocol::messages::RequestHeader;
 use protocol::wire::Splice;
-use protocol::{ApiKey, Message, Reader, Writer};
+use protocol::{ApiKey, EncodeError, Message, Reader, Writer};
 use storage::LogSlice;
 
 /// What the answer needs to know of the request.
@@ -128,7 +128,26 @@ impl Head {
         Ok(Handled::Done)
     }
 
+    /// Puts the answer that `write` writes behind what is in the outbox.
+    pub(crate) fn answer_by(
+        self,
+        out: &mut Outbox,
+        write: impl FnOnce(&mut Writer) -> Result<(), EncodeError>,
+    ) -> Result<Handled, BadRequest> {
+        let splices = self.write_by(out, write)?;
+        assert!(splices.is_empty(), "Invariant: only fetched records come from elsewhere");
+        Ok(Handled::Done)
+    }
+
     fn write<'m, M: Message<'m>>(self, message: &M, out: &mut Outbox) -> Result<Vec<Splice>, BadRequest> {
+        self.write_by(out, |writer| message.write(writer, self.version))
+    }
+
+    fn write_by(
+        self,
+        out: &mut Outbox,
+        write: impl FnOnce(&mut Writer) -> Result<(), EncodeError>,
+    ) -> Result<Vec<Splice>, BadRequest> {
         let mut writer = Writer::with_buffer(out.take());
         let start = writer.position();
         writer.i32(0);
@@ -136,7 +155,7 @@ impl Head {
         if self.api.response_header_version(self.version) > 0 {
             writer.uvarint(0);
         }
-        let result = message.write(&mut writer, self.version);
+        let result = write(&mut writer);
         let length = writer.since(start).len() - 4 + writer.spliced_length();
         writer.set_i32(start, i32::try_from(length).unwrap_or(i32::MAX));
         let (mut bytes, splices) = writer.into_parts();

@@ -1,7 +1,7 @@
 //! Keys of the roles, the quorum and the metadata log (`KRaftConfigs`, `QuorumConfig`, `MetadataLogConfig`).
 
 use crate::def::{ConfigKey, boolean, int, list, long, string};
-use crate::keys::{NO_LINGER, NO_MECHANISM, NO_QUORUM, NO_REPLICATION, NON_EMPTY_SET};
+use crate::keys::{NO_LINGER, NO_MECHANISM, NO_REPLICATION, NON_EMPTY_SET};
 use crate::validator::Validator;
 
 #[rustfmt::skip] // a table: one line of facts, one of words
@@ -18,29 +18,29 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("How often the controller logs how long its events took."),
     int("controller.quorum.append.linger.ms").or("25").at_least(0).no_effect(NO_LINGER)
         .doc("How long the leader of the quorum gathers records before it syncs them."),
-    boolean("controller.quorum.auto.join.enable").or("false").low().no_effect(NO_QUORUM)
+    boolean("controller.quorum.auto.join.enable").or("false").low()
         .doc("A controller that is not a voter makes itself one (KIP-853)."),
     list("controller.quorum.bootstrap.servers").or("").high().valid(Validator::BootstrapServers)
         .doc("Controllers to ask for the quorum, as host:port, where voters are not fixed by controller.quorum.voters."),
-    int("controller.quorum.election.backoff.max.ms").or("1000").high().at_least(0).no_effect(NO_QUORUM)
+    int("controller.quorum.election.backoff.max.ms").or("1000").high().at_least(0)
         .doc("Upper bound for the random pause before a new election, so that candidates do not block each other for ever."),
-    int("controller.quorum.election.timeout.ms").or("1000").high().at_least(0).no_effect(NO_QUORUM)
+    int("controller.quorum.election.timeout.ms").or("1000").high().at_least(0)
         .doc("How long a voter waits without a leader before it starts an election."),
-    int("controller.quorum.fetch.max.bytes").or("1048576").low().at_least(1).no_effect(NO_QUORUM)
+    int("controller.quorum.fetch.max.bytes").or("1048576").low().at_least(1)
         .doc("Bytes of metadata log that a follower asks for at a time; one batch is always returned."),
-    int("controller.quorum.fetch.snapshot.max.bytes").or("1048576").low().at_least(1).no_effect(NO_QUORUM)
+    int("controller.quorum.fetch.snapshot.max.bytes").or("1048576").low().at_least(1)
         .doc("Bytes of a snapshot that a follower asks for at a time."),
-    int("controller.quorum.fetch.timeout.ms").or("2000").high().at_least(0).no_effect(NO_QUORUM)
+    int("controller.quorum.fetch.timeout.ms").or("2000").high().at_least(0)
         .doc("A follower without a successful fetch for this long becomes a candidate; a leader whom no majority fetched from for this long resigns."),
-    int("controller.quorum.request.timeout.ms").or("2000").at_least(0).no_effect(NO_QUORUM)
+    int("controller.quorum.request.timeout.ms").or("2000").at_least(0)
         .doc("How long a request within the quorum waits for its answer."),
-    int("controller.quorum.retry.backoff.ms").or("20").low().at_least(0).no_effect(NO_QUORUM)
+    int("controller.quorum.retry.backoff.ms").or("20").low().at_least(0)
         .doc("Pause before a failed request within the quorum is sent again."),
     list("controller.quorum.voters").or("").high().valid(Validator::QuorumVoters)
         .doc("The fixed voters of the quorum, as id@host:port, the same on every node."),
     int("controller.socket.timeout.ms").or("30000").no_effect(NO_REPLICATION)
         .doc("Socket timeout of connections between controller and brokers."),
-    int("initial.broker.registration.timeout.ms").or("60000").no_effect(NO_QUORUM)
+    int("initial.broker.registration.timeout.ms").or("60000")
         .doc("A broker that cannot register with the controller for this long after its start gives up."),
     long("internal.metadata.delete.delay.millis").or("60000").low().internal()
         .doc("Pause before files of the metadata log are removed. For tests."),

@@ -74,7 +74,13 @@ async fn serve(config: BrokerConfig) -> ExitCode {
     };
     let node_id = config.node_id;
     let greeting = Greeting::of(&config);
-    let mut server = match server::start(config).await {
+    // A broker waits for its quorum: it can be stopped meanwhile.
+    let started = tokio::select! {
+        started = server::start(config) => started,
+        _ = terminate.recv() => return ExitCode::SUCCESS,
+        _ = interrupt.recv() => return ExitCode::SUCCESS,
+    };
+    let mut server = match started {
         Ok(server) => server,
         Err(error) => return failure(error),
     };

@@ -92,12 +92,16 @@ impl Drop for Connection {
 impl Connection {
     /// Connects, and asks which versions the peer speaks.
     pub(super) async fn open(address: &Arc<str>, config: &PeerConfig) -> Result<Connection, PeerError> {
-        let failed =
-            |reason: String| PeerError::Connect { address: Arc::clone(address), reason: Arc::from(reason) };
+        let failed = |kind: io::ErrorKind, reason: String| PeerError::Connect {
+            address: Arc::clone(address),
+            reason: Arc::from(reason),
+            kind,
+        };
+        let silent = io::ErrorKind::TimedOut;
         let deadline = Instant::now() + config.connect_timeout;
         let stream = match tokio::time::timeout_at(deadline.into(), connect(address, config)).await {
-            Ok(connected) => connected.map_err(|error| failed(describe(&error)))?,
-            Err(_) => return Err(failed("no answer to the attempt to connect".to_owned())),
+            Ok(connected) => connected.map_err(|error| failed(error.kind(), describe(&error)))?,
+            Err(_) => return Err(failed(silent, "no answer to the attempt to connect".to_owned())),
         };
         let (reader, writer) = stream.into_split();
         let shared = Arc::new(Shared {
@@ -120,7 +124,7 @@ impl Connection {
         };
         connection.versions = match connection.negotiate(deadline).await {
             Some(versions) => versions?,
-            None => return Err(failed("it accepts connections and does not answer".to_owned())),
+            None => return Err(failed(silent, "it accepts connections and does not answer".to_owned())),
         };
         Ok(connection)
     }

@@ -1,5 +1,6 @@
 //! Why there is no answer.
 
+use std::io;
 use std::sync::Arc;
 
 use protocol::{ApiKey, DecodeError, EncodeError};
@@ -15,6 +16,8 @@ pub enum PeerError {
         address: Arc<str>,
         /// What the system says.
         reason: Arc<str>,
+        /// Its kind.
+        kind: io::ErrorKind,
     },
     /// The connection was lost before the answer. Whether the peer has served the request is not known.
     #[error("the connection to {address} was lost: {reason}")]
@@ -69,6 +72,11 @@ pub enum PeerError {
 }
 
 impl PeerError {
+    /// Whether the peer's machine answers that nobody listens there: its process is gone.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, PeerError::Connect { kind: io::ErrorKind::ConnectionRefused, .. })
+    }
+
     /// Whether the peer could not be asked, or did not answer: another one might.
     pub fn is_unreachable(&self) -> bool {
         matches!(self, PeerError::Connect { .. } | PeerError::Disconnected { .. } | PeerError::Timeout { .. })

@@ -14,7 +14,7 @@ use protocol::messages::{
 };
 use protocol::{ApiKey, Message, Reader};
 
-use super::{api_versions, describe_cluster, describe_quorum, envelope};
+use super::{api_versions, describe_cluster, describe_quorum, envelope, quorum};
 use crate::controller_requests::ControllerRequest;
 use crate::controller_server::{ControllerServer, Decided, Deciding};
 use crate::principal;
@@ -26,6 +26,8 @@ pub(crate) struct Asker {
     pub(crate) principal: String,
     /// Whether a broker passed the request on.
     pub(crate) forwarded: bool,
+    /// The listener that it came on; empty where a broker passed it on.
+    pub(crate) listener: Arc<str>,
 }
 
 /// Serves a request whose version was checked.
@@ -40,7 +42,8 @@ pub(crate) fn dispatch(
         ApiKey::Envelope => envelope::handle(server, request, out),
         _ => {
             let (kind, name) = principal::ANONYMOUS;
-            let asker = Asker { principal: format!("{kind}:{name}"), forwarded: false };
+            let listener = Arc::clone(&request.client.connection.listener);
+            let asker = Asker { principal: format!("{kind}:{name}"), forwarded: false, listener };
             if request.head.api == ApiKey::BrokerHeartbeat {
                 note_heartbeat(server, &request);
             }
@@ -88,6 +91,18 @@ pub(crate) fn decide(
         ApiKey::CreateTopics => by_controller::<CreateTopicsRequest>(server, head, body, asker),
         ApiKey::DeleteTopics => by_controller::<DeleteTopicsRequest>(server, head, body, asker),
         ApiKey::DescribeQuorum => describe_quorum::decide(server, head, body),
+        ApiKey::AddRaftVoter | ApiKey::RemoveRaftVoter => quorum::decide(server, head, body, &asker.listener),
+        // Nodes of the quorum speak for themselves: no broker passes these on.
+        ApiKey::UpdateRaftVoter
+        | ApiKey::Vote
+        | ApiKey::BeginQuorumEpoch
+        | ApiKey::EndQuorumEpoch
+        | ApiKey::Fetch
+        | ApiKey::FetchSnapshot
+            if !asker.forwarded =>
+        {
+            quorum::decide(server, head, body, &asker.listener)
+        }
         ApiKey::ElectLeaders => by_controller::<ElectLeadersRequest>(server, head, body, asker),
         ApiKey::IncrementalAlterConfigs => {
             by_controller::<IncrementalAlterConfigsRequest>(server, head, body, asker)

@@ -26,7 +26,7 @@ pub(crate) fn decide(
         let response = if !asks_for_the_log(&body) {
             no_such_log(body)
         } else {
-            match server.controller.inspect(|raft, _| raft.describe_quorum(now_ms())).await {
+            match server.controller.inspect(|raft| raft.describe_quorum(now_ms())).await {
                 Ok(Some(quorum)) => describe(quorum, head.version),
                 Ok(None) | Err(_) => body.refuse(ErrorCode::NotController),
             }

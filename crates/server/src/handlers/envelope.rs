@@ -97,6 +97,6 @@ fn open(server: &Arc<ControllerServer>, envelope: &EnvelopeRequest) -> Result<De
         let reason = format!("{} version {} is not supported", head.api, head.version);
         return Err((ErrorCode::UnsupportedVersion, reason));
     }
-    decide(server, head, &mut reader, Asker { principal, forwarded: true })
+    decide(server, head, &mut reader, Asker { principal, forwarded: true, listener: Arc::from("") })
         .map_err(|error| invalid(error.to_string()))
 }

@@ -22,15 +22,16 @@ pub(crate) mod list_offsets;
 pub(crate) mod metadata;
 pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
+pub(crate) mod quorum;
 
 use std::sync::Arc;
 
 use network::{Handled, Outbox};
 use protocol::ApiKey;
 use protocol::messages::{
-    AlterPartitionReassignmentsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
-    DescribeQuorumRequest, ElectLeadersRequest, ListPartitionReassignmentsRequest, UnregisterBrokerRequest,
-    UpdateFeaturesRequest,
+    AddRaftVoterRequest, AlterPartitionReassignmentsRequest, CreatePartitionsRequest, CreateTopicsRequest,
+    DeleteTopicsRequest, DescribeQuorumRequest, ElectLeadersRequest, ListPartitionReassignmentsRequest,
+    RemoveRaftVoterRequest, UnregisterBrokerRequest, UpdateFeaturesRequest,
 };
 
 use crate::broker::Broker;
@@ -80,6 +81,8 @@ pub(crate) fn dispatch(
         ApiKey::AlterPartitionReassignments => forward::<AlterPartitionReassignmentsRequest>(broker, request),
         ApiKey::ListPartitionReassignments => forward::<ListPartitionReassignmentsRequest>(broker, request),
         ApiKey::UpdateFeatures => forward::<UpdateFeaturesRequest>(broker, request),
+        ApiKey::AddRaftVoter => forward::<AddRaftVoterRequest>(broker, request),
+        ApiKey::RemoveRaftVoter => forward::<RemoveRaftVoterRequest>(broker, request),
         ApiKey::UnregisterBroker => forward::<UnregisterBrokerRequest>(broker, request),
         other => Err(BadRequest::NotServed(other)),
     }

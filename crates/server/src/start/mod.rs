@@ -1,0 +1,398 @@
+//! From a configuration to a broker that answers, and back.
+
+mod listeners;
+mod quorum;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use common::Uuid;
+use config::{BrokerConfig, EndPoint, SecurityProtocol};
+use group::GroupCoordinator;
+use metadata::MetadataImage;
+use network::{ConnectionQuota, Listener, RunningListener};
+use raft::format::LoneNode;
+use replica::{LocalBroker, ReplicaManager};
+use storage::checkpoint::MetaProperties;
+use storage::{LogManager, LogManagerConfig};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::broker::{Broker, Fault};
+use crate::broker_watch::{self, HeartbeatConnections};
+use crate::cleaners::CleanerThreads;
+use crate::clock::now_ms;
+use crate::committer::Committer;
+use crate::connection::Server;
+use crate::controller_channel::ControllerChannel;
+use crate::controller_server::ControllerServer;
+use crate::controller_thread::{self, ControllerHandle, MetadataThread, RunningController};
+use crate::coordinator_log::OffsetsLog;
+use crate::error::ServerError;
+use crate::fetch_session::FetchSessions;
+use crate::group_settings::group_config;
+use crate::lifecycle::Lifecycle;
+use crate::producer_ids::ProducerIds;
+use crate::replication::{
+    IsrChanges, ReplicaFetchers, ReplicaSelector, ReplicationQuotas, expire_followers, propose_isr_changes,
+};
+use crate::settings::{Settings, log_config};
+use crate::{housekeeping, lifecycle, publisher};
+
+pub(crate) use listeners::connection_limits;
+use listeners::{bind, registered_listeners};
+pub(crate) use quorum::peer_config;
+use quorum::{keep_registering, make_controller, raft_config, raft_peer_config, register_controller};
+
+/// A node that runs.
+pub struct RunningServer {
+    cluster_id: String,
+    broker: Option<RunningBroker>,
+    controller: Option<Arc<ControllerServer>>,
+    controller_listeners: Vec<RunningListener>,
+    addresses: Vec<(String, SocketAddr)>,
+    logs: Arc<LogManager>,
+    thread: RunningController,
+    controller_tasks: Vec<JoinHandle<()>>,
+    fault: oneshot::Receiver<ServerError>,
+}
+
+/// A node in the role of a broker.
+struct RunningBroker {
+    broker: Arc<Broker>,
+    listeners: Vec<RunningListener>,
+    tasks: Vec<JoinHandle<()>>,
+    heartbeats: JoinHandle<()>,
+}
+
+/// Starts a node in the roles that its configuration names. A broker returns when clients are served, which needs a quorum
+/// with a leader; a controller returns when it takes part in its quorum. Needs a tokio runtime; blocks it while logs are
+/// loaded, when nothing else runs on it yet.
+pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
+    check_supported(&config)?;
+    ReplicaSelector::of(&config)?;
+    let metadata_log_dir = config.metadata_log_dir.clone();
+    if config.formats_itself() {
+        format(&config)?;
+    }
+    let meta = meta_properties(&metadata_log_dir)?;
+    let logs = Arc::new(open_logs(&config, meta.cluster_id.clone())?);
+    let bound = bind(&config)?;
+    let cluster_id = meta.cluster_id.clone().unwrap_or_default();
+    let addresses: Vec<(String, SocketAddr)> =
+        bound.iter().map(|(endpoint, _, address)| (endpoint.listener_name.clone(), *address)).collect();
+    let connections = ConnectionQuota::new(connection_limits(&config));
+    let (raiser, mut fault) = Fault::new();
+
+    // The metadata first: everything else follows from it.
+    let roles = &config.process_roles;
+    let (handle, jobs) = controller_thread::channel();
+    let quorum_controller = match roles.controller {
+        true => Some(make_controller(&config, &cluster_id)?),
+        false => None,
+    };
+    let raft = raft_config(&config, &meta, &addresses);
+    let thread = MetadataThread::open(raft, quorum_controller, raft_peer_config(&config), jobs)?;
+    let is_lone = roles.broker && thread.leads();
+    let thread = thread
+        .spawn(move |error| raiser.raise(error))
+        .map_err(|error| ServerError::Io("no thread for the metadata", error))?;
+
+    let (controller_bound, broker_bound): (Vec<_>, Vec<_>) = bound
+        .into_iter()
+        .partition(|(endpoint, _, _)| config.controller_listener_names.contains(&endpoint.listener_name));
+    let mut controller = None;
+    let mut controller_listeners = Vec::new();
+    if roles.controller {
+        let server = Arc::new(ControllerServer {
+            node_id: config.node_id,
+            cluster_id: cluster_id.clone(),
+            controller: handle.clone(),
+            image: ArcSwap::from_pointee(MetadataImage::empty()),
+            leader: handle.leader(),
+            heartbeats: HeartbeatConnections::default(),
+        });
+        let published = Arc::clone(&server);
+        let publisher = move |_: &_, image: &MetadataImage| published.image.store(Arc::new(image.clone()));
+        handle.publish_to(Box::new(publisher)).await.map_err(|_| ServerError::ControllerStopped)?;
+        // The other controllers must reach this one before any of them can lead.
+        controller_listeners =
+            serve(controller_bound, &Server::Controller(Arc::clone(&server)), &connections)?;
+        controller = Some(server);
+    }
+    let channel =
+        ControllerChannel::new(config.node_id, controller.clone(), handle.leader(), peer_config(&config));
+    let mut controller_tasks = Vec::new();
+    if roles.controller {
+        if is_lone {
+            register_controller(&channel, &config, &addresses).await?;
+        } else {
+            let peers = peer_config(&config);
+            let channel = ControllerChannel::new(config.node_id, controller.clone(), handle.leader(), peers);
+            let registering = keep_registering(channel, config.clone(), addresses.clone());
+            controller_tasks.push(tokio::spawn(registering));
+        }
+    }
+    if let Some(controller) = &controller {
+        controller_tasks.push(tokio::spawn(broker_watch::look_on_activation(Arc::clone(controller))));
+    }
+    if is_lone && let Some(controller) = &controller {
+        // The lock on the log directories is ours, so the process that this broker was before is gone.
+        controller.end_session(config.node_id).await;
+    }
+    let mut broker = None;
+    if roles.broker {
+        let parts = BrokerParts {
+            config: &config,
+            cluster_id: &cluster_id,
+            handle: &handle,
+            logs: &logs,
+            addresses: &addresses,
+            connections: &connections,
+        };
+        broker = match start_broker(parts, channel, broker_bound).await {
+            Ok(broker) => Some(broker),
+            // The thread has ended, and says why in a moment.
+            Err(ServerError::ControllerStopped) => {
+                let told = tokio::time::timeout(Duration::from_secs(1), &mut fault).await;
+                return Err(told.ok().and_then(Result::ok).unwrap_or(ServerError::ControllerStopped));
+            }
+            Err(error) => return Err(error),
+        };
+    }
+    Ok(RunningServer {
+        cluster_id,
+        broker,
+        controller,
+        controller_listeners,
+        addresses,
+        logs,
+        thread,
+        controller_tasks,
+        fault,
+    })
+}
+
+/// What a broker is made of.
+struct BrokerParts<'a> {
+    config: &'a BrokerConfig,
+    cluster_id: &'a str,
+    handle: &'a ControllerHandle,
+    logs: &'a Arc<LogManager>,
+    addresses: &'a [(String, SocketAddr)],
+    connections: &'a Arc<ConnectionQuota>,
+}
+
+/// Waits for the metadata, loads the logs, registers, and serves.
+async fn start_broker(
+    parts: BrokerParts<'_>,
+    channel: ControllerChannel,
+    bound: Vec<(EndPoint, Listener, SocketAddr)>,
+) -> Result<RunningBroker, ServerError> {
+    let BrokerParts { config, cluster_id, handle, logs, addresses, connections } = parts;
+    let image = handle.caught_up().await.map_err(|_| ServerError::ControllerStopped)?;
+    let replica_selector = ReplicaSelector::of(config)?;
+    let settings = Settings::new(config.clone());
+    settings.update(&image);
+    load_logs(logs, &settings, &image)?;
+    let registration = lifecycle::registration(
+        config,
+        cluster_id,
+        Uuid::random(),
+        registered_listeners(&config.advertised_listeners, addresses),
+        logs.directory_ids().into_iter().map(|(_, id)| id).collect(),
+        logs.previous_broker_epoch(),
+    );
+
+    let group_timers = Arc::new(Notify::new());
+    let local = LocalBroker::new(config.node_id, config.replication.replica_lag_time_max_ms);
+    let broker = Arc::new_cyclic(|weak| {
+        let wake = Arc::clone(&group_timers);
+        Broker {
+            node_id: config.node_id,
+            cluster_id: cluster_id.to_owned(),
+            settings,
+            image: ArcSwap::from_pointee(MetadataImage::empty()),
+            replicas: ReplicaManager::new(Arc::new(local), Arc::clone(logs)),
+            groups: GroupCoordinator::new(
+                group_config(config),
+                Arc::new(OffsetsLog::new(weak.clone())),
+                Box::new(move |_deadline| wake.notify_one()),
+            ),
+            sessions: FetchSessions::new(config.replication.max_incremental_fetch_session_cache_slots),
+            producer_ids: ProducerIds::default(),
+            channel,
+            cleaners: CleanerThreads::new(Arc::clone(logs)),
+            committer: Committer::new(),
+            isr_changes: IsrChanges::default(),
+            replication_quotas: ReplicationQuotas::new(config),
+            replica_selector,
+            fetchers: ReplicaFetchers::new(
+                weak.clone(),
+                config.replication.num_replica_fetchers,
+                tokio::runtime::Handle::current(),
+            ),
+            connections: Arc::clone(connections),
+            kraft_version: handle.shared_kraft_version(),
+            lifecycle: Lifecycle::default(),
+            epoch: AtomicI64::new(-1),
+        }
+    });
+    let published = Arc::clone(&broker);
+    let publisher = move |delta: &_, image: &_| publisher::publish(&published, delta, image);
+    handle.publish_to(Box::new(publisher)).await.map_err(|_| ServerError::ControllerStopped)?;
+
+    let timeout = u64::try_from(config.quorum.initial_broker_registration_timeout_ms).unwrap_or(0);
+    let epoch = lifecycle::register(&broker.channel, &registration, Duration::from_millis(timeout)).await?;
+    broker.epoch.store(epoch, Ordering::Relaxed);
+    broker.replicas.local_broker().set_epoch(epoch);
+
+    let mut tasks = housekeeping::start(&broker, group_timers);
+    broker.cleaners.reconfigure(&broker.settings.broker());
+    tasks.push(tokio::spawn(propose_isr_changes(Arc::clone(&broker))));
+    tasks.push(tokio::spawn(expire_followers(Arc::clone(&broker))));
+    let heartbeats = tokio::spawn(lifecycle::send_heartbeats(Arc::clone(&broker), logs.directory_ids()));
+    let listeners = serve(bound, &Server::Broker(Arc::clone(&broker)), connections)?;
+    broker.lifecycle.run().await;
+    Ok(RunningBroker { broker, listeners, tasks, heartbeats })
+}
+
+fn serve(
+    bound: Vec<(EndPoint, Listener, SocketAddr)>,
+    server: &Server,
+    connections: &Arc<ConnectionQuota>,
+) -> Result<Vec<RunningListener>, ServerError> {
+    let running = bound.into_iter().map(|(_, listener, _)| {
+        listener
+            .serve(server.clone(), Arc::clone(connections))
+            .map_err(|error| ServerError::Io("a listener cannot be served", error))
+    });
+    running.collect()
+}
+
+impl RunningServer {
+    /// The listeners' names, and the addresses that they are bound to.
+    pub fn addresses(&self) -> &[(String, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// The id of the cluster.
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// How many topics there are, as far as this node knows.
+    pub fn topic_count(&self) -> usize {
+        match (&self.broker, &self.controller) {
+            (Some(running), _) => running.broker.image().topics.len(),
+            (None, Some(controller)) => controller.image.load().topics.len(),
+            (None, None) => 0,
+        }
+    }
+
+    /// Waits until something breaks that the node cannot go on without.
+    pub async fn failed(&mut self) -> ServerError {
+        (&mut self.fault).await.unwrap_or(ServerError::ControllerStopped)
+    }
+
+    /// Stops: a broker hands over what it leads and takes no more requests, a controller hands over its lead, logs are
+    /// closed and synced. The next start finds nothing to recover.
+    pub async fn stop(self) -> Result<(), ServerError> {
+        for task in self.controller_tasks {
+            task.abort();
+        }
+        let mut stopped = None;
+        if let Some(running) = self.broker {
+            lifecycle::leave(&running.broker, running.heartbeats).await;
+            for listener in running.listeners {
+                listener.stop();
+            }
+            running.broker.fetchers.stop();
+            running.broker.groups.shutdown();
+            for task in &running.tasks {
+                task.abort();
+            }
+            stopped = Some(running.broker);
+        }
+        let (thread, logs) = (self.thread, self.logs);
+        let closed = tokio::task::spawn_blocking(move || {
+            // The metadata first: its thread may still change logs.
+            thread.stop();
+            let Some(broker) = stopped else { return Ok(()) };
+            broker.cleaners.stop();
+            logs.shutdown(broker.epoch.load(Ordering::Relaxed))
+        });
+        let closed = closed.await;
+        // Only now: whoever takes over as the leader of the quorum tells this node so.
+        for listener in self.controller_listeners {
+            listener.stop();
+        }
+        match closed {
+            Ok(result) => Ok(result?),
+            Err(error) => Err(ServerError::Unsupported(format!("closing the logs panicked: {error}"))),
+        }
+    }
+}
+
+/// What this version cannot do yet, said before anything is touched.
+fn check_supported(config: &BrokerConfig) -> Result<(), ServerError> {
+    if let Some(endpoint) =
+        config.listeners.iter().find(|endpoint| endpoint.security_protocol != SecurityProtocol::Plaintext)
+    {
+        return Err(ServerError::Unsupported(format!(
+            "listeners: {endpoint} uses {}, this version of milena serves PLAINTEXT only",
+            endpoint.security_protocol.name()
+        )));
+    }
+    Ok(())
+}
+
+fn format(config: &BrokerConfig) -> Result<(), ServerError> {
+    let directory = |path: &Path| path.display().to_string();
+    let mut directories: BTreeSet<String> = config.log_dirs.iter().map(|path| directory(path)).collect();
+    directories.insert(directory(&config.metadata_log_dir));
+    let node = LoneNode {
+        node_id: config.node_id,
+        directories,
+        metadata_log_directory: directory(&config.metadata_log_dir),
+        endpoint: raft::Endpoint { name: "CONTROLLER".to_owned(), host: "localhost".to_owned(), port: 9093 },
+        cluster_id: None,
+    };
+    node.format(now_ms()).map_err(|error| ServerError::Format(error.to_string()))?;
+    Ok(())
+}
+
+fn meta_properties(metadata_log_dir: &Path) -> Result<MetaProperties, ServerError> {
+    let not_formatted = || ServerError::NotFormatted(metadata_log_dir.display().to_string());
+    MetaProperties::read(metadata_log_dir)
+        .map_err(|error| ServerError::Format(error.to_string()))?
+        .ok_or_else(not_formatted)
+}
+
+fn open_logs(config: &BrokerConfig, cluster_id: Option<String>) -> Result<LogManager, ServerError> {
+    let threads = usize::try_from(config.log_manager.num_recovery_threads_per_data_dir).unwrap_or(1);
+    Ok(LogManager::open(LogManagerConfig {
+        log_dirs: config.log_dirs.clone(),
+        cluster_id,
+        node_id: config.node_id,
+        num_recovery_threads_per_data_dir: threads.max(1),
+        default_config: Arc::new(log_config(&config.topic_defaults.config())),
+        producer_id_expiration_ms: i64::from(config.log_manager.producer_id_expiration_ms),
+    })?)
+}
+
+fn load_logs(logs: &LogManager, settings: &Settings, image: &MetadataImage) -> Result<(), ServerError> {
+    let config = |topic: &str| image.topics.topic(topic).map(|_| settings.of_topic(image, topic).log);
+    // A directory whose topic the metadata does not know, or knows under another id, is of a topic that was deleted.
+    let is_stray =
+        |partition: &common::TopicPartition, id: Option<Uuid>| match image.topics.topic(&partition.topic) {
+            None => true,
+            Some(topic) => id.is_some_and(|id| id != topic.id),
+        };
+    Ok(logs.load(&config, &is_stray, now_ms())?)
+}
