@@ -4,10 +4,12 @@
 //! The parts under test are those that ship. What is simulated is what they stand on (the disk is `io`'s) and what stands around
 //! them. Each world keeps the history of what was acknowledged, and compares.
 
+mod groups;
 mod log;
 mod planted;
 mod run;
 mod scenario;
+mod schedule;
 mod trace;
 
 pub use planted::Planted;

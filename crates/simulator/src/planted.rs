@@ -17,20 +17,32 @@ pub enum Planted {
     SkippedRecovery,
     /// The recovery point is checkpointed ahead of what was synced.
     RecoveryPointAhead,
+    /// A coordinator answers before its records are committed.
+    AnswerBeforeCommit,
+    /// A coordinator does not read its log to the end.
+    UnreadEnd,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 4] = [
+    pub const ALL: [Planted; 6] = [
         Planted::AcknowledgedBeforeSync,
         Planted::LostNameOfSegment,
         Planted::SkippedRecovery,
         Planted::RecoveryPointAhead,
+        Planted::AnswerBeforeCommit,
+        Planted::UnreadEnd,
     ];
 
     /// Where it can be found.
     pub fn scenario(self) -> Scenario {
-        Scenario::Log
+        match self {
+            Planted::AcknowledgedBeforeSync
+            | Planted::LostNameOfSegment
+            | Planted::SkippedRecovery
+            | Planted::RecoveryPointAhead => Scenario::Log,
+            Planted::AnswerBeforeCommit | Planted::UnreadEnd => Scenario::Groups,
+        }
     }
 }
 

@@ -39,6 +39,11 @@ fn logs_hold() {
 }
 
 #[test]
+fn groups_hold() {
+    all_hold(Scenario::Groups, 100);
+}
+
+#[test]
 fn a_seed_reproduces_its_run() {
     for scenario in Scenario::ALL {
         let mut traces = Vec::new();

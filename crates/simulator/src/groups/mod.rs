@@ -1,0 +1,483 @@
+//! The group coordinators of one broker over their log: an offset whose commit was answered is there after every crash, no partition
+//! is read by two members at once, groups come back with their members, and settle when nothing fails any more.
+
+mod broker;
+mod clients;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use common::{ErrorCode, Uuid};
+use group::RequestContext;
+use io::{SeededRandom, SimulatedDisk};
+use parking_lot::Mutex;
+use protocol::messages::OffsetFetchRequest;
+use protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use storage::checkpoint::MetaProperties;
+
+use crate::planted::Planted;
+use crate::run::{Counts, Run};
+use crate::schedule::Schedule;
+use crate::trace::Trace;
+use broker::Broker;
+use clients::{Ask, Client, Kind, PARTITIONS, Told};
+
+/// How long things go wrong, in ms.
+const FAULTS_MS: i64 = 240_000;
+/// How long groups may take to settle.
+const SETTLING_MS: i64 = 150_000;
+const BASE_MS: i64 = 1_700_000_000_000;
+
+enum Event {
+    /// A client does something.
+    Act(usize),
+    /// A request arrives.
+    Ask {
+        client: usize,
+        number: u64,
+        ask: Box<Ask>,
+    },
+    /// An answer arrives.
+    Told {
+        client: usize,
+        number: u64,
+        sent_ms: i64,
+        told: Box<Told>,
+    },
+    /// The broker's timers, syncs and checks.
+    Tick,
+    Start,
+    Fault,
+    Heal,
+    End,
+}
+
+/// An answer on its way out: the client, the number of the request, the answer.
+type Answers = Arc<Mutex<Vec<(usize, u64, Told)>>>;
+
+/// What became of the commits to one partition of a group.
+#[derive(Debug, Default)]
+struct Committed {
+    acknowledged: i64,
+    /// Sent and not refused: any of them may be there.
+    sent: Vec<i64>,
+}
+
+struct World {
+    random: SeededRandom,
+    trace: Arc<Trace>,
+    planted: Option<Planted>,
+    now_ms: i64,
+    schedule: Schedule<Event>,
+    disk: SimulatedDisk,
+    survives_power_loss: bool,
+    broker: Option<Broker>,
+    clients: Vec<Client>,
+    answers: Answers,
+    /// When each request was sent that is not answered.
+    sent: BTreeMap<u64, i64>,
+    next_number: u64,
+    next_offset: i64,
+    commits: BTreeMap<(String, i32), Committed>,
+    counts: Counts,
+    healed: bool,
+}
+
+pub(crate) fn run(run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
+    let mut random = SeededRandom::new(run.seed);
+    let disk = SimulatedDisk::new(random.next_u64());
+    let data = disk.path().join("data");
+    io::fs::create_dir_all(&data).map_err(|error| error.to_string())?;
+    io::fs::sync_dir(disk.path()).map_err(|error| error.to_string())?;
+    MetaProperties::new("cluster".to_owned(), 1, Uuid::from_u128(1))
+        .write(&data)
+        .map_err(|error| error.to_string())?;
+    let mut clients = Vec::new();
+    for index in 0..1 + random.below(3) {
+        clients.push(Client::new(Kind::Committer, &format!("alone-{index}"), ""));
+    }
+    for _ in 0..random.below(4) {
+        clients.push(Client::new(Kind::Classic, "classic", ""));
+    }
+    for index in 0..1 + random.below(4) {
+        clients.push(Client::new(Kind::Consumer, "consumer", &format!("member{index}")));
+    }
+    let survives_power_loss = random.chance(60);
+    let mut world = World {
+        random,
+        trace: Arc::clone(trace),
+        planted: run.planted,
+        now_ms: 0,
+        schedule: Schedule::new(),
+        disk,
+        survives_power_loss,
+        broker: None,
+        clients,
+        answers: Answers::default(),
+        sent: BTreeMap::new(),
+        next_number: 0,
+        next_offset: 0,
+        commits: BTreeMap::new(),
+        counts: Counts::default(),
+        healed: false,
+    };
+    for client in 0..world.clients.len() {
+        world.schedule.at(client as i64, Event::Act(client));
+    }
+    world.schedule.at(0, Event::Start);
+    world.schedule.at(5, Event::Tick);
+    world.schedule.at(10_000, Event::Fault);
+    world.schedule.at(FAULTS_MS, Event::Heal);
+    world.schedule.at(FAULTS_MS + SETTLING_MS, Event::End);
+    while let Some((at_ms, event)) = world.schedule.next() {
+        world.now_ms = world.now_ms.max(at_ms);
+        if matches!(event, Event::End) {
+            break;
+        }
+        world.happens(event)?;
+    }
+    world.look_at_the_end()?;
+    Ok(world.counts)
+}
+
+impl World {
+    fn clock_ms(&self) -> i64 {
+        BASE_MS + self.now_ms
+    }
+
+    fn happens(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Act(client) => self.act(client),
+            Event::Ask { client, number, ask } => self.ask(client, number, *ask),
+            Event::Told { client, number, sent_ms, told } => self.told(client, number, sent_ms, *told)?,
+            Event::Tick => {
+                let next_ms = self.now_ms + 20 + self.random.below(150) as i64;
+                self.schedule.at(next_ms, Event::Tick);
+                self.tick();
+            }
+            Event::Start => self.start()?,
+            Event::Fault => self.fault(),
+            Event::Heal => {
+                self.healed = true;
+                self.disk.halt_after(u64::MAX);
+                self.trace.note(self.now_ms, format_args!("nothing fails any more"));
+            }
+            Event::End => {}
+        }
+        self.send_answers();
+        if self.broker.as_ref().is_some_and(|broker| broker.failed.load(Ordering::Relaxed))
+            || self.disk.is_halted()
+        {
+            self.crash();
+        }
+        self.owners_are_alone()
+    }
+
+    fn act(&mut self, index: usize) {
+        let pause_ms = if self.clients[index].kind == Kind::Committer { 3000 } else { 2000 };
+        let next_ms = self.now_ms + 100 + self.random.below(pause_ms) as i64;
+        self.schedule.at(next_ms, Event::Act(index));
+        if !self.healed && self.random.chance(1) && self.clients[index].kind != Kind::Committer {
+            self.clients[index].crash();
+            self.trace.note(self.now_ms, format_args!("client {index} begins anew"));
+            return;
+        }
+        let now_ms = self.now_ms;
+        let client = &mut self.clients[index];
+        if let Some((_, since_ms)) = client.asked {
+            if now_ms - since_ms < client.patience_ms() {
+                return;
+            }
+            client.asked = None;
+        }
+        let owned: Vec<i32> = match client.kind {
+            Kind::Committer => (0..PARTITIONS).collect(),
+            // Nobody has confirmed for so long that it is a member: it may be none, and reads nothing until it is told.
+            _ if client.alive_until_ms < now_ms => Vec::new(),
+            _ => client.owned.iter().copied().collect(),
+        };
+        let commits = client.kind == Kind::Committer || self.random.chance(40);
+        let ask = match self.random.pick(&owned) {
+            Some(partition) if commits => {
+                self.next_offset += 1;
+                let client = &self.clients[index];
+                let place = (client.group.clone(), *partition);
+                self.commits.entry(place).or_default().sent.push(self.next_offset);
+                Some(client.commit(*partition, self.next_offset))
+            }
+            _ => self.clients[index].next(),
+        };
+        let Some(ask) = ask else { return };
+        let number = self.next_number;
+        self.next_number += 1;
+        self.clients[index].asked = Some((number, now_ms));
+        self.sent.insert(number, now_ms);
+        if self.healed || !self.random.chance(5) {
+            // One at a time and with patience: what is sent later never arrives before.
+            let at_ms = now_ms + 1 + self.random.below(90) as i64;
+            self.schedule.at(at_ms, Event::Ask { client: index, number, ask: Box::new(ask) });
+        }
+    }
+
+    fn ask(&mut self, client: usize, number: u64, ask: Ask) {
+        let clock_ms = self.clock_ms();
+        let Some(broker) = &self.broker else { return };
+        let context = |api_version| RequestContext {
+            api_version,
+            client_id: format!("client-{client}"),
+            client_host: "/127.0.0.1".to_owned(),
+        };
+        let answers = Arc::clone(&self.answers);
+        let coordinator = &broker.coordinator;
+        match ask {
+            Ask::Commit { partition, offset, request } => coordinator.commit_offsets(
+                &context(9),
+                request,
+                Broker::topics(),
+                clock_ms,
+                Box::new(move |response| {
+                    let outcome = response.topics.first().and_then(|topic| topic.partitions.first());
+                    let error = outcome.map_or(ErrorCode::UnknownServerError, |partition| {
+                        ErrorCode::from_code(partition.error_code)
+                    });
+                    answers.lock().push((client, number, Told::Commit { partition, offset, error }));
+                }),
+            ),
+            Ask::Beat(request) => coordinator.consumer_group_heartbeat(
+                &context(1),
+                request,
+                clock_ms,
+                Box::new(move |response| answers.lock().push((client, number, Told::Beat(response)))),
+            ),
+            Ask::Join(request) => coordinator.join_group(
+                &context(9),
+                request,
+                clock_ms,
+                Box::new(move |response| answers.lock().push((client, number, Told::Join(response)))),
+            ),
+            Ask::Sync(request) => coordinator.sync_group(
+                &context(5),
+                request,
+                clock_ms,
+                Box::new(move |response| answers.lock().push((client, number, Told::Sync(response)))),
+            ),
+            Ask::ClassicBeat(request) => coordinator.heartbeat(
+                &context(4),
+                request,
+                clock_ms,
+                Box::new(move |response| {
+                    let error = ErrorCode::from_code(response.error_code);
+                    answers.lock().push((client, number, Told::ClassicBeat(error)));
+                }),
+            ),
+        }
+    }
+
+    fn send_answers(&mut self) {
+        for (client, number, told) in std::mem::take(&mut *self.answers.lock()) {
+            let Some(sent_ms) = self.sent.remove(&number) else { continue };
+            if self.healed || !self.random.chance(5) {
+                let at_ms = self.now_ms + 1 + self.random.below(90) as i64;
+                self.schedule.at(at_ms, Event::Told { client, number, sent_ms, told: Box::new(told) });
+            }
+        }
+    }
+
+    fn told(&mut self, index: usize, number: u64, sent_ms: i64, told: Told) -> Result<(), String> {
+        let client = &mut self.clients[index];
+        if client.asked.is_none_or(|(asked, _)| asked != number) {
+            // It asks again already, or is another now.
+            return Ok(());
+        }
+        client.asked = None;
+        client.hear(&told, sent_ms);
+        let (group, owned, epoch) = (client.group.clone(), client.owned.clone(), client.epoch);
+        if let Told::Commit { partition, offset, error } = told {
+            let committed = self.commits.entry((group.clone(), partition)).or_default();
+            match error {
+                ErrorCode::None => {
+                    committed.acknowledged = committed.acknowledged.max(offset);
+                    self.counts.acknowledged += 1;
+                }
+                // It may have been written.
+                ErrorCode::CoordinatorNotAvailable
+                | ErrorCode::NotCoordinator
+                | ErrorCode::RequestTimedOut => {}
+                _ => committed.sent.retain(|sent| *sent != offset),
+            }
+            self.trace.note(
+                self.now_ms,
+                format_args!("{index} committed {offset} for {group}-{partition}: {error:?}"),
+            );
+        } else {
+            self.trace.note(self.now_ms, format_args!("{index} of {group} in {epoch} reads {owned:?}"));
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) {
+        let clock_ms = self.clock_ms();
+        self.disk.set_now_ms(clock_ms);
+        let cleans = self.random.chance(3);
+        let Some(broker) = &self.broker else { return };
+        if broker.coordinator.next_deadline().is_some_and(|deadline_ms| deadline_ms <= clock_ms) {
+            broker.coordinator.expire(clock_ms);
+        }
+        if self.survives_power_loss {
+            broker.commit(clock_ms);
+        }
+        if cleans && broker.housekeeping(clock_ms) {
+            self.trace.note(self.now_ms, format_args!("compacted"));
+        }
+    }
+
+    fn fault(&mut self) {
+        if self.healed {
+            return;
+        }
+        let next_ms = self.now_ms + 2000 + self.random.below(30_000) as i64;
+        self.schedule.at(next_ms, Event::Fault);
+        if self.random.chance(50) {
+            self.disk.halt_after(self.random.below(30));
+        } else if self.broker.is_some() {
+            self.crash();
+        }
+    }
+
+    fn crash(&mut self) {
+        self.broker = None;
+        self.answers.lock().clear();
+        self.counts.crashes += 1;
+        if self.survives_power_loss && self.random.chance(60) {
+            self.disk.lose_power();
+        } else {
+            self.disk.kill();
+        }
+        self.trace
+            .note(self.now_ms, format_args!("the broker is gone, its disk did {:x}", self.disk.trace()));
+        let at_ms = self.now_ms + 50 + self.random.below(8000) as i64;
+        self.schedule.at(at_ms, Event::Start);
+    }
+
+    fn start(&mut self) -> Result<(), String> {
+        if self.broker.is_some() {
+            return Ok(());
+        }
+        self.disk.halt_after(match !self.healed && self.random.chance(10) {
+            true => self.random.below(60),
+            false => u64::MAX,
+        });
+        let first_id = self.random.next_u64();
+        let clock_ms = self.clock_ms();
+        match Broker::start(&self.disk, self.survives_power_loss, self.planted, first_id, clock_ms) {
+            Ok(broker) => {
+                self.broker = Some(broker);
+                self.trace.note(self.now_ms, format_args!("the broker is there"));
+                if !self.disk.is_halted() {
+                    self.offsets_are_there()?;
+                }
+                Ok(())
+            }
+            Err(_) if self.disk.is_halted() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What was acknowledged can be fetched, or what was committed behind it.
+    fn offsets_are_there(&mut self) -> Result<(), String> {
+        let clock_ms = self.clock_ms();
+        let Some(broker) = &self.broker else { return Ok(()) };
+        for ((group, partition), committed) in &mut self.commits {
+            let found = Arc::new(Mutex::new(None));
+            let place = Arc::clone(&found);
+            let request = OffsetFetchRequest {
+                groups: vec![OffsetFetchRequestGroup {
+                    group_id: group.clone(),
+                    topics: Some(vec![OffsetFetchRequestTopics {
+                        name: "words".to_owned(),
+                        partition_indexes: vec![*partition],
+                        ..Default::default()
+                    }]),
+                    member_epoch: -1,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            };
+            let context = RequestContext { api_version: 9, ..RequestContext::default() };
+            broker.coordinator.fetch_offsets(
+                &context,
+                request,
+                Broker::topics(),
+                clock_ms,
+                Box::new(move |response| *place.lock() = Some(response)),
+            );
+            let Some(response) = found.lock().take() else {
+                return Err(format!("the offset of {group}-{partition} is not answered behind a start"));
+            };
+            let offset = response
+                .groups
+                .first()
+                .filter(|group| group.error_code == 0)
+                .and_then(|group| {
+                    group.topics.first()?.partitions.first().map(|found| found.committed_offset)
+                })
+                .ok_or_else(|| format!("the offset of {group}-{partition} is refused: {response:?}"))?;
+            self.counts.checks += 1;
+            let known = offset == committed.acknowledged
+                || offset > committed.acknowledged && committed.sent.contains(&offset)
+                || offset == -1 && committed.acknowledged == 0;
+            if !known {
+                return Err(format!(
+                    "{group}-{partition} is at {offset} behind a start, {} was acknowledged",
+                    committed.acknowledged
+                ));
+            }
+            if offset >= 0 {
+                // It was read: it stays.
+                committed.acknowledged = offset;
+            }
+            // What has not arrived by now can still come.
+            committed.sent.retain(|sent| *sent > offset);
+        }
+        Ok(())
+    }
+
+    /// No partition is read by two members that may believe to be members.
+    fn owners_are_alone(&mut self) -> Result<(), String> {
+        let mut owners: BTreeMap<(&str, i32), usize> = BTreeMap::new();
+        for (index, client) in self.clients.iter().enumerate() {
+            if client.kind == Kind::Committer || client.alive_until_ms < self.now_ms {
+                continue;
+            }
+            for partition in &client.owned {
+                if let Some(other) = owners.insert((&client.group, *partition), index) {
+                    return Err(format!(
+                        "members {other} and {index} of {} both read {partition}",
+                        client.group
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at_the_end(&mut self) -> Result<(), String> {
+        if self.broker.is_none() {
+            return Err("the broker is not there".to_owned());
+        }
+        if self.survives_power_loss {
+            self.tick();
+        }
+        self.offsets_are_there()?;
+        for (kind, group) in [(Kind::Classic, "classic"), (Kind::Consumer, "consumer")] {
+            let members: Vec<_> = self.clients.iter().filter(|client| client.kind == kind).collect();
+            let owned: usize = members.iter().map(|client| client.owned.len()).sum();
+            if !members.is_empty() && owned != PARTITIONS as usize {
+                let owned: Vec<_> = members.iter().map(|client| &client.owned).collect();
+                return Err(format!("{group} has not settled: {owned:?}"));
+            }
+        }
+        Ok(())
+    }
+}
