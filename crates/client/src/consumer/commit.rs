@@ -20,25 +20,16 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::group::{Group, GroupMetadata};
 use super::{ConsumerConfig, GroupProtocol};
+pub use crate::admin::OffsetAndMetadata;
+
 use crate::ClientError;
 
 /// The newest version of both APIs that names topics.
 const BY_NAME: i16 = 9;
 
-/// An offset to go on from, and a word about it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OffsetAndMetadata {
-    /// The offset of the next record.
-    pub offset: i64,
-    /// The epoch of the leader that the record before it came from, if that is known.
-    pub leader_epoch: Option<i32>,
-    /// Anything.
-    pub metadata: String,
-}
-
 impl From<i64> for OffsetAndMetadata {
     fn from(offset: i64) -> OffsetAndMetadata {
-        OffsetAndMetadata { offset, ..OffsetAndMetadata::default() }
+        OffsetAndMetadata::new(offset)
     }
 }
 

@@ -8,6 +8,11 @@ mod range;
 mod round_robin;
 mod sticky;
 
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod vectors;
+
 use std::collections::BTreeMap;
 
 use common::TopicPartition;

@@ -6,6 +6,11 @@ mod coordinator;
 mod membership;
 mod task;
 
+#[cfg(test)]
+mod classic_tests;
+#[cfg(test)]
+mod consumer_tests;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
