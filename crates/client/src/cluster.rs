@@ -118,6 +118,10 @@ impl Cluster {
 
     /// A connection to any broker.
     pub(crate) async fn any(&self) -> Result<Arc<Connection>, ClientError> {
+        // Behind a fetch that waits for records an answer would be late: whoever answered first has nothing else to do.
+        if let Some(connection) = at_hand(&self.shared.bootstrap) {
+            return Ok(connection);
+        }
         let known: Vec<(String, Slot)> = lock(&self.shared.brokers)
             .nodes
             .values()

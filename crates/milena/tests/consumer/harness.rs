@@ -51,7 +51,7 @@ impl Broker {
         let node = raft::format::LoneNode {
             node_id: 1,
             directories: [data.clone()].into(),
-            metadata_log_directory: data.clone(),
+            metadata_log_directory: data,
             endpoint: raft::Endpoint {
                 name: "CONTROLLER".to_owned(),
                 host: "127.0.0.1".to_owned(),
@@ -60,13 +60,18 @@ impl Broker {
             cluster_id: None,
         };
         node.format(1_700_000_000_000).unwrap();
+        Broker::start_on(root, "127.0.0.1:0").await
+    }
+
+    async fn start_on(root: TempDir, address: &str) -> Broker {
         let mut properties = Properties::none();
+        let listeners = format!("PLAINTEXT://{address},CONTROLLER://127.0.0.1:0");
         let own = [
-            ("log.dirs", data.as_str()),
+            ("log.dirs", root.path().to_str().unwrap()),
             ("process.roles", "broker,controller"),
             ("node.id", "1"),
             ("controller.quorum.bootstrap.servers", "127.0.0.1:9093"),
-            ("listeners", "PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0"),
+            ("listeners", &listeners),
             ("controller.listener.names", "CONTROLLER"),
         ];
         for (key, value) in own.iter().chain(&SETTINGS) {
@@ -76,6 +81,14 @@ impl Broker {
         let server = server::start(config).await.unwrap();
         let address = server.addresses().iter().find(|(listener, _)| listener == "PLAINTEXT").unwrap().1;
         Broker { address: address.to_string(), running: Some((server, root)) }
+    }
+
+    /// Stops it and starts it again where it was, while `meanwhile` goes on; none of another program.
+    pub async fn restart(self, meanwhile: impl Future<Output = ()>) -> Option<Broker> {
+        let (server, root) = self.running?;
+        server.stop().await.unwrap();
+        meanwhile.await;
+        Some(Broker::start_on(root, &self.address).await)
     }
 
     /// Stops it, if it is this test's own.

@@ -147,3 +147,44 @@ async fn what_the_coordinator_refuses_is_told() {
     assert_eq!(error_of(&mut two).await.code(), Some(ErrorCode::InconsistentGroupProtocol));
     broker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_outlive_a_restart_of_the_coordinator() {
+    let mut broker = Broker::start().await;
+    for kind in both_protocols() {
+        let (topic, group) = (broker.topic(2).await, unique("group"));
+        let heard = Heard::default();
+        let (mut one, mut two) = (broker.consumer(&group, &kind), broker.consumer(&group, &kind));
+        one.set_rebalance_listener(heard.clone());
+        one.subscribe([topic.as_str()]).unwrap();
+        two.subscribe([topic.as_str()]).unwrap();
+        broker.produce(&topic, 2, 0, 5).await;
+        let mut seen = Seen::default();
+        poll_until(&mut [&mut one, &mut two], &mut seen, |all, seen| {
+            share(all, &[1, 1]) && seen.0.len() == 10
+        })
+        .await;
+        one.commit_sync().await.unwrap();
+        heard.take();
+        let meanwhile = async {
+            for _ in 0..5 {
+                assert!(one.poll(Duration::from_millis(20)).await.unwrap().is_empty());
+                assert!(two.poll(Duration::from_millis(20)).await.unwrap().is_empty());
+            }
+        };
+        let Some(again) = broker.restart(meanwhile).await else { return };
+        broker = again;
+        broker.produce(&topic, 2, 5, 5).await;
+        poll_until(&mut [&mut one, &mut two], &mut seen, |all, seen| {
+            share(all, &[1, 1]) && seen.0.len() == 20
+        })
+        .await;
+        seen.assert_each_once(20, &kind);
+        one.commit_sync().await.unwrap();
+        // The end of the rebalance before may be heard late, with nothing in it.
+        assert!(heard.take().iter().all(|(_, of)| of.is_empty()), "the group is the one it was: {kind:?}");
+        one.close(PATIENCE).await.unwrap();
+        two.close(PATIENCE).await.unwrap();
+    }
+    broker.stop().await;
+}
