@@ -1,7 +1,7 @@
 // An idempotent producer through crashes of its broker: Load.java BOOTSTRAP TOPIC COUNT RATE.
 //
-// Sends the numbers below COUNT, RATE in a second, and prints `NUMBER PARTITION OFFSET` for each that the broker
-// acknowledged. Ends well when every one is.
+// Sends the numbers below COUNT, RATE in a second, and prints `NUMBER PARTITION OFFSET TIME` for each that the broker
+// acknowledged, with the time of the acknowledgement in milliseconds. Ends well when every one is.
 
 import java.io.PrintStream;
 import java.io.FileOutputStream;
@@ -32,7 +32,7 @@ public class Load {
                 String value = Integer.toString(number);
                 producer.send(new ProducerRecord<>(topic, number % 2, null, value), (metadata, error) -> {
                     if (error != null) failure.compareAndSet(null, error);
-                    else out.println(value + " " + metadata.partition() + " " + metadata.offset());
+                    else out.println(value + " " + metadata.partition() + " " + metadata.offset() + " " + System.currentTimeMillis());
                 });
                 long ahead = number * 1_000_000_000L / rate - (System.nanoTime() - started);
                 if (ahead > 2_000_000) Thread.sleep(ahead / 1_000_000);

@@ -1,7 +1,7 @@
 """An idempotent producer through crashes of its broker: python load.py BOOTSTRAP TOPIC COUNT RATE.
 
-Sends the numbers below COUNT, RATE in a second, and prints `NUMBER PARTITION OFFSET` for each that the broker
-acknowledged. Ends well when every one is."""
+Sends the numbers below COUNT, RATE in a second, and prints `NUMBER PARTITION OFFSET TIME` for each that the broker
+acknowledged, with the time of the acknowledgement in milliseconds. Ends well when every one is."""
 
 import sys
 import time
@@ -17,7 +17,8 @@ def delivered(error, message):
     if error:
         errors.append(f"{message.value().decode()}: {error}")
     else:
-        sys.stdout.write(f"{message.value().decode()} {message.partition()} {message.offset()}\n")
+        sys.stdout.write(f"{message.value().decode()} {message.partition()} {message.offset()} "
+                         f"{time.time_ns() // 1_000_000}\n")
 
 
 producer = Producer({

@@ -113,16 +113,7 @@ impl Node {
             java.args(["kafka.tools.StorageTool", "format"]);
             java
         })?;
-        let mut java = apache::Jars::Broker.java()?;
-        // As Apache Kafka's own start script has it.
-        java.args(["-Xms1g", "-Xmx1g", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"]);
-        java.args([
-            "-XX:InitiatingHeapOccupancyPercent=35",
-            "-XX:+ExplicitGCInvokesConcurrent",
-            "kafka.Kafka",
-        ]);
-        java.arg(&self.properties);
-        Ok(java)
+        apache_kafka(&self.properties, "1g")
     }
 
     fn format(&self, mut command: Command) -> Result<(), String> {
@@ -141,6 +132,17 @@ impl Node {
     }
 }
 
+/// The command that runs Apache Kafka with a file of properties and a heap of this size.
+pub fn apache_kafka(properties: &Path, heap: &str) -> Result<Command, String> {
+    let mut java = apache::Jars::Broker.java()?;
+    java.args([format!("-Xms{heap}"), format!("-Xmx{heap}")]);
+    // As Apache Kafka's own start script has it.
+    java.args(["-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"]);
+    java.args(["-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent", "kafka.Kafka"]);
+    java.arg(properties);
+    Ok(java)
+}
+
 /// A process that serves. Dropping it kills it.
 pub struct Broker {
     child: Child,
@@ -153,17 +155,32 @@ impl Broker {
     /// Starts a command that serves on a port, and waits for its first answer.
     pub fn spawn(command: Command, dir: &Path, port: u16) -> Result<Broker, String> {
         let mut broker = Broker::launch(command, dir, port)?;
+        broker.answers()?;
+        Ok(broker)
+    }
+
+    /// Waits for the first answer.
+    pub fn answers(&mut self) -> Result<(), String> {
         let until = Instant::now() + Duration::from_secs(90);
-        while wire::api_versions(port).is_err() {
-            if let Ok(Some(status)) = broker.child.try_wait() {
-                return Err(format!("the broker ended with {status}: {}", broker.last_words()));
+        while wire::api_versions(self.port).is_err() {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(format!("the broker ended with {status}: {}", self.last_words()));
             }
             if Instant::now() > until {
-                return Err(format!("the broker does not answer on port {port}: {}", broker.last_words()));
+                return Err(format!(
+                    "the broker does not answer on port {}: {}",
+                    self.port,
+                    self.last_words()
+                ));
             }
             std::thread::sleep(Duration::from_millis(30));
         }
-        Ok(broker)
+        Ok(())
+    }
+
+    /// Sends a signal by its name, such as `STOP` or `CONT`.
+    pub fn signal(&self, name: &str) -> Result<(), String> {
+        project::finish(Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]))
     }
 
     /// Starts a command that serves on a port, and waits for nothing.
@@ -184,8 +201,7 @@ impl Broker {
 
     /// SIGTERM, and waits for the end: an error if it takes more than a minute, or does not end well.
     pub fn stop(mut self) -> Result<(), String> {
-        let pid = self.child.id().to_string();
-        project::finish(Command::new("kill").args(["-TERM", &pid]))?;
+        self.signal("TERM")?;
         match program::wait(&mut self.child, Duration::from_secs(60)) {
             None => Err(format!("the broker does not stop: {}", self.last_words())),
             // The JVM ends with 143 after a SIGTERM that it has handled.

@@ -78,12 +78,13 @@ fn kills(world: &World, report: &mut Report, client: &str, mut load: Command) ->
     let acknowledged = acknowledged(&ran.out)?;
     report.check(
         &format!("{client}: nothing is missing, nothing is doubled"),
-        served(&node, &broker).and_then(|served| same(&acknowledged, &served, count)),
+        served(&node.dir, &broker.bootstrap()).and_then(|served| same(&acknowledged, &served, count)),
     );
     cuts(world, report, client, &node, broker)
 }
 
-fn wait_for_acknowledged(running: &mut program::Running, count: usize) -> Result<(), String> {
+/// Waits until a producer has printed so many acknowledgements.
+pub(super) fn wait_for_acknowledged(running: &mut program::Running, count: usize) -> Result<(), String> {
     let until = Instant::now() + Duration::from_secs(200);
     while running.so_far().lines().count() < count {
         if !running.runs() {
@@ -98,11 +99,11 @@ fn wait_for_acknowledged(running: &mut program::Running, count: usize) -> Result
 }
 
 /// Where each number is, as the producer was told: (partition, offset).
-fn acknowledged(file: &Path) -> Result<HashMap<String, (u32, u64)>, String> {
+pub(super) fn acknowledged(file: &Path) -> Result<HashMap<String, (u32, u64)>, String> {
     let mut places = HashMap::new();
     for line in crate::project::read(file)?.lines() {
         let words: Vec<&str> = line.split(' ').collect();
-        let [number, partition, offset] = words[..] else {
+        let [number, partition, offset, _] = words[..] else {
             return Err(format!("the producer printed {line:?}"));
         };
         let place = (parse(partition)?, parse(offset)?);
@@ -111,15 +112,15 @@ fn acknowledged(file: &Path) -> Result<HashMap<String, (u32, u64)>, String> {
     Ok(places)
 }
 
-fn parse<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+pub(super) fn parse<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("{text:?} is no number"))
 }
 
 /// Each served record: (partition, offset, number).
-fn served(node: &Node, broker: &Broker) -> Result<Vec<(u32, u64, String)>, String> {
+pub(super) fn served(dir: &Path, bootstrap: &str) -> Result<Vec<(u32, u64, String)>, String> {
     let mut served = Vec::new();
     for partition in 0..PARTITIONS {
-        let text = std::fs::read_to_string(read(node, broker, partition, "served")?)
+        let text = std::fs::read_to_string(read(dir, bootstrap, partition, "served")?)
             .map_err(|error| error.to_string())?;
         for line in text.lines() {
             let (offset, number) = line.split_once(' ').unwrap_or_default();
@@ -129,14 +130,15 @@ fn served(node: &Node, broker: &Broker) -> Result<Vec<(u32, u64, String)>, Strin
     Ok(served)
 }
 
-fn read(node: &Node, broker: &Broker, partition: u32, label: &str) -> Result<PathBuf, String> {
-    let mut kcat = kcat_read(&broker.bootstrap(), "load", partition, "%o %s\n");
-    let ran = program::run(&mut kcat, &node.dir, &format!("{label}-{partition}"))?;
+fn read(dir: &Path, bootstrap: &str, partition: u32, label: &str) -> Result<PathBuf, String> {
+    let mut kcat = kcat_read(bootstrap, "load", partition, "%o %s\n");
+    let ran = program::run(&mut kcat, dir, &format!("{label}-{partition}"))?;
     ran.good()?;
     Ok(ran.out)
 }
 
-fn same(
+/// Each acknowledged record once, and where it was acknowledged.
+pub(super) fn same(
     acknowledged: &HashMap<String, (u32, u64)>,
     served: &[(u32, u64, String)],
     count: usize,
@@ -172,13 +174,13 @@ fn cuts(
     let mut chance = Chance(world.seed);
     let cuts = if world.smoke { 2 } else { 10 };
     for cut in 1..=cuts {
-        let whole = read(node, &broker, 0, "whole")?;
+        let whole = read(&node.dir, &broker.bootstrap(), 0, "whole")?;
         let kept = node.dir.join("before-the-cut.txt");
         std::fs::rename(whole, &kept).map_err(|error| error.to_string())?;
         broker.kill()?;
         let (at, end) = cut_last_segment(node, &mut chance)?;
         broker = node.start(world)?;
-        let left = read(node, &broker, 0, "left")?;
+        let left = read(&node.dir, &broker.bootstrap(), 0, "left")?;
         report.check(
             &format!("{client}: cut {cut} at byte {at}: every whole batch is served"),
             prefix(&kept, &left, end),
@@ -192,8 +194,8 @@ fn cuts(
         "after",
         &line,
     )?;
-    let text =
-        std::fs::read_to_string(read(node, &broker, 0, "after-read")?).map_err(|error| error.to_string())?;
+    let text = std::fs::read_to_string(read(&node.dir, &broker.bootstrap(), 0, "after-read")?)
+        .map_err(|error| error.to_string())?;
     let last = text.lines().last().unwrap_or_default();
     let result = if last.ends_with(" after the cuts") {
         Ok(last.to_owned())

@@ -8,6 +8,7 @@ mod apache_tools;
 mod broker;
 mod chance;
 mod clients;
+mod cluster;
 mod console;
 mod crash;
 mod dump;
@@ -15,6 +16,7 @@ mod hostile;
 mod java_client;
 mod kcat;
 mod lines;
+mod mixed_cluster;
 mod program;
 mod properties;
 mod report;
@@ -23,6 +25,7 @@ mod toolbox;
 mod tools;
 mod twins;
 mod wire;
+mod zookeeper_days;
 
 use crate::project;
 use broker::Kind;
@@ -112,6 +115,11 @@ const CASES: &[Case] = &[
         name: "crash",
         what: "kill -9 in the middle of a load; segments cut at random bytes",
         run: crash::run,
+    },
+    Case {
+        name: "mixed-cluster",
+        what: "several nodes, milena's and Apache Kafka's: shared, failing over, migrating there and back",
+        run: mixed_cluster::run,
     },
     Case {
         name: "properties",
