@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use replica::{Moved, Partition, ReplicaManager};
 use tokio::sync::oneshot;
 
+use crate::assignments::Assignments;
 use crate::cleaners::CleanerThreads;
 use crate::clock::now_ms;
 use crate::committer::Committer;
@@ -64,6 +65,7 @@ pub(crate) struct Broker {
     /// The level of `kraft.version`, which the image does not carry.
     pub(crate) kraft_version: Arc<AtomicI16>,
     pub(crate) lifecycle: Lifecycle,
+    pub(crate) assignments: Assignments,
     /// This broker's epoch, -1 before it is registered.
     pub(crate) epoch: AtomicI64,
 }

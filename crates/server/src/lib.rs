@@ -4,6 +4,7 @@
 //! below.
 
 mod apis;
+mod assignments;
 mod broker;
 mod broker_watch;
 mod cleaners;

@@ -37,6 +37,7 @@ pub(crate) fn publish(broker: &Arc<Broker>, delta: &MetadataDelta, image: &Metad
         // A smaller ISR may have committed what waited.
         broker.on_moved(partition, Moved { high_watermark: true, isr_proposed: false });
     }
+    broker.assignments.compare(broker, delta, image);
     update_topic_settings(broker, delta, image, all_topics);
     update_coordinators(broker, delta, image, now);
     broker.image.store(Arc::new(image.clone()));

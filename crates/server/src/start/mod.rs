@@ -23,6 +23,7 @@ use storage::{LogManager, LogManagerConfig};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::assignments::{Assignments, send_assignments};
 use crate::broker::{Broker, Fault};
 use crate::broker_watch::{self, HeartbeatConnections};
 use crate::cleaners::CleanerThreads;
@@ -240,6 +241,7 @@ async fn start_broker(
             connections: Arc::clone(connections),
             kraft_version: handle.shared_kraft_version(),
             lifecycle: Lifecycle::default(),
+            assignments: Assignments::default(),
             epoch: AtomicI64::new(-1),
         }
     });
@@ -256,6 +258,7 @@ async fn start_broker(
     broker.cleaners.reconfigure(&broker.settings.broker());
     tasks.push(tokio::spawn(propose_isr_changes(Arc::clone(&broker))));
     tasks.push(tokio::spawn(expire_followers(Arc::clone(&broker))));
+    tasks.push(tokio::spawn(send_assignments(Arc::clone(&broker))));
     let heartbeats = tokio::spawn(lifecycle::send_heartbeats(Arc::clone(&broker), logs.directory_ids()));
     let listeners = serve(bound, &Server::Broker(Arc::clone(&broker)), connections)?;
     broker.lifecycle.run().await;
