@@ -84,10 +84,12 @@ impl MetadataState {
     pub(super) fn publish_to(&mut self, mut publisher: Publisher) -> Result<(), ServerError> {
         let image = self.loader.image().clone();
         let mut delta = MetadataDelta::new(&MetadataImage::empty());
-        for (record, _) in
-            image.snapshot_records().map_err(|error| ServerError::Snapshot(error.to_string()))?
-        {
-            delta.replay(&record).map_err(|error| ServerError::Replay(error.to_string()))?;
+        // Before the first record there is no version in which a snapshot could be written, and nothing to tell of.
+        if !image.is_empty() {
+            let records = image.snapshot_records();
+            for (record, _) in records.map_err(|error| ServerError::Snapshot(error.to_string()))? {
+                delta.replay(&record).map_err(|error| ServerError::Replay(error.to_string()))?;
+            }
         }
         publisher(&delta, &image);
         self.publishers.push(publisher);
