@@ -53,6 +53,10 @@ pub(crate) struct State {
     pub(crate) aborted: Vec<AbortedTransaction>,
     pub(crate) produce_faults: VecDeque<Fault>,
     pub(crate) fetch_faults: VecDeque<Fault>,
+    /// Where the next fetches are sent on to.
+    pub(crate) preferred_replicas: VecDeque<i32>,
+    /// How many connections there were.
+    pub(crate) connections: usize,
     /// The highest version that is offered of an API.
     pub(crate) limits: HashMap<ApiKey, i16>,
     pub(crate) requests: Vec<(ApiKey, i16)>,
@@ -122,6 +126,7 @@ pub(crate) fn unused_address() -> String {
 }
 
 async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) {
+    state.lock().unwrap().connections += 1;
     while let Ok(size) = stream.read_i32().await {
         let mut frame = vec![0; size as usize];
         if stream.read_exact(&mut frame).await.is_err() {
@@ -238,8 +243,11 @@ impl State {
             None => vec![TOPIC.to_owned()],
         };
         let (host, port) = ("127.0.0.1".to_owned(), i32::from(self.port));
+        // The second one is the same in another guise, and leads nothing.
+        let broker =
+            |node_id| MetadataResponseBroker { node_id, host: host.clone(), port, ..Default::default() };
         MetadataResponse {
-            brokers: vec![MetadataResponseBroker { node_id: 1, host, port, ..Default::default() }],
+            brokers: vec![broker(1), broker(2)],
             controller_id: 1,
             topics: names.iter().map(|name| topic(name)).collect(),
             ..Default::default()
@@ -333,7 +341,13 @@ impl State {
                 answers.push((wanted.partition, code, if code.is_none() { records } else { Vec::new() }));
             }
         }
+        let preferred_read_replica = self.preferred_replicas.pop_front().unwrap_or(-1);
+        if preferred_read_replica >= 0 {
+            assert_eq!(request.rack_id, "near");
+            answers.iter_mut().for_each(|(_, _, records)| records.clear());
+        }
         let partitions = answers.iter().map(|(partition_index, code, records)| PartitionData {
+            preferred_read_replica,
             partition_index: *partition_index,
             error_code: code.code(),
             high_watermark: self.end(*partition_index),

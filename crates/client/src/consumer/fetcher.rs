@@ -33,6 +33,8 @@ struct Wanted {
     generation: u64,
     leader_epoch: i32,
     offset: i64,
+    /// Whether the leader was passed over for a nearer replica.
+    from_replica: bool,
 }
 
 /// A partition whose start is looked for.
@@ -115,11 +117,16 @@ impl Fetcher {
                     let question = (partition, leader_epoch, timestamp);
                     lookups.entry(leader).or_default().push(Lookup { question, generation, start });
                 }
-                FetchPosition::At(offset) if !self.busy.contains(&leader) => {
-                    let wanted = Wanted { partition, topic_id, generation, leader_epoch, offset };
-                    fetches.entry(leader).or_default().push(wanted);
+                FetchPosition::At(offset) => {
+                    let replica = self.preferred(&partition, generation, now).unwrap_or(leader);
+                    if !self.busy.contains(&replica) {
+                        let from_replica = replica != leader;
+                        let wanted =
+                            Wanted { partition, topic_id, generation, leader_epoch, offset, from_replica };
+                        fetches.entry(replica).or_default().push(wanted);
+                    }
                 }
-                FetchPosition::At(_) | FetchPosition::Failed => {}
+                FetchPosition::Failed => {}
             }
         }
         for (leader, lookups) in lookups {
@@ -181,6 +188,13 @@ impl Fetcher {
         candidates
     }
 
+    /// The replica to read from in the leader's place.
+    fn preferred(&self, partition: &TopicPartition, generation: u64, now: Instant) -> Option<i32> {
+        let mut state = self.shared.lock();
+        let (replica, until) = state.current(partition, generation)?.preferred?;
+        (until > now).then_some(replica)
+    }
+
     async fn leader(&self, partition: &TopicPartition) -> Result<(i32, i32, Uuid), ClientError> {
         let cluster = &self.shared.cluster;
         let auto_create = self.shared.config.allow_auto_create_topics;
@@ -213,6 +227,7 @@ impl Fetcher {
         let mut state = shared.lock();
         let Some(known) = state.current(partition, generation) else { return };
         known.in_flight = false;
+        known.preferred = None;
         // A member whose epoch has just moved on asks again with the new one.
         let of_another_epoch =
             matches!(error.code(), Some(ErrorCode::StaleMemberEpoch | ErrorCode::UnknownMemberId));
@@ -343,8 +358,13 @@ impl Fetcher {
     fn fetched_partition(&mut self, wanted: &Wanted, frame: &Frame, data: PartitionData<'_>) {
         let code = ErrorCode::from_code(data.error_code);
         match code {
-            ErrorCode::None => {}
+            // A replica may have less than the leader: that one is asked.
+            ErrorCode::OffsetOutOfRange if wanted.from_replica => return self.prefer(wanted, None),
             ErrorCode::OffsetOutOfRange => return self.out_of_range(wanted),
+            ErrorCode::None if data.preferred_read_replica >= 0 => {
+                return self.prefer(wanted, Some(data.preferred_read_replica));
+            }
+            ErrorCode::None => {}
             code => {
                 let text = format!("{}: {code}", wanted.partition);
                 return self.postpone(
@@ -387,6 +407,15 @@ impl Fetcher {
                 state.error.get_or_insert(error);
             }
         }
+    }
+
+    /// Goes on with another replica, or with the leader.
+    fn prefer(&mut self, wanted: &Wanted, replica: Option<i32>) {
+        let until = Instant::now() + self.shared.config.client.metadata_max_age;
+        let mut state = self.shared.lock();
+        let Some(known) = state.current(&wanted.partition, wanted.generation) else { return };
+        known.in_flight = false;
+        known.preferred = replica.map(|replica| (replica, until));
     }
 
     /// The log begins behind the position, or ends before it.
@@ -453,6 +482,7 @@ async fn fetch(shared: &Shared, leader: i32, wanted: &[Wanted]) -> Result<Frame,
         max_bytes: config.fetch_max_bytes,
         isolation_level: config.isolation_level.code(),
         session_epoch: NO_SESSION_EPOCH,
+        rack_id: config.client_rack.clone(),
         topics,
         ..FetchRequest::default()
     };

@@ -57,6 +57,8 @@ pub(super) struct PartitionState {
     pub(super) is_new: bool,
     /// The end of what can be read, by the last answer: the high watermark, or the last stable offset.
     pub(super) end: Option<i64>,
+    /// A replica that is nearer than the leader, by the leader's word, and until when that holds (KIP-392).
+    pub(super) preferred: Option<(i32, Instant)>,
     /// A request for it is under way.
     pub(super) in_flight: bool,
     /// Bytes that were fetched and not returned yet.
@@ -111,6 +113,7 @@ impl State {
             is_paused: before.is_some_and(|before| before.is_paused),
             is_new: before.is_some_and(|before| before.is_new),
             end: before.and_then(|before| before.end),
+            preferred: before.and_then(|before| before.preferred),
             in_flight: false,
             buffered: 0,
             not_before: None,

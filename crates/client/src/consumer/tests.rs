@@ -228,3 +228,24 @@ async fn what_is_refused_is_told() {
     let error = consumer.poll(SOON).await.unwrap_err().to_string();
     assert!(error.contains(&address), "{error}");
 }
+
+#[tokio::test]
+async fn a_nearer_replica_is_read_from_until_it_does_not_have_the_records() {
+    let broker = FakeBroker::start(1).await;
+    fill(&broker, &["a"]);
+    broker.state().preferred_replicas.push_back(2);
+    let near = ConsumerConfig {
+        client_rack: "near".to_owned(),
+        auto_offset_reset: AutoOffsetReset::None,
+        ..config(&broker)
+    };
+    let mut consumer = Consumer::new(near).unwrap();
+    consumer.assign([(partition(), StartOffset::At(0))]).unwrap();
+    assert_eq!(values(&read(&mut consumer, 1).await), ["a"]);
+    // Bootstrap, leader and replica.
+    assert_eq!(broker.state().connections, 3);
+    // The leader, asked in its place, has them: that is no reason to begin anew.
+    broker.state().fetch_faults.push_back(Fault::Refuse(ErrorCode::OffsetOutOfRange));
+    fill(&broker, &["b"]);
+    assert_eq!(values(&read(&mut consumer, 1).await), ["b"]);
+}

@@ -116,8 +116,12 @@ pub(super) async fn run(group: Arc<Group>) {
                             }
                         }
                     }
-                    // A flight that panicked has said so; nothing in them may.
-                    Err(_) => return,
+                    // Nothing in them may panic; where it does, the application is not to wait for ever.
+                    Err(error) => {
+                        group.fail(ClientError::Group(format!("group {}: {error}", group.settings.group_id)));
+                        group.changed.notify_one();
+                        return;
+                    }
                 }
                 // The application may have a turn now, or an error.
                 group.changed.notify_one();
