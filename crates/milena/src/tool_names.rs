@@ -13,6 +13,7 @@ pub(crate) const TOOLS: &[&str] = &[
     "console-consumer",
     "consumer-groups",
     "groups",
+    "metadata-quorum",
 ];
 
 /// The command line as clap is to see it: `kafka-topics.sh --list` becomes `milena topics --list`.

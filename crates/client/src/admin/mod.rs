@@ -5,6 +5,7 @@ mod group_offsets;
 mod group_types;
 mod groups;
 mod partition_offsets;
+mod quorum;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -39,6 +40,7 @@ pub use groups::{
 pub use partition_offsets::OffsetSpec;
 pub use protocol::messages::describe_configs_response::DescribeConfigsResourceResult as ConfigEntry;
 pub use protocol::messages::describe_topic_partitions_response::DescribeTopicPartitionsResponseTopic as TopicDescription;
+pub use quorum::{QuorumInfo, QuorumReplica, RaftVoterEndpoint};
 
 /// The code of topics among the resources that have a configuration.
 const TOPIC: i8 = 2;
@@ -102,12 +104,14 @@ const PARTITIONS_PER_ANSWER: i32 = 2000;
 /// ```
 pub struct Admin {
     cluster: Cluster,
+    /// The bootstrap servers are controllers.
+    controllers: bool,
 }
 
 impl Admin {
     /// An admin client for the cluster that `config` names.
     pub fn new(config: ClientConfig) -> Admin {
-        Admin { cluster: Cluster::new(config) }
+        Admin { cluster: Cluster::new(config), controllers: false }
     }
 
     fn timeout_ms(&self) -> i32 {

@@ -9,6 +9,7 @@ mod console_producer;
 mod consumer_groups;
 mod groups;
 mod install_tools;
+mod metadata_quorum;
 mod server_start;
 mod server_stop;
 mod storage;
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     ConsumerGroups(consumer_groups::Arguments),
     /// List groups of all types (kafka-groups.sh)
     Groups(groups::Arguments),
+    /// Describe the quorum of controllers, and change its voters (kafka-metadata-quorum.sh)
+    MetadataQuorum(metadata_quorum::Arguments),
     /// Link the tools' usual names, kafka-topics.sh and kafka-topics and so on, to this program
     InstallTools(install_tools::Arguments),
 }
@@ -53,6 +56,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::ConsoleConsumer(arguments) => console_consumer::run(arguments),
         Command::ConsumerGroups(arguments) => consumer_groups::run(arguments),
         Command::Groups(arguments) => groups::run(arguments),
+        Command::MetadataQuorum(arguments) => metadata_quorum::run(arguments),
         Command::InstallTools(arguments) => install_tools::run(arguments),
     }
 }

@@ -133,7 +133,6 @@ impl Greeting {
     }
 
     fn print(&self, server: &server::RunningServer) {
-        let bootstrap = self.bootstrap.as_deref().unwrap_or("localhost:9092");
         println!(
             "milena {} is up, cluster {}, {} topics",
             env!("CARGO_PKG_VERSION"),
@@ -142,6 +141,8 @@ impl Greeting {
         );
         println!("  listens on  {}", self.advertised.join(", "));
         println!("  data in     {}", self.data.join(", "));
+        // A controller alone serves no clients.
+        let Some(bootstrap) = &self.bootstrap else { return };
         println!("  try next    milena topics --bootstrap-server {bootstrap} --create --topic hello");
         println!("              milena console-producer --bootstrap-server {bootstrap} --topic hello");
         println!(

@@ -84,12 +84,8 @@ impl MetadataState {
     pub(super) fn publish_to(&mut self, mut publisher: Publisher) -> Result<(), ServerError> {
         let image = self.loader.image().clone();
         let mut delta = MetadataDelta::new(&MetadataImage::empty());
-        // Before the first record there is no version in which a snapshot could be written, and nothing to tell of.
-        if !image.is_empty() {
-            let records = image.snapshot_records();
-            for (record, _) in records.map_err(|error| ServerError::Snapshot(error.to_string()))? {
-                delta.replay(&record).map_err(|error| ServerError::Replay(error.to_string()))?;
-            }
+        for (record, _) in snapshot_records(&image)? {
+            delta.replay(&record).map_err(replay)?;
         }
         publisher(&delta, &image);
         self.publishers.push(publisher);
@@ -374,8 +370,11 @@ impl MetadataState {
     pub(super) fn snapshot_if_due(&mut self) -> Result<(), ServerError> {
         let Some(reason) = self.raft.snapshot_due(now_ms()) else { return Ok(()) };
         let image = self.loader.image().clone();
+        if image.features.metadata_version().is_none() {
+            return Ok(());
+        }
         let provenance = image.provenance;
-        let records = image.snapshot_records().map_err(|error| ServerError::Snapshot(error.to_string()))?;
+        let records = snapshot_records(&image)?;
         let mut framed = Vec::with_capacity(records.len());
         for (record, version) in records {
             let mut writer = Writer::new();
@@ -398,6 +397,14 @@ impl MetadataState {
         }
         Ok(self.raft.shutdown(now_ms())?)
     }
+}
+
+/// All that an image says, as records; nothing where no cluster was begun yet, whose records would have no version.
+fn snapshot_records(image: &MetadataImage) -> Result<Vec<VersionedRecord>, ServerError> {
+    if image.features.metadata_version().is_none() {
+        return Ok(Vec::new());
+    }
+    image.snapshot_records().map_err(|error| ServerError::Snapshot(error.to_string()))
 }
 
 fn replay(error: impl std::fmt::Display) -> ServerError {

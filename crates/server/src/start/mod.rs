@@ -120,7 +120,9 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
         });
         let published = Arc::clone(&server);
         let publisher = move |_: &_, image: &MetadataImage| published.image.store(Arc::new(image.clone()));
-        handle.publish_to(Box::new(publisher)).await.map_err(|_| ServerError::ControllerStopped)?;
+        if handle.publish_to(Box::new(publisher)).await.is_err() {
+            return Err(why_stopped(&mut fault).await);
+        }
         // The other controllers must reach this one before any of them can lead.
         controller_listeners =
             serve(controller_bound, &Server::Controller(Arc::clone(&server)), &connections)?;
@@ -158,11 +160,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
         };
         broker = match start_broker(parts, channel, broker_bound).await {
             Ok(broker) => Some(broker),
-            // The thread has ended, and says why in a moment.
-            Err(ServerError::ControllerStopped) => {
-                let told = tokio::time::timeout(Duration::from_secs(1), &mut fault).await;
-                return Err(told.ok().and_then(Result::ok).unwrap_or(ServerError::ControllerStopped));
-            }
+            Err(ServerError::ControllerStopped) => return Err(why_stopped(&mut fault).await),
             Err(error) => return Err(error),
         };
     }
@@ -177,6 +175,12 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
         controller_tasks,
         fault,
     })
+}
+
+/// The metadata's thread has ended, and says why in a moment.
+async fn why_stopped(fault: &mut oneshot::Receiver<ServerError>) -> ServerError {
+    let told = tokio::time::timeout(Duration::from_secs(1), fault).await;
+    told.ok().and_then(Result::ok).unwrap_or(ServerError::ControllerStopped)
 }
 
 /// What a broker is made of.
