@@ -35,17 +35,21 @@ pub fn simulate(arguments: &[String]) -> Result<(), String> {
     project::run("cargo", &command)
 }
 
-/// Builds milena and the load generator in release mode and runs the suite. `--apache` adds Apache Kafka to the systems;
-/// everything else goes to the suite as it stands.
+/// Builds milena and the load generator in release mode and runs the suite. `--apache` adds Apache Kafka to the systems,
+/// `--record` puts the tables and plots into `docs/performance`; everything else goes to the suite as it stands.
 pub fn bench(arguments: &[String]) -> Result<(), String> {
     let milena = project::build("milena")?.display().to_string();
     let bench = project::build("bench")?.display().to_string();
     let xtask = std::env::current_exe().map_err(|error| error.to_string())?;
     let apache = format!("{} apache-server {{dir}} {{port}}", xtask.display());
+    let docs = project::root().join("docs/performance").display().to_string();
+    let command = format!("cargo xtask bench {}", arguments.join(" "));
     let mut suite = vec!["suite", "--milena", &milena];
     for argument in arguments {
         if argument == "--apache" {
             suite.extend(["--apache", &apache]);
+        } else if argument == "--record" {
+            suite.extend(["--out", &docs, "--command", &command]);
         } else {
             suite.push(argument);
         }

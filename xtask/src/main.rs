@@ -17,8 +17,9 @@ cargo xtask interop [OPTION] [CASE...]
                                   other people's software against ours; `cargo xtask interop help` lists the cases
 cargo xtask simulate [--scenario NAME] [--seeds N] [--seed SEED]
                                   thousands of simulated runs, or one of them with all its events
-cargo xtask bench [--quick] [--apache]
-                                  builds milena and the load generator and runs the suite
+cargo xtask bench [--speed] [--groups] [--growth] [--recovery] [--all] [--quick] [--apache] [--record]
+                                  builds milena and the load generator and runs the suite, beside Apache Kafka; its tables and
+                                  plots go into docs/performance
 cargo xtask apache-server DIR PORT
                                   Apache Kafka on 127.0.0.1:PORT, its data in DIR
 cargo xtask vectors               remakes the golden bytes with Apache Kafka's own classes

@@ -5,7 +5,9 @@ pub mod connections;
 pub mod end_to_end;
 pub mod fetch;
 pub mod groups;
+pub mod growth;
 pub mod produce;
+pub mod window;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     goals::{self, Goal},
-    report,
+    plot, recovery, report,
     report::Table,
     restart, startup,
     system::{Running, System, free_port},
@@ -120,16 +120,19 @@ enum Part {
     Groups,
     /// More and more of something, as lines.
     Growth,
+    /// Starts after a kill, and on long logs.
+    Recovery,
 }
 
 impl Part {
-    const ALL: [Part; 3] = [Part::Speed, Part::Groups, Part::Growth];
+    const ALL: [Part; 4] = [Part::Speed, Part::Groups, Part::Growth, Part::Recovery];
 
     fn name(self) -> &'static str {
         match self {
             Part::Speed => "speed",
             Part::Groups => "groups",
             Part::Growth => "growth",
+            Part::Recovery => "recovery",
         }
     }
 
@@ -145,7 +148,8 @@ impl Part {
         match self {
             Part::Speed => workload::all(quick),
             Part::Groups => workload::groups(quick),
-            Part::Growth => Vec::new(),
+            Part::Growth => workload::growth(quick),
+            Part::Recovery => Vec::new(),
         }
     }
 
@@ -154,6 +158,7 @@ impl Part {
             Part::Speed => goals::SPEED,
             Part::Groups => goals::GROUPS,
             Part::Growth => goals::GROWTH,
+            Part::Recovery => goals::RECOVERY,
         }
     }
 }
@@ -165,6 +170,8 @@ struct Options {
     rounds: Option<usize>,
     only: Option<String>,
     json: Option<String>,
+    /// Where tables, JSON and plots are put, and the command that this is.
+    out: Option<(PathBuf, String)>,
     check: bool,
 }
 
@@ -195,6 +202,13 @@ pub fn suite(args: &mut Args) -> Result<()> {
         rounds: args.optional("--rounds")?,
         only: args.text("--only")?,
         json: args.text("--json")?,
+        out: match args.text("--out")? {
+            Some(dir) => Some((
+                PathBuf::from(dir),
+                args.text("--command")?.unwrap_or_else(|| "bench suite".to_owned()),
+            )),
+            None => None,
+        },
         check: args.switch("--check"),
     };
     let realtime = args.switch("--realtime");
@@ -222,11 +236,29 @@ pub fn suite(args: &mut Args) -> Result<()> {
                 }
             }
             Part::Growth => {
+                run.loads(false)?;
                 for count in PARTITIONS {
                     if options.wants(&partitions_name(count)) {
                         run.restarts(&partitions_name(count), |system, dir, starts| {
                             restart::partitions(system, dir, count, starts)
                         });
+                    }
+                }
+            }
+            Part::Recovery => {
+                let share = if options.quick { 8 } else { 1 };
+                let (partitions, bytes) = KILLED;
+                for (what, cold) in [(WARM, false), (COLD, true)] {
+                    if options.wants(what) {
+                        run.anew(what, |system, dir| {
+                            recovery::after_kill(system, dir, partitions, bytes / share, cold)
+                        });
+                    }
+                }
+                for mb in LENGTHS_MB {
+                    let what = format!("log of {mb} MB");
+                    if options.wants(&what) {
+                        run.anew(&what, |system, dir| recovery::length(system, dir, mb * 1_000_000 / share));
                     }
                 }
             }
@@ -244,11 +276,17 @@ const PARTITIONS: [i32; 3] = [1, 1_000, 10_000];
 
 fn partitions_name(count: i32) -> String {
     match count {
-        1 => "1 partition".to_owned(),
-        1_000.. => format!("{},000 partitions", count / 1_000),
-        _ => format!("{count} partitions"),
+        1_000.. => format!("idle partitions: {},000", count / 1_000),
+        _ => format!("idle partitions: {count}"),
     }
 }
+
+/// After a kill, by whether the page cache has the logs.
+pub const WARM: &str = "killed in mid-write, page cache warm";
+pub const COLD: &str = "killed in mid-write, page cache cold";
+/// Partitions and bytes of that; bytes of long logs, in megabytes.
+const KILLED: (i32, usize) = (100, 2_000_000_000);
+const LENGTHS_MB: [usize; 2] = [100, 1_000];
 
 const LOADING: &str = "load a coordinator";
 
@@ -268,8 +306,8 @@ impl Run {
         let rounds = match (part, options.quick) {
             (Part::Speed, false) => 5,
             // A group waits for heartbeats, whatever the machine does.
-            (Part::Groups | Part::Growth, false) | (Part::Speed, true) => 3,
-            (Part::Groups | Part::Growth, true) => 1,
+            (Part::Groups | Part::Growth | Part::Recovery, false) | (Part::Speed, true) => 3,
+            (Part::Groups | Part::Growth | Part::Recovery, true) => 1,
         };
         Self {
             part,
@@ -315,6 +353,22 @@ impl Run {
     fn coordinators(&mut self, bulk: Bulk) {
         let what = format!("{LOADING}: {} k offsets", bulk.groups * bulk.partitions as usize / 1000);
         self.restarts(&what, |system, dir, starts| restart::coordinator(system, dir, bulk, starts));
+    }
+
+    /// Something that is set up anew for each measurement.
+    fn anew(&mut self, what: &str, measure: impl Fn(&System, &Path) -> Result<Vec<Metric>>) {
+        for round in 0..self.rounds {
+            for index in order(self.systems.len(), round) {
+                let system = self.systems[index].clone();
+                eprintln!("bench: {what}, round {round}, {}", system.name);
+                let dir = self.scratch.path.join(&system.name).join(what.replace([' ', ',', ':'], "-"));
+                let done = measure(&system, &dir);
+                self.record(what, &system.name, round, done);
+                if let Err(error) = fs::remove_dir_all(&dir) {
+                    eprintln!("bench: {}: {error}", dir.display());
+                }
+            }
+        }
     }
 
     /// Something that is set up once, and measured at each start on it.
@@ -398,6 +452,9 @@ impl Run {
         for failure in &self.failures {
             println!("failed: {failure}");
         }
+        if let Some((dir, command)) = &options.out {
+            self.publish(dir, command, &names, &shown, &goals)?;
+        }
         if let Some(path) = &options.json {
             let counted = self.rounds.saturating_sub(1).max(1);
             let value = self.table.json(&names, counted, &goals, &self.failures);
@@ -409,6 +466,54 @@ impl Run {
         if options.check && goals.iter().any(|goal| !goal.met) {
             return Err(Failure::new("not every goal is met"));
         }
+        Ok(())
+    }
+}
+
+impl Run {
+    /// Writes the table, the figures of each round and the plots of a part.
+    fn publish(
+        &self,
+        dir: &Path,
+        command: &str,
+        names: &[String],
+        shown: &impl Fn(&str, &str) -> bool,
+        goals: &[goals::Verdict],
+    ) -> Result<()> {
+        fs::create_dir_all(dir)?;
+        let name = self.part.name();
+        let counted = self.rounds.saturating_sub(1).max(1);
+        let json = self.table.json(names, counted, goals, &self.failures);
+        fs::write(dir.join(format!("{name}.json")), format!("{json:#}\n"))?;
+        let mut plots = Vec::new();
+        if let Some(to) = names.iter().position(|name| name == "apache") {
+            let title = format!("{name}: medians, as ratios to Apache Kafka in the same run");
+            fs::write(
+                dir.join(format!("{name}.svg")),
+                plot::ratios(&title, names, to, &self.table.bars(names, shown)),
+            )?;
+            plots.push(format!("{name}.svg"));
+        }
+        let lines = self.table.growth(names, shown);
+        if !lines.is_empty() {
+            fs::write(dir.join(format!("{name}-lines.svg")), plot::growth(&lines))?;
+            plots.push(format!("{name}-lines.svg"));
+        }
+        let mut page = format!(
+            "# {name}\n\nMade by `{command}`, {counted} rounds that count, on {}.\n",
+            report::machine()
+        );
+        for plot in plots {
+            page.push_str(&format!("\n![{name}]({plot})\n"));
+        }
+        page.push_str(&format!("\n{}\n", self.table.markdown(names, shown)));
+        if !goals.is_empty() {
+            page.push_str(&format!("{}\n", report::goals_markdown(goals)));
+        }
+        for failure in &self.failures {
+            page.push_str(&format!("Failed: {failure}\n"));
+        }
+        fs::write(dir.join(format!("{name}.md")), page.trim_end().to_owned() + "\n")?;
         Ok(())
     }
 }

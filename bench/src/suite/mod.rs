@@ -2,6 +2,8 @@
 
 pub mod command;
 mod goals;
+mod plot;
+mod recovery;
 mod report;
 mod restart;
 mod startup;

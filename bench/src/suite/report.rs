@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use serde_json::{Value, json};
 
-use super::goals::Verdict;
+use super::{
+    goals::Verdict,
+    plot::{Bars, Growth},
+};
 use crate::measure::{Metric, median};
 
 /// One line: a figure of a workload, with a value for each system and round.
@@ -87,6 +90,37 @@ impl Table {
         out
     }
 
+    /// The figures that `shown` names, as bars.
+    pub fn bars(&self, systems: &[String], shown: impl Fn(&str, &str) -> bool) -> Vec<Bars> {
+        let rows = self.rows.iter().filter(|row| row.figure != "others" && shown(&row.workload, row.figure));
+        rows.map(|row| Bars {
+            label: format!("{}: {}", row.workload, row.figure),
+            values: systems.iter().map(|system| row.median(system)).collect(),
+        })
+        .collect()
+    }
+
+    /// The figures of workloads whose names end with a size, as lines over it.
+    pub fn growth(&self, systems: &[String], shown: impl Fn(&str, &str) -> bool) -> Vec<Growth> {
+        let mut plots: Vec<Growth> = Vec::new();
+        for row in self.rows.iter().filter(|row| shown(&row.workload, row.figure)) {
+            let Some((what, size)) = row.workload.rsplit_once(": ") else { continue };
+            let Ok(size) = size.replace(',', "").parse::<f64>() else { continue };
+            let title = format!("{what}: {}", row.figure);
+            let known = plots.iter().position(|plot| plot.title == title);
+            let index = known.unwrap_or_else(|| {
+                let lines = systems.iter().map(|system| (system.clone(), Vec::new())).collect();
+                plots.push(Growth { title, unit: row.unit.to_owned(), lines });
+                plots.len() - 1
+            });
+            for (system, points) in &mut plots[index].lines {
+                points.extend(row.median(system).map(|median| (size, median)));
+            }
+        }
+        plots.iter_mut().for_each(|plot| plot.lines.retain(|(_, points)| !points.is_empty()));
+        plots
+    }
+
     /// How many CPUs others kept busy while a workload ran: the median over systems and rounds.
     fn others(&self, workload: &str) -> String {
         let Some(row) = self.row(workload, "others") else { return "-".to_owned() };
@@ -148,6 +182,26 @@ impl Row {
             format!("{} [{} to {}]", number(middle), number(min), number(max))
         }
     }
+}
+
+/// What the figures were taken on.
+pub fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let info = read("/proc/cpuinfo");
+    let model = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map(|(_, model)| model);
+    let kernel = read("/proc/sys/kernel/osrelease");
+    let memory = read("/proc/meminfo");
+    let kib = memory.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(f64::NAN);
+    format!(
+        "{cpus} CPUs ({}), {:.0} GB, Linux {}",
+        model.unwrap_or("of an unknown model"),
+        kib / 1e6,
+        kernel.trim()
+    )
 }
 
 /// Each system to the floor, and milena to every other one.

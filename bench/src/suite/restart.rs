@@ -18,15 +18,15 @@ use crate::{
 };
 
 /// No start takes longer.
-const LIMIT: Duration = Duration::from_secs(120);
+pub const LIMIT: Duration = Duration::from_secs(120);
 const TOPIC: &str = "bench-restart";
 
-fn millis(begun: Instant) -> f64 {
+pub fn millis(begun: Instant) -> f64 {
     begun.elapsed().as_secs_f64() * 1e3
 }
 
 /// Starts a system again on what it has; the time to its first answer.
-fn again(system: &System, dir: &Path, port: u16) -> Result<(Running, Instant, f64)> {
+pub fn again(system: &System, dir: &Path, port: u16) -> Result<(Running, Instant, f64)> {
     let begun = Instant::now();
     let mut running = system.spawn(dir, port)?;
     running.wait_for_answer()?;

@@ -17,6 +17,7 @@ use crate::{Failure, Result, load::Target, wire::connection::Connection};
 pub const ASK_EVERY: Duration = Duration::from_micros(500);
 const START_LIMIT: Duration = Duration::from_secs(90);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
+const KILL_LIMIT: Duration = Duration::from_secs(10);
 
 /// A name and the command that starts it.
 #[derive(Debug, Clone)]
@@ -167,13 +168,22 @@ impl Running {
 
     /// SIGTERM to the server's process, and SIGKILL if that does not end it.
     pub fn stop(&mut self) -> Result<()> {
+        self.end_with(&[(Signal::TERM, STOP_LIMIT), (Signal::KILL, KILL_LIMIT)])
+    }
+
+    /// SIGKILL: what was not finished stays so.
+    pub fn kill(&mut self) -> Result<()> {
+        self.end_with(&[(Signal::KILL, KILL_LIMIT)])
+    }
+
+    fn end_with(&mut self, signals: &[(Signal, Duration)]) -> Result<()> {
         if self.stopped {
             return Ok(());
         }
         self.stopped = true;
         let pid =
             i32::try_from(self.pid()).ok().and_then(Pid::from_raw).ok_or_else(|| Failure::new("no pid"))?;
-        for (signal, limit) in [(Signal::TERM, STOP_LIMIT), (Signal::KILL, Duration::from_secs(10))] {
+        for &(signal, limit) in signals {
             // An error says that the process is gone already.
             let _ = kill_process(pid, signal);
             let deadline = Instant::now() + limit;

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     Result,
     load::{
-        Target, connections, end_to_end, fetch, groups,
+        Target, connections, end_to_end, fetch, groups, growth,
         produce::{self, Until},
     },
     measure::Metric,
@@ -43,6 +43,26 @@ pub enum Kind {
         count: usize,
     },
     Groups(groups::Options),
+    /// Batches to many partitions in turn.
+    Partitions {
+        partitions: i32,
+        bytes: usize,
+    },
+    /// Requests over many connections in turn.
+    Active {
+        connections: usize,
+        requests: usize,
+    },
+    /// Readers of one partition at once.
+    Readers {
+        readers: usize,
+        bytes: usize,
+    },
+    /// Producers of small batches, each for a partition of its own choice.
+    Producers {
+        producers: usize,
+        batches: usize,
+    },
     /// Offset commits of one offset each.
     Commits {
         connections: usize,
@@ -135,6 +155,8 @@ impl Workload {
     fn partitions(&self) -> i32 {
         match self.kind {
             Kind::Groups(options) => options.partitions,
+            Kind::Partitions { partitions, .. } => partitions,
+            Kind::Producers { .. } => PRODUCERS_PARTITIONS,
             _ => 1,
         }
     }
@@ -159,6 +181,53 @@ pub fn groups(quick: bool) -> Vec<Workload> {
         group("1,000 groups of one member", 1_000, 1, 10, 0),
         commits("offset commits, 1 connection", 1, 10_000),
         commits("offset commits, 16 connections", 16, 40_000),
+    ]
+}
+
+const PRODUCERS_PARTITIONS: i32 = 64;
+
+/// More and more of something: each is one point of a line.
+pub fn growth(quick: bool) -> Vec<Workload> {
+    let share = if quick { 4 } else { 1 };
+    let bytes = 256_000_000 / share;
+    let one = |name, kind, figures| Workload { name, kind, figures };
+    let partitions = |name, partitions| {
+        one(name, Kind::Partitions { partitions, bytes }, &["CPU per GB", "throughput", "p99"])
+    };
+    let active = |name, connections| {
+        let kind = Kind::Active { connections, requests: 20_000 / share };
+        one(name, kind, &["CPU per request", "requests", "p99", "memory per connection"])
+    };
+    let idle = |name, count| {
+        one(
+            name,
+            Kind::Connections { count },
+            &["connections", "CPU per connection", "memory per connection"],
+        )
+    };
+    let readers = |name, readers| {
+        one(name, Kind::Readers { readers, bytes: bytes / 4 }, &["CPU per delivered GB", "delivered"])
+    };
+    let producers = |name, producers| {
+        let kind = Kind::Producers { producers, batches: 20_000 / share };
+        one(name, kind, &["throughput", "CPU per GB", "p99"])
+    };
+    vec![
+        partitions("active partitions: 1", 1),
+        partitions("active partitions: 100", 100),
+        partitions("active partitions: 1,000", 1_000),
+        idle("idle connections: 100", 100),
+        idle("idle connections: 1,000", 1_000),
+        idle("idle connections: 5,000", 5_000),
+        active("active connections: 1", 1),
+        active("active connections: 100", 100),
+        active("active connections: 1,000", 1_000),
+        readers("readers of one log: 1", 1),
+        readers("readers of one log: 4", 4),
+        readers("readers of one log: 16", 16),
+        producers("producers of small batches: 1", 1),
+        producers("producers of small batches: 50", 50),
+        producers("producers of small batches: 400", 400),
     ]
 }
 
@@ -216,6 +285,27 @@ fn on_topic(workload: &Workload, target: Target, topic: &str, dir: &Path) -> Res
             Ok(end_to_end::run(target, &options)?.metrics())
         }
         Kind::Connections { count } => connections::run(target, count),
+        Kind::Partitions { partitions, bytes } => {
+            let append = warm_page_cache(dir, bytes)?;
+            let mut metrics = growth::partitions(target, &topic, partitions, bytes)?;
+            metrics.push(append);
+            Ok(metrics)
+        }
+        Kind::Active { connections, requests } => growth::connections(target, &topic, connections, requests),
+        Kind::Readers { readers, bytes } => growth::readers(target, &topic, readers, bytes),
+        Kind::Producers { producers, batches } => {
+            let options = produce::Options {
+                topic,
+                partitions: PRODUCERS_PARTITIONS,
+                connections: producers,
+                in_flight: 1,
+                acks: 1,
+                records_per_batch: 16,
+                record_size: 100,
+                until: Until::Requests(batches.div_ceil(producers)),
+            };
+            Ok(produce::run(target, &options)?.metrics())
+        }
         Kind::Groups(options) => groups::run(target, &topic, options),
         Kind::Commits { connections, requests } => {
             groups::commits::run(target, &topic, connections, requests)

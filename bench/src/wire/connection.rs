@@ -191,6 +191,13 @@ impl Connection {
         Ok(replies::list_offsets(reply, id)?)
     }
 
+    /// The first offset of a partition whose record is not older than a time.
+    pub fn offset_for_time(&mut self, topic: &str, partition: i32, timestamp: i64) -> Result<i64> {
+        let (error, offset) = self.list_offsets(topic, partition, timestamp)?;
+        expect_no_error("ListOffsets", error)?;
+        Ok(offset)
+    }
+
     /// The offset after the last record of a partition.
     pub fn latest_offset(&mut self, topic: &str, partition: i32) -> Result<i64> {
         let (error, offset) = self.list_offsets(topic, partition, -1)?;

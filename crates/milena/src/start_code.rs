@@ -1,13 +1,23 @@
-//! What only the start of a broker needed of the program's code is given back: it stays in the page cache, which is everybody's, and
-//! what is used again is mapped again. The kernel maps sixteen pages for each that is touched, so that a broker which has just started
-//! has nearly all of the program in its resident memory.
+//! What only the start of a broker needed is given back.
+//!
+//! Its memory: the allocator keeps what was freed for a while, and asks nobody when that is over. Its code: that stays in the page
+//! cache, which is everybody's, and what is used again is mapped again. The kernel maps sixteen pages for each that is touched, so
+//! that a broker which has just started has nearly all of the program in its resident memory.
 
 use std::ffi::c_void;
 
 use rustix::mm::{Advice, madvise};
 
-/// Unmaps the pages of code until they are used. Does nothing where the operating system does not say what is mapped.
+unsafe extern "C" {
+    /// The allocator's own: gives freed memory back to the operating system.
+    fn mi_collect(force: bool);
+}
+
+/// Gives back freed memory, and unmaps the pages of code until they are used: where the operating system says what is mapped.
 pub(crate) fn release() {
+    // SAFETY: the function takes no pointer and may be called by any thread at any time; it is part of the allocator that the
+    // program is linked with.
+    unsafe { mi_collect(true) };
     for (start, end) in std::fs::read_to_string("/proc/self/maps").iter().flat_map(|maps| code(maps)) {
         // SAFETY: what lies there is the unchanged content of a file, for the mapping can be executed and not written: the next
         // access finds the same bytes. Nothing of Rust's lies there but code.

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Target, wait_for_coordinator, window};
+use super::{Target, wait_for_coordinator};
 use crate::{
     Failure, Result,
+    load::window,
     measure::{Metric, process::Meter},
     wire::{
         connection::{Connection, expect_no_error},

@@ -18,9 +18,10 @@ use rustix::{
     fd::OwnedFd,
 };
 
-use super::{Target, wait_for_coordinator, window};
+use super::{Target, wait_for_coordinator};
 use crate::{
     Failure, Result,
+    load::window,
     measure::histogram::Histogram,
     wire::{
         connection::{Connection, expect_no_error},

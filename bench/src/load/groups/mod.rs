@@ -2,7 +2,6 @@
 
 pub mod commits;
 mod fleet;
-mod window;
 
 use std::time::Duration;
 

@@ -34,6 +34,9 @@ struct Checkpoints {
     cleaner_offsets: HashMap<TopicPartition, i64>,
 }
 
+/// The settings of topics.
+type Configs = HashMap<Arc<str>, Arc<LogConfig>>;
+
 /// A log to be loaded.
 struct Job {
     dir: Arc<LogDir>,
@@ -70,6 +73,13 @@ impl LogManager {
                 }
             }
         }
+        // The partitions of a topic share its settings, which take long to work out.
+        let mut configs: Configs = HashMap::new();
+        for job in &jobs {
+            configs
+                .entry(Arc::clone(&job.partition.topic))
+                .or_insert_with_key(|topic| topic_config(topic).unwrap_or_else(|| self.default_config()));
+        }
         let clean = jobs.iter().all(|job| job.checkpoints.clean_shutdown);
         let threads = if clean && jobs.len() <= FEW_LOGS {
             1
@@ -80,7 +90,7 @@ impl LogManager {
         let fatal = Mutex::new(None);
         let work = || {
             while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if let Err(error) = self.load_log(job, topic_config, is_stray, now_ms) {
+                if let Err(error) = self.load_log(job, &configs, is_stray, now_ms) {
                     match error {
                         // The directory is offline, which was logged.
                         LogError::Storage(_) => {}
@@ -181,11 +191,11 @@ impl LogManager {
     fn load_log(
         &self,
         job: &Job,
-        topic_config: TopicConfigs<'_>,
+        configs: &Configs,
         is_stray: IsStray<'_>,
         now_ms: i64,
     ) -> Result<(), LogError> {
-        let config = topic_config(&job.partition.topic).unwrap_or_else(|| self.default_config());
+        let config = configs.get(&job.partition.topic).cloned().unwrap_or_else(|| self.default_config());
         let of = |offsets: &HashMap<TopicPartition, i64>| offsets.get(&job.partition).copied().unwrap_or(0);
         let options = OpenOptions {
             recovery_point: of(&job.checkpoints.recovery_points),
