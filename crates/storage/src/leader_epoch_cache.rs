@@ -61,6 +61,22 @@ impl LeaderEpochCache {
         true
     }
 
+    /// Recovery has found a batch. The file of the epochs is synced when they change, and records are not: after a crash it can name
+    /// an epoch for offsets where an older log is back. What contradicts the batch is dropped, and its epoch noted if it is newer.
+    pub fn found_batch(&mut self, epoch: i32, base_offset: i64, last_offset: i64) {
+        if epoch < 0 {
+            return;
+        }
+        let contradicts = |entry: &EpochEntry| entry.epoch > epoch && entry.start_offset <= last_offset;
+        if let Some(first) = self.epochs.iter().position(contradicts) {
+            self.epochs.truncate(first);
+            self.dirty = true;
+        }
+        if self.latest_epoch().is_none_or(|latest| epoch > latest) {
+            self.assign(epoch, base_offset);
+        }
+    }
+
     /// The newest entry.
     pub fn latest_entry(&self) -> Option<EpochEntry> {
         self.epochs.last().copied()
@@ -181,6 +197,17 @@ mod tests {
         assert!(epochs.assign(1, 5));
         assert_eq!(entries(&epochs), [(1, 5)]);
         assert!(!epochs.assign(-1, 5));
+    }
+
+    #[test]
+    fn a_batch_that_was_found_is_right() {
+        let mut epochs = cache(&[(2, 10), (4, 20), (7, 30)]);
+        epochs.found_batch(4, 20, 29);
+        assert_eq!(entries(&epochs), [(2, 10), (4, 20), (7, 30)]);
+        epochs.found_batch(4, 30, 32);
+        assert_eq!(entries(&epochs), [(2, 10), (4, 20)]);
+        epochs.found_batch(5, 33, 33);
+        assert_eq!(entries(&epochs), [(2, 10), (4, 20), (5, 33)]);
     }
 
     #[test]

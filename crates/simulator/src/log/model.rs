@@ -112,6 +112,17 @@ impl Model {
                 "{partition}: the log ends at {end}, but {required} was acknowledged ({stop:?})"
             ));
         }
+        let epochs = log.epoch_entries();
+        // What was deleted may be back, and its epochs are not.
+        let counts = |record: &&Seen| !self.compact && record.offset >= self.start;
+        for record in seen.iter().filter(counts) {
+            let known = epochs.iter().rfind(|entry| entry.start_offset <= record.offset);
+            if known.map(|entry| entry.epoch) != Some(record.epoch) {
+                return Err(format!(
+                    "{partition}: {record:?} counts as one of epoch {known:?} of {epochs:?} ({stop:?})"
+                ));
+            }
+        }
         let mut errors = Vec::new();
         for index in (0..self.histories.len()).rev().take(possible) {
             match self.fits(&seen, (start, end), required, &self.histories[index]) {

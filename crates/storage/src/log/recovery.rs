@@ -51,9 +51,7 @@ pub(super) fn recover_segment(
         segment.note_batch(batch.last_offset(), batch.max_timestamp(), valid_bytes, in_index)?;
         valid_bytes += batch.size_in_bytes() as u64;
         next_offset = batch.next_offset();
-        if epochs.latest_epoch().is_none_or(|latest| batch.partition_leader_epoch() > latest) {
-            epochs.assign(batch.partition_leader_epoch(), batch.base_offset());
-        }
+        epochs.found_batch(batch.partition_leader_epoch(), batch.base_offset(), batch.last_offset());
         replay_batch(producers, &batch, |aborted| segment.append_aborted(aborted))?;
     };
     let truncated = segment.size() - valid_bytes;
