@@ -52,11 +52,10 @@ impl MetadataLog {
     pub fn open(metadata_log_dir: &Path, config: MetadataLogConfig, now_ms: i64) -> Result<MetadataLog> {
         let topic_partition = TopicPartition::new(CLUSTER_METADATA_TOPIC, 0);
         let dir = metadata_log_dir.join(topic_partition.to_string());
-        if !fs::exists(&dir) {
-            fs::create_dir_all(&dir).map_err(at(&dir))?;
-            // Without it a crash could take the directory, with all that is synced below it.
-            fs::sync_dir(metadata_log_dir).map_err(at(metadata_log_dir))?;
-        }
+        fs::create_dir_all(&dir).map_err(at(&dir))?;
+        // Without it a crash could take the directory, with all that is synced below it. That it is there does not say that it
+        // will be: an earlier start may have been stopped behind making it.
+        fs::sync_dir(metadata_log_dir).map_err(at(metadata_log_dir))?;
         let log_config = LogConfig {
             segment_size: config.segment_bytes,
             segment_ms: config.segment_ms,
