@@ -6,7 +6,10 @@
 
 mod groups;
 mod log;
+mod network;
 mod planted;
+mod quorum;
+mod replicas;
 mod run;
 mod scenario;
 mod schedule;

@@ -21,17 +21,47 @@ pub enum Planted {
     AnswerBeforeCommit,
     /// A coordinator does not read its log to the end.
     UnreadEnd,
+    /// A controller says that it has what it has not synced.
+    CommitBeforeSync,
+    /// A controller votes, and the name of the file that says so is not made to last.
+    VoteBeforeSync,
+    /// A controller forgets its epoch and its vote when it stops.
+    ForgottenEpoch,
+    /// A controller votes for whoever asks.
+    SecondVote,
+    /// A follower keeps what its leader has not.
+    SkippedTruncation,
+    /// A follower takes for committed what may not be.
+    EarlyHighWatermark,
+    /// A leader acknowledges what only it has.
+    EarlyAcknowledgement,
+    /// A broker that is not in sync is elected.
+    UncleanElection,
+    /// A leader does not see that a follower's log is another.
+    KeptTail,
+    /// A follower fetches on before what it has is synced.
+    FollowerBeforeSync,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 6] = [
+    pub const ALL: [Planted; 16] = [
         Planted::AcknowledgedBeforeSync,
         Planted::LostNameOfSegment,
         Planted::SkippedRecovery,
         Planted::RecoveryPointAhead,
         Planted::AnswerBeforeCommit,
         Planted::UnreadEnd,
+        Planted::CommitBeforeSync,
+        Planted::VoteBeforeSync,
+        Planted::ForgottenEpoch,
+        Planted::SecondVote,
+        Planted::SkippedTruncation,
+        Planted::EarlyHighWatermark,
+        Planted::EarlyAcknowledgement,
+        Planted::UncleanElection,
+        Planted::KeptTail,
+        Planted::FollowerBeforeSync,
     ];
 
     /// Where it can be found.
@@ -42,6 +72,16 @@ impl Planted {
             | Planted::SkippedRecovery
             | Planted::RecoveryPointAhead => Scenario::Log,
             Planted::AnswerBeforeCommit | Planted::UnreadEnd => Scenario::Groups,
+            Planted::CommitBeforeSync
+            | Planted::VoteBeforeSync
+            | Planted::ForgottenEpoch
+            | Planted::SecondVote
+            | Planted::SkippedTruncation
+            | Planted::EarlyHighWatermark => Scenario::Quorum,
+            Planted::EarlyAcknowledgement
+            | Planted::UncleanElection
+            | Planted::KeptTail
+            | Planted::FollowerBeforeSync => Scenario::Replicas,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::run::{Counts, Run};
 use crate::trace::Trace;
-use crate::{groups, log};
+use crate::{groups, log, quorum, replicas};
 
 /// A world: which of the real parts are in it, and what may happen to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,16 +15,22 @@ pub enum Scenario {
     Log,
     /// The group coordinators of one broker over their log, with committers and members as clients.
     Groups,
+    /// Controllers that elect a leader and copy the metadata log, and brokers that watch.
+    Quorum,
+    /// A partition on several brokers, with leaders that change and idempotent producers.
+    Replicas,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Scenario; 2] = [Scenario::Log, Scenario::Groups];
+    pub const ALL: [Scenario; 4] = [Scenario::Log, Scenario::Groups, Scenario::Quorum, Scenario::Replicas];
 
     pub(crate) fn run(self, run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
         match self {
             Scenario::Log => log::run(run, trace),
             Scenario::Groups => groups::run(run, trace),
+            Scenario::Quorum => quorum::run(run, trace),
+            Scenario::Replicas => replicas::run(run, trace),
         }
     }
 
@@ -32,6 +38,8 @@ impl Scenario {
         match self {
             Scenario::Log => "log",
             Scenario::Groups => "groups",
+            Scenario::Quorum => "quorum",
+            Scenario::Replicas => "replicas",
         }
     }
 }

@@ -2,7 +2,7 @@
 //! acknowledged as synced survives the loss of power, and nothing else is ever read than what was written.
 
 mod model;
-mod records;
+pub(crate) mod records;
 
 use std::cell::Cell;
 use std::sync::Arc;

@@ -45,9 +45,12 @@ pub(crate) fn batch(
 ///
 /// Errors: what a reader must never meet.
 pub(crate) fn read_all(log: &Log, piece: usize) -> Result<Vec<Seen>, String> {
+    read_from(log, log.log_start_offset(), log.log_end_offset(), piece)
+}
+
+/// The same from an offset to another.
+pub(crate) fn read_from(log: &Log, mut offset: i64, end: i64, piece: usize) -> Result<Vec<Seen>, String> {
     let partition: &TopicPartition = log.topic_partition();
-    let end = log.log_end_offset();
-    let mut offset = log.log_start_offset();
     let mut seen: Vec<Seen> = Vec::new();
     while offset < end {
         let found = log
@@ -78,7 +81,7 @@ pub(crate) fn read_all(log: &Log, piece: usize) -> Result<Vec<Seen>, String> {
                     ),
                 };
                 // A read begins with the batch that holds the offset.
-                if record.offset >= offset {
+                if record.offset >= offset && record.offset < end {
                     seen.push(record);
                 }
             }

@@ -1,0 +1,591 @@
+//! One partition on three to five brokers: the real partitions, fetchers and logs, idempotent producers, a controller of a few lines,
+//! and metadata that arrive late. What was acknowledged is there, where it was, once; nobody reads two things at one offset; high
+//! watermarks do not go back; and when nothing fails any more, all logs are the same.
+
+mod node;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use common::{ErrorCode, Uuid};
+use io::{SeededRandom, SimulatedDisk};
+use metadata::{LeaderRecoveryState, PartitionRegistration};
+use protocol::Records;
+use protocol::messages::FetchResponse;
+use protocol::messages::fetch_response::{EpochEndOffset, FetchableTopicResponse, PartitionData};
+use replica::{AlterPartitionOutcome, AlteredPartition, NextFetch};
+use storage::AppendOrigin;
+
+use crate::log::records::{Seen, batch, read_all, read_from};
+use crate::planted::Planted;
+use crate::run::{Counts, Run};
+use crate::trace::Trace;
+use node::{Answer, MAX_LAG_MS, Node, Session, TOPIC, format};
+
+const STEPS: usize = 900;
+
+/// A producer with one batch on its way.
+#[derive(Debug)]
+struct Producer {
+    id: i64,
+    sequence: i32,
+    /// What it sends until it is acknowledged.
+    batch: Option<(u64, Vec<u8>)>,
+    /// Where it was appended: the leader and its epoch, the last offset.
+    waiting: Option<(i32, i32, i64)>,
+}
+
+struct World {
+    random: SeededRandom,
+    trace: Arc<Trace>,
+    planted: Option<Planted>,
+    now_ms: i64,
+    /// What the controller has committed.
+    metadata: PartitionRegistration,
+    disks: BTreeMap<i32, SimulatedDisk>,
+    nodes: BTreeMap<i32, Node>,
+    epochs: BTreeMap<i32, i64>,
+    sessions: BTreeMap<i32, Session>,
+    /// Brokers that nobody reaches, though the controller does.
+    cut_off: Option<i32>,
+    producers: Vec<Producer>,
+    next_value: u64,
+    acknowledged: BTreeMap<i64, u64>,
+    /// What readers of committed records have seen.
+    read: BTreeMap<i64, Seen>,
+    /// A record is synced before it counts.
+    syncs: bool,
+    counts: Counts,
+    healed: bool,
+}
+
+pub(crate) fn run(run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
+    let mut random = SeededRandom::new(run.seed);
+    let count = *random.pick(&[3, 3, 4, 5]).unwrap_or(&3);
+    let ids: Vec<i32> = (1..=count).collect();
+    let mut world = World {
+        trace: Arc::clone(trace),
+        planted: run.planted,
+        now_ms: 1_700_000_000_000,
+        metadata: PartitionRegistration {
+            replicas: ids.clone(),
+            directories: vec![Uuid::ZERO; ids.len()],
+            isr: ids.clone(),
+            removing_replicas: Vec::new(),
+            adding_replicas: Vec::new(),
+            elr: Vec::new(),
+            last_known_elr: Vec::new(),
+            leader: 1,
+            leader_recovery_state: LeaderRecoveryState::Recovered,
+            leader_epoch: 0,
+            partition_epoch: 0,
+        },
+        disks: ids.iter().map(|id| (*id, SimulatedDisk::new(random.next_u64()))).collect(),
+        nodes: BTreeMap::new(),
+        epochs: BTreeMap::new(),
+        sessions: BTreeMap::new(),
+        cut_off: None,
+        producers: (0..2 + random.below(6) as i64)
+            .map(|index| Producer { id: 500 + index, sequence: 0, batch: None, waiting: None })
+            .collect(),
+        next_value: 0,
+        acknowledged: BTreeMap::new(),
+        read: BTreeMap::new(),
+        syncs: random.chance(50),
+        counts: Counts::default(),
+        healed: false,
+        random,
+    };
+    for id in &ids {
+        format(&world.disks[id], *id)?;
+        world.start(*id)?;
+    }
+    for _ in 0..STEPS {
+        world.step()?;
+    }
+    world.settle()?;
+    Ok(world.counts)
+}
+
+impl World {
+    fn start(&mut self, id: i32) -> Result<(), String> {
+        self.now_ms += 1;
+        let disk = &self.disks[&id];
+        disk.halt_after(match !self.healed && self.random.chance(10) {
+            true => self.random.below(40),
+            false => u64::MAX,
+        });
+        match Node::start(disk, id, &self.metadata, self.syncs, self.now_ms) {
+            Ok(node) if !disk.is_halted() => {
+                self.trace.note(
+                    self.now_ms,
+                    format_args!(
+                        "{id} starts: {}..{}, committed {}",
+                        node.partition.log().log_start_offset(),
+                        node.partition.log().log_end_offset(),
+                        node.high_watermark
+                    ),
+                );
+                self.epochs.insert(id, node.broker.epoch());
+                self.nodes.insert(id, node);
+                self.tell_epochs();
+                self.hear(id)
+            }
+            Ok(_) | Err(_) if disk.is_halted() => {
+                disk.kill();
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("broker {id} does not start: {error}")),
+        }
+    }
+
+    fn tell_epochs(&self) {
+        for node in self.nodes.values() {
+            node.broker.set_eligible(self.epochs.iter().map(|(id, epoch)| (*id, *epoch)));
+        }
+    }
+
+    /// A broker is gone, and the controller knows.
+    fn stop(&mut self, id: i32) {
+        if self.nodes.remove(&id).is_none() {
+            return;
+        }
+        self.counts.crashes += 1;
+        self.epochs.remove(&id);
+        self.tell_epochs();
+        let others_in_sync =
+            self.metadata.isr.iter().any(|other| *other != id && self.nodes.contains_key(other));
+        // Without syncs the last one that is in sync must keep what it has: that is what Kafka promises, and no more.
+        let loses_power = (self.syncs || others_in_sync) && self.random.chance(50);
+        let disk = &self.disks[&id];
+        if loses_power {
+            disk.lose_power();
+        } else {
+            disk.kill();
+        }
+        self.trace.note(
+            self.now_ms,
+            format_args!(
+                "{id} {}, its disk did {:x}",
+                if loses_power { "loses its power" } else { "is killed" },
+                disk.trace()
+            ),
+        );
+        if self.metadata.isr.len() > 1 && self.metadata.isr.contains(&id) {
+            self.metadata.isr.retain(|replica| *replica != id);
+            self.metadata.partition_epoch += 1;
+        }
+        if self.metadata.leader == id {
+            self.elect();
+        }
+    }
+
+    /// Somebody else of those in sync leads, or nobody.
+    fn elect(&mut self) {
+        let in_sync = match self.planted {
+            Some(Planted::UncleanElection) => &self.metadata.replicas,
+            _ => &self.metadata.isr,
+        };
+        let alive: Vec<i32> = in_sync.iter().copied().filter(|id| self.nodes.contains_key(id)).collect();
+        let others: Vec<i32> = alive.iter().copied().filter(|id| *id != self.metadata.leader).collect();
+        let candidates = if others.is_empty() { alive } else { others };
+        let leader = self.random.pick(&candidates).copied().unwrap_or(-1);
+        if leader >= 0 && !self.metadata.isr.contains(&leader) {
+            self.metadata.isr = vec![leader];
+        }
+        self.metadata.leader = leader;
+        self.metadata.leader_epoch += 1;
+        self.metadata.partition_epoch += 1;
+        self.trace.note(
+            self.now_ms,
+            format_args!(
+                "{leader} is to lead in epoch {} of {:?}",
+                self.metadata.leader_epoch, self.metadata.isr
+            ),
+        );
+    }
+
+    /// A broker hears of the newest metadata.
+    fn hear(&mut self, id: i32) -> Result<(), String> {
+        let (metadata, now_ms) = (Arc::new(self.metadata.clone()), self.now_ms);
+        let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
+        if let Err(error) = node.partition.update(Arc::clone(&metadata), now_ms) {
+            return self.refused(id, &error);
+        }
+        let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
+        if metadata.leader == id || metadata.leader < 0 {
+            node.fetcher.remove(&node.partition);
+            node.source = -1;
+            return Ok(());
+        }
+        if node.source != metadata.leader {
+            // Another connection: what was on its way over the old one never arrives.
+            node.source = metadata.leader;
+            node.answer = None;
+            node.fetcher.on_reconnect();
+        }
+        node.fetcher.add(Arc::clone(&node.partition), metadata.leader_epoch, now_ms);
+        Ok(())
+    }
+
+    fn refused(&mut self, id: i32, error: &dyn std::fmt::Display) -> Result<(), String> {
+        if !self.disks[&id].is_halted() {
+            return Err(format!("broker {id}: {error}"));
+        }
+        self.stop(id);
+        Ok(())
+    }
+
+    /// A follower sends its next fetch, and the leader answers.
+    fn fetch(&mut self, id: i32) {
+        let now_ms = self.now_ms;
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if node.answer.is_some() {
+            return;
+        }
+        let source = node.source;
+        if self.cut_off == Some(id) || self.cut_off == Some(source) || !self.nodes.contains_key(&source) {
+            if let Some(node) = self.nodes.get_mut(&id) {
+                node.fetcher.on_failure(now_ms);
+            }
+            return;
+        }
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if let Some(lookup) = node.fetcher.lookup() {
+            let response = self.nodes.get(&source).and_then(|leader| leader.answer_lookup(&lookup));
+            if let Some(node) = self.nodes.get_mut(&id) {
+                node.fetcher.on_lookup(&lookup, response.as_ref(), now_ms);
+            }
+            return;
+        }
+        let NextFetch::Request(request) = node.fetcher.next(&|_| false, now_ms) else { return };
+        let session = self.sessions.entry(id).or_default();
+        let Some(leader) = self.nodes.get(&source) else { return };
+        let answer = leader.answer(session, &request, self.planted, now_ms);
+        self.propose(source);
+        let is_lost = self.random.chance(8);
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if is_lost {
+            // The request arrived, and the answer is lost with the connection.
+            node.fetcher.on_failure(now_ms);
+        } else {
+            node.answer = Some(answer);
+        }
+    }
+
+    /// What a leader has answered arrives.
+    fn arrive(&mut self, id: i32) -> Result<(), String> {
+        let now_ms = self.now_ms;
+        let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
+        let Some(Answer { session_id, error, partition }) = node.answer.take() else { return Ok(()) };
+        let before = node.partition.log().log_end_offset();
+        let responses = partition.iter().map(|partition| FetchableTopicResponse {
+            topic_id: TOPIC,
+            partitions: vec![PartitionData {
+                partition_index: 0,
+                error_code: partition.error.code(),
+                high_watermark: partition.high_watermark,
+                log_start_offset: partition.log_start_offset,
+                diverging_epoch: partition.diverging.map_or_else(
+                    EpochEndOffset::default,
+                    |(epoch, end_offset)| EpochEndOffset { epoch, end_offset },
+                ),
+                records: Some(Records::Inline(&partition.records)),
+                ..PartitionData::default()
+            }],
+            ..FetchableTopicResponse::default()
+        });
+        let response = FetchResponse {
+            error_code: error.code(),
+            session_id,
+            responses: responses.collect(),
+            ..FetchResponse::default()
+        };
+        let fetched = node.fetcher.on_response(&response, now_ms);
+        if self.planted != Some(Planted::FollowerBeforeSync) {
+            for partition in &fetched.flush {
+                // An error shows in the health of the disk.
+                let _ = partition.log().flush();
+            }
+        }
+        let end = node.partition.log().log_end_offset();
+        let high_watermark = node.high_watermark;
+        self.trace.note(now_ms, format_args!("{id} has {end}"));
+        if end < before && end < high_watermark {
+            return Err(format!(
+                "broker {id} cuts its log at {end}, below its high watermark {high_watermark}"
+            ));
+        }
+        self.down_if_halted(id);
+        Ok(())
+    }
+
+    fn down_if_halted(&mut self, id: i32) {
+        if self.disks[&id].is_halted() {
+            self.stop(id);
+        }
+    }
+
+    /// A leader's wish for another ISR reaches the controller, or is lost, or its answer is.
+    fn propose(&mut self, id: i32) {
+        let Some(node) = self.nodes.get(&id) else { return };
+        let Some(proposal) = node.partition.proposed_isr() else { return };
+        if self.random.chance(25) {
+            return;
+        }
+        let is_eligible = |(broker, epoch): &(i32, i64)| {
+            self.epochs.get(broker).is_some_and(|current| *epoch == -1 || epoch == current)
+        };
+        let answer = if proposal.leader_epoch != self.metadata.leader_epoch {
+            Err(ErrorCode::FencedLeaderEpoch)
+        } else if proposal.partition_epoch != self.metadata.partition_epoch {
+            Err(ErrorCode::InvalidUpdateVersion)
+        } else if !proposal.isr.iter().all(is_eligible) {
+            Err(ErrorCode::IneligibleReplica)
+        } else {
+            self.metadata.isr = proposal.isr.iter().map(|(broker, _)| *broker).collect();
+            self.metadata.partition_epoch += 1;
+            self.trace.note(self.now_ms, format_args!("in sync are {:?}", self.metadata.isr));
+            Ok(AlteredPartition {
+                leader_epoch: self.metadata.leader_epoch,
+                isr: self.metadata.isr.clone(),
+                leader_recovery_state: self.metadata.leader_recovery_state,
+                partition_epoch: self.metadata.partition_epoch,
+            })
+        };
+        if self.random.chance(75) {
+            let outcome = node.partition.on_altered(proposal.id, answer, self.now_ms);
+            assert!(outcome != AlterPartitionOutcome::Retry, "Invariant: none of these errors is passing");
+        }
+    }
+
+    /// A producer sends what is not acknowledged yet, again if it does not know.
+    fn produce(&mut self, leader: i32) -> Result<(), String> {
+        let index = self.random.below(self.producers.len() as u64) as usize;
+        let producer = &mut self.producers[index];
+        if producer.batch.is_none() {
+            self.next_value += 1;
+            let size = self.random.below(60) as usize;
+            let records = [(1, Some(self.next_value))];
+            let bytes = batch(&records, (producer.id, producer.sequence), size, self.now_ms);
+            producer.batch = Some((self.next_value, bytes));
+        }
+        if self.cut_off == Some(leader) {
+            return Ok(());
+        }
+        let (Some((value, bytes)), Some(node)) = (&producer.batch, self.nodes.get(&leader)) else {
+            return Ok(());
+        };
+        let appended = match node.partition.append_as_leader(bytes, AppendOrigin::Client, true, self.now_ms) {
+            Ok(appended) => appended,
+            Err(error) => {
+                let code = error.error_code();
+                let passing = [ErrorCode::NotLeaderOrFollower, ErrorCode::NotEnoughReplicas];
+                // One that leads no more, and does not know, may lack what was acknowledged since.
+                let is_stale = node.partition.leader_epoch() < self.metadata.leader_epoch;
+                let is_behind = code == ErrorCode::OutOfOrderSequenceNumber && is_stale;
+                let passes = is_behind || passing.contains(&code);
+                return if passes { Ok(()) } else { self.refused(leader, &error) };
+            }
+        };
+        if appended.needs_flush {
+            if let Err(error) = node.partition.log().flush() {
+                return self.refused(leader, &error);
+            }
+            node.partition.synced(&appended, self.now_ms);
+        }
+        producer.waiting = Some((
+            leader,
+            appended.last_leader_epoch.max(node.partition.leader_epoch()),
+            appended.last_offset,
+        ));
+        self.trace.note(
+            self.now_ms,
+            format_args!("{leader} has {value} at {}, again: {}", appended.last_offset, appended.duplicate),
+        );
+        Ok(())
+    }
+
+    /// Acknowledges what is committed, and checks what must always hold.
+    fn check(&mut self) -> Result<(), String> {
+        for producer in &mut self.producers {
+            let Some((leader, epoch, offset)) = producer.waiting else { continue };
+            let Some(node) = self.nodes.get(&leader) else {
+                producer.waiting = None;
+                continue;
+            };
+            let committed = match self.planted {
+                Some(Planted::EarlyAcknowledgement) => Ok(true),
+                _ => node.partition.is_committed(epoch, offset + 1),
+            };
+            match committed {
+                Ok(false) => {}
+                Err(_) => producer.waiting = None,
+                Ok(true) => {
+                    let Some((value, _)) = producer.batch.take() else { continue };
+                    producer.waiting = None;
+                    producer.sequence += 1;
+                    self.counts.acknowledged += 1;
+                    self.trace.note(self.now_ms, format_args!("{value} is acknowledged at {offset}"));
+                    if let Some(before) = self.acknowledged.insert(offset, value) {
+                        return Err(format!("{before} and {value} were acknowledged at offset {offset}"));
+                    }
+                }
+            }
+        }
+        for (id, node) in &mut self.nodes {
+            let log = node.partition.log();
+            let high_watermark = log.high_watermark();
+            if high_watermark < node.high_watermark {
+                return Err(format!(
+                    "the high watermark of {id} went from {} back to {high_watermark}",
+                    node.high_watermark
+                ));
+            }
+            node.high_watermark = high_watermark;
+            // Without syncs an old end of a log can be back after a power cut, below a high watermark that was written behind it. The
+            // broker is out of sync then, and its leader corrects it; until then only leaders count.
+            let counts = self.syncs || node.partition.is_leader();
+            if high_watermark > node.looked_at && counts && !self.disks[id].is_halted() {
+                for seen in read_from(log, node.looked_at.max(log.log_start_offset()), high_watermark, 4000)?
+                {
+                    self.counts.checks += 1;
+                    let offset = seen.offset;
+                    let known = self.read.entry(offset).or_insert_with(|| seen.clone());
+                    if *known != seen {
+                        return Err(format!(
+                            "at offset {offset} broker {id} has {seen:?}, and somebody read {known:?}"
+                        ));
+                    }
+                }
+                node.looked_at = high_watermark;
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        self.now_ms += 1 + self.random.below(4) as i64;
+        let count = self.disks.len() as u64;
+        let id = 1 + self.random.below(count) as i32;
+        match self.random.below(100) {
+            0..18 => self.produce(self.metadata.leader)?,
+            18..20 => self.produce(id)?,
+            20..50 => self.fetch(id),
+            50..80 => self.arrive(id)?,
+            80..86 => self.hear(id)?,
+            86..92 => {
+                if let Some(node) = self.nodes.get(&id) {
+                    let _ = node.partition.maybe_shrink_isr(self.now_ms);
+                }
+                self.propose(id);
+            }
+            92 => {
+                if self.metadata.leader >= 0 && self.random.chance(50) {
+                    self.elect();
+                }
+            }
+            // Mostly one at a time, sometimes all.
+            93 if self.nodes.len() == self.disks.len() || self.random.chance(15) => {
+                match self.random.chance(60) {
+                    true => self.stop(id),
+                    false => self.disks[&id].halt_after(self.random.below(20)),
+                }
+            }
+            93 => self.cut_off = None,
+            95 => self.now_ms += MAX_LAG_MS / 2,
+            96 => {
+                self.cut_off = self.random.chance(30).then_some(id);
+                self.trace.note(self.now_ms, format_args!("cut off is {:?}", self.cut_off));
+            }
+            97 => {
+                if let Some(node) = self.nodes.get(&id) {
+                    let written = node
+                        .logs
+                        .checkpoint_high_watermarks()
+                        .and_then(|()| node.logs.checkpoint_recovery_points());
+                    if let Err(error) = written {
+                        self.refused(id, &error)?;
+                    }
+                }
+            }
+            _ => {
+                if !self.nodes.contains_key(&id) {
+                    self.start(id)?;
+                    if self.metadata.leader < 0
+                        && self.metadata.isr.contains(&id)
+                        && self.nodes.contains_key(&id)
+                    {
+                        self.elect();
+                    }
+                }
+            }
+        }
+        self.check()?;
+        for id in 1..=count as i32 {
+            if self.nodes.contains_key(&id) {
+                self.down_if_halted(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing fails any more; then all logs are the same, and have all that was acknowledged, once.
+    fn settle(&mut self) -> Result<(), String> {
+        self.healed = true;
+        self.cut_off = None;
+        self.trace.note(self.now_ms, format_args!("nothing fails any more"));
+        let ids: Vec<i32> = self.disks.keys().copied().collect();
+        for id in &ids {
+            self.disks[id].halt_after(u64::MAX);
+            if !self.nodes.contains_key(id) {
+                self.start(*id)?;
+            }
+        }
+        if self.metadata.leader < 0 {
+            self.elect();
+        }
+        for _ in 0..600 {
+            self.now_ms += 3;
+            for id in &ids {
+                self.hear(*id)?;
+                self.fetch(*id);
+                self.arrive(*id)?;
+                self.propose(*id);
+            }
+            self.check()?;
+        }
+        let logs: Vec<(i32, Vec<Seen>)> = self
+            .nodes
+            .iter()
+            .map(|(id, node)| Ok((*id, read_all(node.partition.log(), 4000)?)))
+            .collect::<Result<_, String>>()?;
+        let leader = self.metadata.leader;
+        let Some((_, content)) = logs.iter().find(|(id, _)| *id == leader) else {
+            return Err("nobody leads".to_owned());
+        };
+        for (id, other) in &logs {
+            if other != content {
+                return Err(format!("the logs of {id} and {leader} differ"));
+            }
+        }
+        for (offset, value) in &self.acknowledged {
+            let found = content.iter().find(|seen| seen.offset == *offset).and_then(|seen| seen.value);
+            if found != Some(*value) {
+                return Err(format!("{value} was acknowledged at {offset}, where {found:?} is"));
+            }
+        }
+        let mut sent: Vec<_> = content.iter().map(|seen| seen.producer).collect();
+        sent.sort_unstable();
+        if let Some(pair) = sent.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(format!("the record {:?} of an idempotent producer is there twice", pair[0]));
+        }
+        let mut isr = self.metadata.isr.clone();
+        isr.sort_unstable();
+        if isr != ids {
+            return Err(format!("when nothing fails any more, {isr:?} are in sync"));
+        }
+        Ok(())
+    }
+}
