@@ -23,6 +23,13 @@ use session::{FetchSession, Wanted};
 /// How often what is fetched is compared with the logs although nothing was heard of them: their starts move by themselves.
 const COMPARE_INTERVAL_MS: i64 = 5_000;
 
+/// The first pause after an error that metadata on their way to the leader, or to here, will end; it doubles with each further
+/// one up to `replica.fetch.backoff.ms`.
+///
+/// Divergence: Kafka pauses for `replica.fetch.backoff.ms` at once, and writers with `acks=all` to a partition whose leader is new
+/// wait that long whenever a follower hears of it before the leader does.
+const FIRST_PAUSE_MS: i64 = 20;
+
 const EARLIEST: i64 = -2;
 const LATEST: i64 = -1;
 
@@ -59,6 +66,8 @@ struct Replica {
     partition: Arc<Partition>,
     leader_epoch: i32,
     state: State,
+    /// How often in a row the leader did not know, or not lead, the partition.
+    refusals: u32,
 }
 
 /// What is to be done for a replica next.
@@ -134,7 +143,7 @@ impl ReplicaFetcher {
             }
         }
         self.take(&id);
-        self.replicas.insert(id, Replica { partition, leader_epoch, state: State::Fetching });
+        self.replicas.insert(id, Replica { partition, leader_epoch, state: State::Fetching, refusals: 0 });
         self.dirty.insert(id);
         true
     }
@@ -217,6 +226,10 @@ impl ReplicaFetcher {
                     continue;
                 }
                 let state = self.on_partition(replica, &sent, data, &mut fetched, now_ms);
+                if let Some(replica) = self.replicas.get_mut(&id) {
+                    let is_refusal = is_passing(ErrorCode::from_code(data.error_code));
+                    replica.refusals = if is_refusal { replica.refusals.saturating_add(1) } else { 0 };
+                }
                 self.dirty.insert(id);
                 self.set_state(id, state);
             }
@@ -243,8 +256,13 @@ impl ReplicaFetcher {
                 tracing::info!(partition = %name, leader_epoch = sent.leader_epoch, "the leader is in a later epoch");
                 return State::Stopped;
             }
-            ErrorCode::UnknownLeaderEpoch | ErrorCode::NotLeaderOrFollower => {
-                tracing::debug!(partition = %name, %error, "the leader does not lead yet, or no more");
+            error if is_passing(error) => {
+                let pause_ms = FIRST_PAUSE_MS << replica.refusals.min(10);
+                if pause_ms < self.config.backoff_ms {
+                    tracing::debug!(partition = %name, %error, "the leader does not lead yet, or no more");
+                    return State::Delayed(now_ms.saturating_add(pause_ms));
+                }
+                tracing::warn!(partition = %name, leader_epoch = sent.leader_epoch, %error, "the leader does not lead the partition");
                 return delayed;
             }
             _ => {
@@ -450,6 +468,17 @@ impl Replica {
             max_bytes,
         }
     }
+}
+
+/// Whether an error says that leader and follower do not have the same metadata yet.
+fn is_passing(error: ErrorCode) -> bool {
+    matches!(
+        error,
+        ErrorCode::UnknownLeaderEpoch
+            | ErrorCode::NotLeaderOrFollower
+            | ErrorCode::UnknownTopicId
+            | ErrorCode::UnknownTopicOrPartition
+    )
 }
 
 fn id_of(partition: &Partition) -> TopicIdPartition {

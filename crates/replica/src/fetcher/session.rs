@@ -56,7 +56,9 @@ impl FetchSession {
             named = self.sent.iter().map(|(id, wanted)| (*id, *wanted)).collect();
             forgotten.clear();
         }
-        if self.sent.is_empty() && forgotten.is_empty() {
+        if self.sent.is_empty() {
+            // The next request begins a session in the place of this one.
+            self.epoch = 0;
             return None;
         }
         Some(FetchRequest {

@@ -432,7 +432,8 @@ fn found(records: &[u8], high_watermark: i64) -> PartitionData<'_> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_follows_its_leader_and_cuts_what_the_leader_does_not_have() {
     let mut leader = Leader::new().await;
-    let Some(broker) = Broker::start_with(&SETTINGS).await else { return };
+    let settings = [SETTINGS[0], SETTINGS[1], ("replica.fetch.backoff.ms", "3600000")];
+    let Some(broker) = Broker::start_with(&settings).await else { return };
     join(&broker, leader.port()).await;
     let mut client = broker.connect().await;
     let topic = create(&mut client, &[OTHER, NODE], &[]).await;
@@ -442,6 +443,11 @@ async fn a_replica_follows_its_leader_and_cuts_what_the_leader_does_not_have() {
     assert!(request.replica_state.replica_epoch > 0);
     let asked = &request.topics[0].partitions[0];
     assert_eq!((asked.fetch_offset, asked.current_leader_epoch, asked.last_fetched_epoch), (0, 0, -1));
+    // A leader that has not heard of the topic is asked again soon.
+    let unknown = PartitionData { error_code: ErrorCode::UnknownTopicId.code(), ..found(&[], -1) };
+    leader.answer_fetch(&topic, unknown).await;
+    let request = leader.fetch().await;
+    assert_eq!((request.session_id, request.session_epoch, request.topics.len()), (5, 0, 1));
     let records = [placed(0, 0, &["a", "b"]), placed(2, 0, &["c"])].concat();
     leader.answer_fetch(&topic, found(&records, 2)).await;
 
