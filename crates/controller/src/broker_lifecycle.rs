@@ -176,6 +176,11 @@ impl QuorumController {
             }
         }
         heartbeats.touch(broker_id, next.fenced(), request.current_metadata_offset);
+        if next == BrokerControlState::ShutdownNow {
+            // Divergence: Kafka keeps the session to its end, so that a broker that stopped in good order waits up to 9 s when
+            // it comes back. It is fenced and has said that it goes: nothing is left to protect.
+            heartbeats.end_session(broker_id);
+        }
         let version = self.state.features.metadata_version_or_minimum();
         if version.is_directory_assignment_supported() {
             let offline = &request.offline_log_dirs;

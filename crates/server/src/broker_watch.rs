@@ -72,7 +72,7 @@ pub(crate) async fn look_on_activation(server: Arc<ControllerServer>) {
     }
 }
 
-/// Looks for a broker, and has it fenced if it is not there.
+/// Looks for a broker, and has it fenced and its session ended if it is not there.
 fn look(server: &Arc<ControllerServer>, broker_id: i32, broker_epoch: i64) {
     // The broker in this process is there.
     if broker_id == server.node_id {
@@ -82,9 +82,7 @@ fn look(server: &Arc<ControllerServer>, broker_id: i32, broker_epoch: i64) {
     tokio::spawn(async move {
         let image = server.image.load_full();
         let broker = image.cluster.broker(broker_id);
-        let Some(broker) = broker.filter(|broker| broker.epoch == broker_epoch && !broker.fenced) else {
-            return;
-        };
+        let Some(broker) = broker.filter(|broker| broker.epoch == broker_epoch) else { return };
         if !refuses(&broker.listeners).await {
             return;
         }

@@ -254,6 +254,10 @@ fn controlled_shutdown_waits_until_the_others_know() {
     // A broker that stops gets no new replicas.
     let created = cluster.create_topics(vec![new_topic("new", 1, 2)]);
     assert_eq!(error(created.topics[0].error_code), ErrorCode::None);
+    // And when it comes back nobody waits for the session of the one that went.
+    let epoch = cluster.epochs[&0];
+    assert!(cluster.register(0, uuid(556), epoch) > epoch);
+    assert!(!cluster.heartbeat(0).is_fenced);
 }
 
 #[test]
