@@ -106,6 +106,7 @@ pub fn tool_class(name: &str) -> Result<&'static str, String> {
         "cluster" => "org.apache.kafka.tools.ClusterTool",
         "features" => "org.apache.kafka.tools.FeatureCommand",
         "log-dirs" => "org.apache.kafka.tools.LogDirsCommand",
+        "metadata-quorum" => "org.apache.kafka.tools.MetadataQuorumCommand",
         "leader-election" => "org.apache.kafka.tools.LeaderElectionCommand",
         "reassign-partitions" => "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
         "client-metrics" => "org.apache.kafka.tools.ClientMetricsCommand",

@@ -240,9 +240,14 @@ impl ControllerChannel {
         let mut leader = self.leader.clone();
         let mut pause = FIRST_PAUSE;
         loop {
-            leader.mark_unchanged();
+            let asked = leader.borrow_and_update().leader_id;
             let left = deadline.saturating_duration_since(Instant::now());
-            let last = match attempt(left).await {
+            let attempted = tokio::select! {
+                attempted = attempt(left) => attempted,
+                // Whoever was asked may be paused, or cut off: its answer is not worth waiting for.
+                () = another_leads(leader.clone(), asked) => Err(Attempt::Again("another controller leads".to_owned())),
+            };
+            let last = match attempted {
                 Ok(answer) => return Ok(answer),
                 Err(Attempt::Never(error)) => return Err(ChannelError::Peer(error)),
                 Err(Attempt::Again(reason)) => reason,
@@ -285,6 +290,113 @@ impl ControllerChannel {
     }
 }
 
+/// Returns when a controller leads that is not this one.
+async fn another_leads(mut leader: watch::Receiver<LeaderAndEpoch>, asked: Option<i32>) {
+    let is_another = |leader: &LeaderAndEpoch| leader.leader_id.is_some() && leader.leader_id != asked;
+    if leader.wait_for(is_another).await.is_err() {
+        // The thread that knows the leader has ended: there will be no news.
+        std::future::pending().await
+    }
+}
+
 fn attempt(error: PeerError) -> Attempt {
     if error.is_unreachable() { Attempt::Again(error.to_string()) } else { Attempt::Never(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::messages::api_versions_response::ApiVersion;
+    use protocol::messages::{AllocateProducerIdsRequest, AllocateProducerIdsResponse, ApiVersionsResponse};
+    use protocol::{ApiKey, Request};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A controller that answers with a block of ids that begins at `answer`, or with an error, or never.
+    async fn controller(answer: Option<Result<i64, ErrorCode>>) -> Address {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    while let Ok(size) = stream.read_i32().await {
+                        let mut frame = vec![0; size as usize];
+                        stream.read_exact(&mut frame).await.unwrap();
+                        let mut writer = Writer::new();
+                        writer.i32(0);
+                        writer.raw(&frame[4..8]);
+                        if i16::from_be_bytes([frame[0], frame[1]]) == ApiKey::ApiVersions.code() {
+                            let api_key = AllocateProducerIdsRequest::API_KEY.code();
+                            let api = ApiVersion { api_key, min_version: 0, max_version: 0 };
+                            ApiVersionsResponse { api_keys: vec![api], ..Default::default() }
+                                .write(&mut writer, i16::from_be_bytes([frame[2], frame[3]]))
+                                .unwrap();
+                        } else {
+                            let Some(answer) = answer else { continue };
+                            writer.uvarint(0);
+                            let (producer_id_start, error_code) = match answer {
+                                Ok(start) => (start, 0),
+                                Err(error) => (-1, error.code()),
+                            };
+                            AllocateProducerIdsResponse {
+                                producer_id_start,
+                                error_code,
+                                ..Default::default()
+                            }
+                            .write(&mut writer, 0)
+                            .unwrap();
+                        }
+                        writer.set_i32(0, (writer.position() - 4) as i32);
+                        stream.write_all(&writer.into_bytes()).await.unwrap();
+                    }
+                });
+            }
+        });
+        ("127.0.0.1".to_owned(), port)
+    }
+
+    fn leads(id: i32, endpoint: &Address) -> LeaderAndEpoch {
+        LeaderAndEpoch { leader_id: Some(id), epoch: id, endpoint: Some(endpoint.clone()) }
+    }
+
+    #[tokio::test]
+    async fn a_request_finds_the_controller_that_leads() {
+        let paused = controller(None).await;
+        let deposed = controller(Some(Err(ErrorCode::NotController))).await;
+        let active = controller(Some(Ok(4000))).await;
+        let (lead, leader) = watch::channel(LeaderAndEpoch::default());
+        let channel = Arc::new(ControllerChannel::new(9, None, leader, PeerConfig::new("9")));
+        let asking = tokio::spawn({
+            let channel = Arc::clone(&channel);
+            async move { channel.send(AllocateProducerIdsRequest::default()).await.unwrap().producer_id_start }
+        });
+        // Nobody leads, then one that does not answer, one that says that it does not lead, and one that does.
+        for leader in [leads(1, &paused), leads(2, &deposed), leads(3, &active)] {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            lead.send_replace(leader);
+        }
+        assert_eq!(asking.await.unwrap(), 4000);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_nobody_answers_ends_in_time() {
+        let (_lead, leader) = watch::channel(LeaderAndEpoch::default());
+        let channel = ControllerChannel::new(9, None, leader, PeerConfig::new("9"));
+        let request = AllocateProducerIdsRequest::default();
+        let error = channel.send_within(request, Duration::from_millis(60)).await.err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "no controller answered AllocateProducerIds within 60 ms: there is no known leader of the quorum"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_error_that_is_the_callers_is_given_back() {
+        let active = controller(Some(Err(ErrorCode::StaleBrokerEpoch))).await;
+        let (_lead, leader) = watch::channel(leads(1, &active));
+        let channel = ControllerChannel::new(9, None, leader, PeerConfig::new("9"));
+        let answer = channel.send(AllocateProducerIdsRequest::default()).await.unwrap();
+        assert_eq!(ErrorCode::from_code(answer.error_code), ErrorCode::StaleBrokerEpoch);
+    }
 }

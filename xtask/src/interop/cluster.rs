@@ -248,6 +248,15 @@ impl Cluster {
         (0..partitions).map(leader).collect()
     }
 
+    /// The active controller, by Apache Kafka's tool.
+    pub fn active_controller(&self) -> Result<i32, String> {
+        let describe = ["describe", "--status"];
+        let mut tool = tool("kafka-metadata-quorum", &self.bootstrap(), &describe)?;
+        let said = program::run(&mut tool, &self.dir, "quorum")?.text()?;
+        let id = said.lines().find_map(|line| line.strip_prefix("LeaderId:")).map(str::trim);
+        id.and_then(|id| id.parse().ok()).ok_or_else(|| format!("there is no leader of the quorum: {said}"))
+    }
+
     /// Waits until every replica of a topic is in sync.
     pub fn wait_in_sync(&self, topic: &str, factor: usize) -> Result<(), String> {
         let in_sync = |listed: &str| {

@@ -154,12 +154,19 @@ fn failover(world: &World, report: &mut Report, kinds: &[Kind; 3]) -> Result<(),
     let (count, rate, pause) = if world.smoke { (40_000, 4_000, 3) } else { (300_000, 5_000, 12) };
     let mut load = Load::start(&cluster, python(world, "crash/load.py")?, count, rate)?;
 
-    load.reach(20)?;
+    load.reach(15)?;
     let leader = cluster.leader("load", 0)?.ok_or("partition 0 has no leader")?;
     load.mark(format!("kill -9 of node {leader}, the leader"));
     cluster.member(leader)?.kill()?;
-    load.reach(40)?;
+    load.reach(30)?;
     cluster.start_one(world, leader, kinds[0])?;
+    cluster.wait_in_sync("load", 3)?;
+
+    let controller = cluster.active_controller()?;
+    load.mark(format!("kill -9 of node {controller}, the active controller"));
+    cluster.member(controller)?.kill()?;
+    load.reach(50)?;
+    cluster.start_one(world, controller, kinds[0])?;
     cluster.wait_in_sync("load", 3)?;
 
     let leader = cluster.leader("load", 0)?.ok_or("partition 0 has no leader")?;
@@ -167,13 +174,13 @@ fn failover(world: &World, report: &mut Report, kinds: &[Kind; 3]) -> Result<(),
     cluster.member(leader)?.process()?.signal("STOP")?;
     std::thread::sleep(Duration::from_secs(pause));
     cluster.member(leader)?.process()?.signal("CONT")?;
-    load.reach(60)?;
+    load.reach(70)?;
     cluster.wait_in_sync("load", 3)?;
 
     let leader = cluster.leader("load", 0)?.ok_or("partition 0 has no leader")?;
     load.mark(format!("node {leader}, the leader, is stopped"));
     cluster.member(leader)?.stop()?;
-    load.reach(80)?;
+    load.reach(85)?;
     cluster.start_one(world, leader, kinds[0])?;
     load.finish(report, what, &cluster)?;
     cluster.wait_in_sync("load", 3)
