@@ -4,6 +4,7 @@
 //! `harness::SETTINGS`: what passes there and not here is a fault of the broker, what fails in both is one of the client.
 
 mod commits;
+mod examples;
 mod groups;
 mod harness;
 mod life;
