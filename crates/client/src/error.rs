@@ -106,6 +106,18 @@ pub enum ClientError {
         /// The offset that was asked for.
         offset: i64,
     },
+    /// A new leader has less than the position says was read, and `auto.offset.reset` is `none`.
+    #[error(
+        "Truncated partition {partition}: the position is {offset}, and the leader's log of its epoch ends at {end}"
+    )]
+    LogTruncation {
+        /// The partition.
+        partition: String,
+        /// Where the consumer is.
+        offset: i64,
+        /// Where what both have ends.
+        end: i64,
+    },
     /// A partition has no committed offset, and `auto.offset.reset` is `none`.
     #[error("Undefined offset with no reset policy for partitions: [{partition}]")]
     NoOffset {

@@ -10,10 +10,12 @@ use protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, Li
 use protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
+use protocol::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
 use protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use protocol::messages::{
     ApiVersionsResponse, FetchRequest, FetchResponse, InitProducerIdResponse, ListOffsetsRequest,
-    ListOffsetsResponse, MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse, RequestHeader,
+    ListOffsetsResponse, MetadataRequest, MetadataResponse, OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse, ProduceRequest, ProduceResponse, RequestHeader,
 };
 use protocol::records::{Batches, RecordBatch, patch};
 use protocol::{ApiKey, Message, Reader, Records, Writer};
@@ -23,7 +25,8 @@ use tokio::net::{TcpListener, TcpStream};
 /// The only topic that is there.
 pub(crate) const TOPIC: &str = "t";
 const TOPIC_ID: Uuid = Uuid::from_u128(4711);
-const APIS: [ApiKey; 6] = [
+const APIS: [ApiKey; 7] = [
+    ApiKey::OffsetForLeaderEpoch,
     ApiKey::ApiVersions,
     ApiKey::Metadata,
     ApiKey::InitProducerId,
@@ -53,6 +56,9 @@ pub(crate) struct State {
     pub(crate) aborted: Vec<AbortedTransaction>,
     pub(crate) produce_faults: VecDeque<Fault>,
     pub(crate) fetch_faults: VecDeque<Fault>,
+    /// The epoch of the leader, and where the ones before it ended.
+    pub(crate) leader_epoch: i32,
+    pub(crate) epoch_end: i64,
     /// Where the next fetches are sent on to.
     pub(crate) preferred_replicas: VecDeque<i32>,
     /// How many connections there were.
@@ -199,6 +205,10 @@ impl State {
                 self.fetch(&request, refused, &mut writer, version);
                 Ok(())
             }
+            ApiKey::OffsetForLeaderEpoch => {
+                let request = OffsetForLeaderEpochRequest::read(&mut reader, version).unwrap();
+                self.epoch_ends(&request).write(&mut writer, version)
+            }
             _ => {
                 let request = ListOffsetsRequest::read(&mut reader, version).unwrap();
                 self.list_offsets(&request).write(&mut writer, version)
@@ -230,7 +240,7 @@ impl State {
                 .map(|partition_index| MetadataResponsePartition {
                     partition_index,
                     leader_id: 1,
-                    leader_epoch: 0,
+                    leader_epoch: self.leader_epoch,
                     replica_nodes: vec![1],
                     isr_nodes: vec![1],
                     ..Default::default()
@@ -358,6 +368,19 @@ impl State {
         let (topic, topic_id) = if version > 12 { ("", TOPIC_ID) } else { (TOPIC, Uuid::ZERO) };
         let responses = vec![FetchableTopicResponse { topic, topic_id, partitions: partitions.collect() }];
         FetchResponse { responses, ..Default::default() }.write(writer, version).unwrap();
+    }
+
+    fn epoch_ends(&self, request: &OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse {
+        let asked = &request.topics[0].partitions[0];
+        assert_eq!((asked.current_leader_epoch, request.replica_id), (self.leader_epoch, -1));
+        let end = EpochEndOffset {
+            partition: asked.partition,
+            leader_epoch: asked.leader_epoch,
+            end_offset: self.epoch_end,
+            ..Default::default()
+        };
+        let topics = vec![OffsetForLeaderTopicResult { topic: TOPIC.to_owned(), partitions: vec![end] }];
+        OffsetForLeaderEpochResponse { topics, ..Default::default() }
     }
 
     fn list_offsets(&self, request: &ListOffsetsRequest) -> ListOffsetsResponse {

@@ -78,6 +78,12 @@ impl Fetched {
         Ok(end)
     }
 
+    /// The epoch of the leader that appended the last whole batch, if it is known.
+    pub(super) fn leader_epoch(&self) -> Option<i32> {
+        let last = Batches::new(&self.rest).map_while(Result::ok).last()?;
+        Some(last.partition_leader_epoch()).filter(|epoch| *epoch >= 0)
+    }
+
     /// The first offset that was not returned.
     pub(super) fn next_offset(&self) -> i64 {
         self.next_offset

@@ -12,10 +12,11 @@ use protocol::messages::{FetchRequest, FetchResponse};
 use tokio::task::JoinSet;
 
 use super::commit::{self, OffsetAndMetadata};
+use super::epochs::{self, EndOffset};
 use super::fetched::Fetched;
 use super::offsets::{self, Answer, Question};
 use super::state::{FetchPosition, Shared};
-use super::{IsolationLevel, StartOffset};
+use super::{AutoOffsetReset, IsolationLevel, StartOffset};
 use crate::ClientError;
 use crate::connection::Frame;
 use crate::trouble::Trouble;
@@ -49,6 +50,7 @@ enum Landed {
     Fetch { leader: i32, wanted: Vec<Wanted>, answer: Result<Frame, ClientError> },
     Offsets { lookups: Vec<Lookup>, answers: Result<HashMap<TopicPartition, Answer>, ClientError> },
     Committed { wanted: Vec<(TopicPartition, u64)>, answer: Result<Committed, ClientError> },
+    Validated { wanted: Vec<Wanted>, answers: Result<HashMap<TopicPartition, EndOffset>, ClientError> },
 }
 
 /// What a group has committed.
@@ -91,6 +93,7 @@ impl Fetcher {
         let mut fetches: HashMap<i32, Vec<Wanted>> = HashMap::new();
         let mut lookups: HashMap<i32, Vec<Lookup>> = HashMap::new();
         let mut uncommitted: Vec<(TopicPartition, u64)> = Vec::new();
+        let mut doubtful: HashMap<i32, Vec<(Wanted, i32)>> = HashMap::new();
         for (partition, generation, position) in self.candidates(now, &mut again) {
             if position == FetchPosition::Unknown(StartOffset::Committed) {
                 match self.shared.group {
@@ -118,6 +121,13 @@ impl Fetcher {
                     lookups.entry(leader).or_default().push(Lookup { question, generation, start });
                 }
                 FetchPosition::At(offset) => {
+                    if let Some(epoch) = self.doubt(&partition, generation, leader_epoch) {
+                        let from_replica = false;
+                        let wanted =
+                            Wanted { partition, topic_id, generation, leader_epoch, offset, from_replica };
+                        doubtful.entry(leader).or_default().push((wanted, epoch));
+                        continue;
+                    }
                     let replica = self.preferred(&partition, generation, now).unwrap_or(leader);
                     if !self.busy.contains(&replica) {
                         let from_replica = replica != leader;
@@ -138,6 +148,21 @@ impl Fetcher {
                 let answers =
                     offsets::ask(&shared.cluster, leader, shared.config.isolation_level, &questions).await;
                 Landed::Offsets { lookups, answers }
+            });
+        }
+        for (leader, doubtful) in doubtful {
+            self.take_off(doubtful.iter().map(|(wanted, _)| (&wanted.partition, wanted.generation)));
+            let shared = Arc::clone(&self.shared);
+            self.flights.spawn(async move {
+                let questions: Vec<_> = doubtful
+                    .iter()
+                    .map(|(wanted, epoch)| (wanted.partition.clone(), wanted.leader_epoch, *epoch))
+                    .collect();
+                let answers = epochs::ask(&shared.cluster, leader, &questions).await;
+                Landed::Validated {
+                    wanted: doubtful.into_iter().map(|(wanted, _)| wanted).collect(),
+                    answers,
+                }
             });
         }
         if let Some(group) = self.shared.group.clone().filter(|_| !uncommitted.is_empty()) {
@@ -186,6 +211,14 @@ impl Fetcher {
             }
         }
         candidates
+    }
+
+    /// The epoch that a place is known by, where the leader has changed since and may have less than the one before.
+    fn doubt(&self, partition: &TopicPartition, generation: u64, leader_epoch: i32) -> Option<i32> {
+        let mut state = self.shared.lock();
+        let known = state.current(partition, generation)?;
+        let epoch = known.fetch_epoch?;
+        (leader_epoch > epoch && leader_epoch > known.validated_epoch).then_some(epoch)
     }
 
     /// The replica to read from in the leader's place.
@@ -245,6 +278,23 @@ impl Fetcher {
 
     fn land(&mut self, landed: Landed) {
         match landed {
+            Landed::Validated { wanted, answers: Ok(mut answers) } => {
+                for wanted in wanted {
+                    match answers.remove(&wanted.partition).unwrap_or_else(|| Err(not_mentioned())) {
+                        Ok(end) => self.validated(&wanted, end),
+                        Err(error) => self.postpone(&wanted.partition, wanted.generation, error),
+                    }
+                }
+            }
+            // A broker without the API says what it has, as brokers did before.
+            Landed::Validated { wanted, answers: Err(ClientError::UnsupportedApi { .. }) } => {
+                wanted.iter().for_each(|wanted| self.validated(wanted, None));
+            }
+            Landed::Validated { wanted, answers: Err(error) } => {
+                for wanted in wanted {
+                    self.postpone(&wanted.partition, wanted.generation, error.clone());
+                }
+            }
             Landed::Committed { wanted, answer: Ok(mut committed) } => {
                 for (partition, generation) in wanted {
                     let offset = committed.remove(&partition).flatten();
@@ -295,6 +345,7 @@ impl Fetcher {
         known.not_before = None;
         if let Some(committed) = offset {
             known.fetch = FetchPosition::At(committed.offset);
+            known.fetch_epoch = committed.leader_epoch;
             known.consumed = Some(committed.offset);
             known.consumed_epoch = committed.leader_epoch;
         } else if let Some(start) = shared.config.auto_offset_reset.start(now_ms()) {
@@ -306,6 +357,33 @@ impl Fetcher {
         drop(state);
         shared.arrived.notify_one();
         shared.wanted.notify_one();
+    }
+
+    /// A new leader said where the epoch of a place ends in its log; none where it does not know.
+    fn validated(&mut self, wanted: &Wanted, end: Option<i64>) {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
+        let Some(known) = state.current(&wanted.partition, wanted.generation) else { return };
+        known.in_flight = false;
+        known.validated_epoch = wanted.leader_epoch;
+        let Some(end) = end.filter(|end| *end < wanted.offset) else { return };
+        if shared.config.auto_offset_reset == AutoOffsetReset::None {
+            known.fetch = FetchPosition::Failed;
+            state.error.get_or_insert(ClientError::LogTruncation {
+                partition: wanted.partition.to_string(),
+                offset: wanted.offset,
+                end,
+            });
+            drop(state);
+            shared.arrived.notify_one();
+            return;
+        }
+        tracing::info!(
+            "{}: the log was truncated from {} to {end} when the leader changed",
+            wanted.partition,
+            wanted.offset
+        );
+        state.truncate(&wanted.partition, end);
     }
 
     /// A partition's start was looked up.
@@ -399,6 +477,7 @@ impl Fetcher {
         match fetched.end_offset(&shared.config) {
             Ok(end) => {
                 known.fetch = FetchPosition::At(end);
+                known.fetch_epoch = fetched.leader_epoch().or(known.fetch_epoch);
                 known.buffered += fetched.size;
                 state.fetched.push_back(fetched);
             }

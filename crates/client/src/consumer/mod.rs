@@ -8,6 +8,7 @@
 mod assignor;
 mod commit;
 mod config;
+mod epochs;
 mod fetched;
 mod fetcher;
 mod group;

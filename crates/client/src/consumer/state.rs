@@ -47,6 +47,10 @@ pub(super) struct PartitionState {
     pub(super) generation: u64,
     /// Where the next fetch begins.
     pub(super) fetch: FetchPosition,
+    /// The epoch of the leader that the record before that came from; none is never looked into.
+    pub(super) fetch_epoch: Option<i32>,
+    /// The leader's epoch that this place was compared with.
+    pub(super) validated_epoch: i32,
     /// The offset of the next record that is returned, once it is known.
     pub(super) consumed: Option<i64>,
     /// The epoch of the leader that the last record came from, for commits.
@@ -108,6 +112,8 @@ impl State {
         let state = PartitionState {
             generation: self.last_generation,
             fetch: at.map_or(FetchPosition::Unknown(start), FetchPosition::At),
+            fetch_epoch: None,
+            validated_epoch: -1,
             consumed: at,
             consumed_epoch: None,
             is_paused: before.is_some_and(|before| before.is_paused),
@@ -119,6 +125,15 @@ impl State {
             not_before: None,
         };
         self.partitions.insert(partition.clone(), state);
+    }
+
+    /// The log ends before the place, by a new leader's word: goes on with its end.
+    pub(super) fn truncate(&mut self, partition: &TopicPartition, end: i64) {
+        let consumed = self.partitions.get(partition).and_then(|known| known.consumed);
+        self.place(partition, StartOffset::At(end));
+        if let Some(known) = self.partitions.get_mut(partition) {
+            known.consumed = Some(consumed.map_or(end, |consumed| consumed.min(end)));
+        }
     }
 
     /// Puts partitions to where their group is, which the application has not heard of yet.

@@ -249,3 +249,32 @@ async fn a_nearer_replica_is_read_from_until_it_does_not_have_the_records() {
     fill(&broker, &["b"]);
     assert_eq!(values(&read(&mut consumer, 1).await), ["b"]);
 }
+
+/// A consumer that has read three records, of which a new leader has two.
+async fn truncated(broker: &FakeBroker, auto_offset_reset: AutoOffsetReset) -> Consumer {
+    fill(broker, &["a", "b"]);
+    fill(broker, &["lost"]);
+    let mut consumer = Consumer::new(ConsumerConfig { auto_offset_reset, ..config(broker) }).unwrap();
+    consumer.assign([(partition(), StartOffset::At(0))]).unwrap();
+    assert_eq!(values(&read(&mut consumer, 3).await), ["a", "b", "lost"]);
+    let mut state = broker.state();
+    state.log.get_mut(&0).unwrap().pop();
+    (state.leader_epoch, state.epoch_end) = (1, 2);
+    state.append(0, batch(&["kept"], Compression::None).build());
+    state.append(0, batch(&["next"], Compression::None).build());
+    state.fetch_faults.push_back(Fault::Refuse(ErrorCode::FencedLeaderEpoch));
+    drop(state);
+    consumer
+}
+
+#[tokio::test]
+async fn what_a_new_leader_has_in_the_place_of_lost_records_is_read() {
+    let broker = FakeBroker::start(1).await;
+    let mut consumer = truncated(&broker, AutoOffsetReset::Latest).await;
+    assert_eq!(values(&read(&mut consumer, 2).await), ["kept", "next"]);
+    assert_eq!(consumer.position(&partition()), Some(4));
+    let broker = FakeBroker::start(1).await;
+    let mut consumer = truncated(&broker, AutoOffsetReset::None).await;
+    let error = consumer.poll(SOON).await.unwrap_err();
+    assert!(matches!(error, ClientError::LogTruncation { offset: 3, end: 2, .. }), "{error}");
+}
