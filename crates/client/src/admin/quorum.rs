@@ -154,6 +154,7 @@ impl Admin {
         };
         let (connection, _) = self.quorum_connection().await?;
         let request = AddRaftVoterRequest {
+            cluster_id: None,
             timeout_ms: self.timeout_ms(),
             voter_id,
             voter_directory_id,

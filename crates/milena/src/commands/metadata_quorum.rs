@@ -143,7 +143,8 @@ impl Arguments {
                 if !dry_run {
                     self.admin()?.remove_raft_voter(*controller_id, directory_id).await.map_err(failed)?;
                 }
-                let doing = if *dry_run { "DRY RUN of removing" } else { "Removed" };
+                // Two spaces: so Kafka's tool prints it.
+                let doing = if *dry_run { "DRY RUN of removing " } else { "Removed " };
                 Ok(format!("{doing} KRaft controller {controller_id} with directory id {directory_id}\n"))
             }
         }

@@ -183,6 +183,8 @@ impl LeaderState {
             self.observers.retain(|known, state| *known == local || is_active(state, now_ms));
             let state = self.observers.entry(key).or_insert_with(|| ReplicaState::new(key, Vec::new()));
             state.fetched(fetch_offset, leader_end_offset, now_ms);
+            // A leader that is alone hears from nobody else: its time must not have run out when a second voter comes.
+            self.update_check_quorum(key, now_ms);
             false
         }
     }
@@ -368,6 +370,14 @@ mod tests {
         leader.update_replica(key(3), 10, 20, 1_000);
         assert_eq!(leader.check_quorum_deadline_ms(), 4_000);
         assert_eq!(super::tests::leader(10, 1).check_quorum_deadline_ms(), i64::MAX);
+    }
+
+    #[test]
+    fn a_leader_that_was_alone_has_time_for_its_second_voter() {
+        let mut leader = leader(10, 1);
+        leader.update_replica(key(2), 10, 20, 100_000);
+        leader.update_voters(&voters(2));
+        assert_eq!(leader.check_quorum_deadline_ms(), 103_000);
     }
 
     #[test]

@@ -4,6 +4,9 @@
 use super::*;
 use crate::core::Ballot;
 
+/// No epoch of another node is taken for one that is later than this: there must always be a next one.
+pub(super) const MAX_EPOCH: i32 = i32::MAX / 2;
+
 impl RaftNode {
     /// Answers a request, at once or later.
     pub(super) fn handle_request(&mut self, token: u64, request: QuorumRequest, now_ms: i64) -> Result<()> {
@@ -174,9 +177,12 @@ impl RaftNode {
     }
 
     fn validate_voter_request(&self, remote_id: i32, epoch: i32) -> Option<ErrorCode> {
+        // Divergence: Kafka follows whoever names a later epoch. A leader that is all of its quorum knows that there is no
+        // other: new voters come into being in its log. And no quorum has had so many elections in earnest.
+        let leads_alone = self.quorum.leader().is_some() && self.voters().is_only_voter(&self.local.key);
         if epoch < self.quorum.epoch() {
             Some(ErrorCode::FencedLeaderEpoch)
-        } else if remote_id < 0 {
+        } else if remote_id < 0 || leads_alone || epoch > MAX_EPOCH {
             Some(ErrorCode::InvalidRequest)
         } else {
             None

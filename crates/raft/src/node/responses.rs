@@ -142,6 +142,9 @@ impl RaftNode {
         if epoch < known.epoch || error == ErrorCode::UnknownLeaderEpoch {
             return Common::Handled(true);
         }
+        if epoch > super::elections::MAX_EPOCH {
+            return Common::Handled(false);
+        }
         let endpoints = response.leader_endpoints.clone();
         if epoch > known.epoch
             || matches!(error, ErrorCode::FencedLeaderEpoch | ErrorCode::NotLeaderOrFollower)

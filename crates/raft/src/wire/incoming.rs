@@ -292,12 +292,16 @@ pub fn write_response(
                 records: Some(Records::Inline(records)),
                 ..fetch_response::PartitionData::default()
             };
-            partition.current_leader = fetch_response::LeaderIdAndEpoch { leader_id, leader_epoch };
-            if let Some(end) = diverging_epoch {
+            // Versions before 12 cannot say it, and have no epoch in the request to answer for.
+            let says_epochs = version >= 12;
+            if says_epochs {
+                partition.current_leader = fetch_response::LeaderIdAndEpoch { leader_id, leader_epoch };
+            }
+            if let Some(end) = diverging_epoch.filter(|_| says_epochs) {
                 partition.diverging_epoch =
                     fetch_response::EpochEndOffset { epoch: end.epoch, end_offset: end.offset };
             }
-            if let Some(id) = snapshot_id {
+            if let Some(id) = snapshot_id.filter(|_| says_epochs) {
                 partition.snapshot_id = fetch_response::SnapshotId { end_offset: id.offset, epoch: id.epoch };
             }
             let topic = fetch_response::FetchableTopicResponse {

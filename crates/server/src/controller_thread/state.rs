@@ -198,7 +198,12 @@ impl MetadataState {
             }
             is_news
         });
-        self.kraft_version.store(self.raft.kraft_version(), Ordering::Relaxed);
+        let kraft_version = self.raft.kraft_version();
+        if self.kraft_version.swap(kraft_version, Ordering::Relaxed) != kraft_version
+            && let Some(controller) = &mut self.controller
+        {
+            controller.set_kraft_version(kraft_version);
+        }
     }
 
     fn tell_caught_up(&mut self) {

@@ -12,6 +12,7 @@ mod cluster;
 pub use groups::wait_for_coordinator;
 
 pub mod groups;
+mod quorum;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_version_is_answered_on_the_broker_listener() {
@@ -122,6 +123,12 @@ async fn on_controller(broker: &Broker, client: &mut Client, api: ApiKey, versio
         ApiKey::AssignReplicasToDirs => cluster::assign_replicas_to_dirs(client, version).await,
         ApiKey::ControllerRegistration => cluster::controller_registration(client, version).await,
         ApiKey::Envelope => cluster::envelope(broker, client, version).await,
+        ApiKey::Fetch
+        | ApiKey::FetchSnapshot
+        | ApiKey::Vote
+        | ApiKey::BeginQuorumEpoch
+        | ApiKey::EndQuorumEpoch
+        | ApiKey::UpdateRaftVoter => return quorum::ask(client, api, version).await,
         _ => return on_both(broker, client, api, version, 2).await,
     }
     true
@@ -138,6 +145,7 @@ async fn on_both(broker: &Broker, client: &mut Client, api: ApiKey, version: i16
         ApiKey::IncrementalAlterConfigs => admin::incremental_alter_configs(client, version).await,
         ApiKey::DescribeQuorum => admin::describe_quorum(client, version).await,
         ApiKey::DescribeCluster => admin::describe_cluster(broker, client, version, endpoint_type).await,
+        ApiKey::AddRaftVoter | ApiKey::RemoveRaftVoter => return quorum::ask(client, api, version).await,
         ApiKey::ElectLeaders => cluster::elect_leaders(client, version).await,
         ApiKey::AlterPartitionReassignments => cluster::alter_partition_reassignments(client, version).await,
         ApiKey::ListPartitionReassignments => cluster::list_partition_reassignments(client, version).await,
