@@ -60,7 +60,7 @@ pub struct Bars {
 
 /// For each figure a bar for each system, as a ratio to one of them, on a logarithmic scale.
 pub fn ratios(title: &str, systems: &[String], to: usize, rows: &[Bars]) -> String {
-    const LEFT: f64 = 430.0;
+    const LEFT: f64 = 540.0;
     const WIDTH: f64 = 420.0;
     const BAR: f64 = 9.0;
     let drawn = systems.len().saturating_sub(1);

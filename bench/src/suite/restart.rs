@@ -118,7 +118,7 @@ pub fn partitions(system: &System, dir: &Path, count: i32, starts: usize) -> Res
             Metric::new("stop", "ms", millis(begun)),
             Metric::new("create", "ms per partition", created_s * 1e3 / f64::from(count)),
             Metric::new("resident memory after creation", "MB", created_mb),
-            Metric::new("open files", "", descriptors as f64),
+            Metric::new("open files", "files", descriptors as f64),
             Metric::new("metadata", "ms", metadata_ms),
             Metric::new("metadata size", "KB", bytes as f64 / 1e3),
         ]);
