@@ -102,57 +102,135 @@ def acks(value, idempotent):
     return check
 
 
-def group_with_commits():
-    topic = "group"
-    produce(topic, 0, COUNT)
-    settings = {**COMMON, "group.id": "python-group", "auto.offset.reset": "earliest", "enable.auto.commit": False}
-    seen = []
-    for share in (COUNT // 2, COUNT - COUNT // 2):
-        consumer = Consumer(settings)
-        consumer.subscribe([topic])
-        seen += [number_of(message) for message in consume(consumer, share)]
-        consumer.commit(asynchronous=False)
+def protocol_settings(protocol, assignor="range"):
+    """Settings of a member; those of the classic protocol are the broker's in the other."""
+    if protocol == "consumer":
+        return {"group.protocol": "consumer"}
+    return {"session.timeout.ms": 6000, "heartbeat.interval.ms": 300, "partition.assignment.strategy": assignor}
+
+
+def member(group, protocol, **settings):
+    common = {"group.id": group, "auto.offset.reset": "earliest", "enable.auto.commit": False}
+    return Consumer({**COMMON, **common, **protocol_settings(protocol), **settings})
+
+
+def group_with_commits(protocol):
+    def check():
+        topic, group = f"group-{protocol}", f"python-group-{protocol}"
+        produce(topic, 0, COUNT)
+        seen = []
+        for share in (COUNT // 2, COUNT - COUNT // 2):
+            consumer = member(group, protocol)
+            consumer.subscribe([topic])
+            seen += [number_of(message) for message in consume(consumer, share)]
+            consumer.commit(asynchronous=False)
+            consumer.close()
+        assert sorted(seen) == list(range(COUNT)), "the second consumer did not go on where the first had committed"
+        consumer = member(group, protocol)
+        offsets = consumer.committed([TopicPartition(topic, partition) for partition in range(PARTITIONS)], DEADLINE_S)
         consumer.close()
-    assert sorted(seen) == list(range(COUNT)), "the second consumer did not go on where the first had committed"
-    consumer = Consumer(settings)
-    offsets = consumer.committed([TopicPartition(topic, partition) for partition in range(PARTITIONS)], DEADLINE_S)
-    consumer.close()
-    assert sum(offset.offset for offset in offsets) == COUNT, offsets
-    return f"{COUNT} records in two turns"
+        assert sum(offset.offset for offset in offsets) == COUNT, offsets
+        return f"{COUNT} records in two turns"
+
+    return check
 
 
-def two_members_share():
-    topic = "shared"
-    produce(topic, 0, COUNT)
-    settings = {**COMMON, "group.id": "python-pair", "auto.offset.reset": "earliest", "partition.assignment.strategy": "roundrobin"}
-    members = [Consumer(settings), Consumer(settings)]
-    for member in members:
-        member.subscribe([topic])
-    until = time.monotonic() + DEADLINE_S
-    seen = set()
-    while time.monotonic() < until:
-        for member in members:
-            for message in member.consume(500, 0.2):
+def poll_until(members, condition):
+    """Lets the members consume until it is true; the numbers of what they read."""
+    seen, until = [], time.monotonic() + DEADLINE_S
+    while not condition(seen):
+        assert time.monotonic() < until, [sorted(partition.partition for partition in each.assignment()) for each in members]
+        for each in members:
+            for message in each.consume(500, 0.1):
                 if message.error():
                     raise KafkaException(message.error())
-                seen.add(number_of(message))
-        if len(seen) == COUNT and all(member.assignment() for member in members):
-            break
-    shares = [sorted(partition.partition for partition in member.assignment()) for member in members]
-    for member in members:
-        member.close()
-    assert len(seen) == COUNT, f"{len(seen)} records instead of {COUNT}"
-    assert all(shares) and sorted(shares[0] + shares[1]) == list(range(PARTITIONS)), shares
-    return f"partitions {shares[0]} and {shares[1]}"
+                seen.append(number_of(message))
+    return seen
+
+
+def two_members_share(protocol, assignor):
+    def check():
+        topic = f"shared-{protocol}-{assignor}"
+        produce(topic, 0, COUNT)
+        settings = {"group.remote.assignor": assignor} if protocol == "consumer" else {"partition.assignment.strategy": assignor}
+        members = [member(f"python-pair-{protocol}-{assignor}", protocol, **settings) for _ in range(2)]
+        for each in members:
+            each.subscribe([topic])
+        balanced = lambda seen: len(set(seen)) == COUNT and sorted(len(each.assignment()) for each in members) == [1, 2]
+        poll_until(members, balanced)
+        shares = [sorted(partition.partition for partition in each.assignment()) for each in members]
+        for each in members:
+            each.close()
+        assert sorted(shares[0] + shares[1]) == list(range(PARTITIONS)), shares
+        return f"partitions {shares[0]} and {shares[1]}"
+
+    return check
+
+
+def static_member(protocol):
+    def check():
+        topic, group = f"static-{protocol}", f"python-static-{protocol}"
+        produce(topic, 0, 10)
+        members = [member(group, protocol, **{"group.instance.id": f"instance-{number}"}) for number in range(2)]
+        for each in members:
+            each.subscribe([topic])
+        poll_until(members, lambda _: sorted(len(each.assignment()) for each in members) == [1, 2])
+        before = sorted(partition.partition for partition in members[1].assignment())
+        members[1].close()
+        members[1] = member(group, protocol, **{"group.instance.id": "instance-1"})
+        members[1].subscribe([topic])
+        poll_until(members, lambda _: len(members[1].assignment()) > 0)
+        after = sorted(partition.partition for partition in members[1].assignment())
+        for each in members:
+            each.close()
+        assert before == after, f"{after} instead of {before}"
+        return f"partitions {before}"
+
+    return check
+
+
+def regular_expression(protocol):
+    def check():
+        prefix = f"regex-{protocol}"
+        for name in (f"{prefix}-a", f"{prefix}-b", f"not-{prefix}"):
+            produce(name, 0, 10)
+        consumer = member(f"python-{prefix}", protocol)
+        consumer.subscribe([f"^{prefix}-.*"])
+        poll_until([consumer], lambda seen: len(seen) == 20)
+        topics = {partition.topic for partition in consumer.assignment()}
+        consumer.close()
+        assert topics == {f"{prefix}-a", f"{prefix}-b"}, topics
+        return "2 topics of 3"
+
+    return check
+
+
+def described(protocol):
+    def check():
+        topic, group = f"described-{protocol}", f"python-described-{protocol}"
+        produce(topic, 0, 10)
+        consumer = member(group, protocol, **{"client.id": "python"})
+        consumer.subscribe([topic])
+        poll_until([consumer], lambda seen: len(seen) == 10)
+        found = ADMIN.describe_consumer_groups([group])[group].result(DEADLINE_S)
+        assert found.state.name == "STABLE" and found.type.name.lower() == protocol, (found.state, found.type)
+        (only,) = found.members
+        assert only.client_id == "python" and only.host in ("/127.0.0.1", "127.0.0.1"), (only.client_id, only.host)
+        assert sorted(partition.partition for partition in only.assignment.topic_partitions) == list(range(PARTITIONS))
+        consumer.close()
+        return found.type.name
+
+    return check
 
 
 def groups_by_admin():
     listed = ADMIN.list_consumer_groups().result(DEADLINE_S)
     ids = {group.group_id for group in listed.valid}
-    assert {"python-group", "python-pair"} <= ids, ids
-    described = ADMIN.describe_consumer_groups(["python-group"])["python-group"].result(DEADLINE_S)
+    group = "python-group-classic"
+    assert {group, "python-group-consumer"} <= ids, ids
+    described = ADMIN.describe_consumer_groups([group])[group].result(DEADLINE_S)
     assert described.state.name == "EMPTY", described.state
-    offsets = ADMIN.list_consumer_group_offsets([ConsumerGroupTopicPartitions("python-group")])["python-group"].result(DEADLINE_S)
+    offsets = ADMIN.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(DEADLINE_S)
     assert sum(partition.offset for partition in offsets.topic_partitions) == COUNT
     return f"{len(ids)} groups"
 
@@ -200,8 +278,26 @@ CHECKS = [
     ("acks=0", lambda: fire_and_forget()),
     ("acks=1", acks("1", False)),
     ("acks=all, idempotent", acks("all", True)),
-    ("a group goes on from its commits", group_with_commits),
-    ("two members share the partitions", two_members_share),
+    *[
+        (f"{title}, {protocol} protocol", check(protocol))
+        for protocol in ("classic", "consumer")
+        for title, check in (
+            ("a group goes on from its commits", group_with_commits),
+            ("a static member comes back to its partitions", static_member),
+            ("a subscription by a regular expression", regular_expression),
+            ("a group is described", described),
+        )
+    ],
+    *[
+        (f"two members share the partitions, {protocol} protocol, {assignor}", two_members_share(protocol, assignor))
+        for protocol, assignor in (
+            ("classic", "range"),
+            ("classic", "roundrobin"),
+            ("classic", "cooperative-sticky"),
+            ("consumer", "uniform"),
+            ("consumer", "range"),
+        )
+    ],
     ("groups by the admin client", groups_by_admin),
     ("configs by the admin client", configs),
     ("partitions, offsets, times, deleted records", partitions_and_offsets),

@@ -1,4 +1,4 @@
-"""An idempotent producer through crashes of its broker: python load.py BOOTSTRAP TOPIC COUNT RATE.
+"""An idempotent producer through crashes of its broker: python load.py BOOTSTRAP TOPIC COUNT RATE [PARTITIONS].
 
 Sends the numbers below COUNT, RATE in a second, and prints `NUMBER PARTITION OFFSET TIME` for each that the broker
 acknowledged, with the time of the acknowledgement in milliseconds. Ends well when every one is."""
@@ -9,6 +9,7 @@ import time
 from confluent_kafka import Producer
 
 BOOTSTRAP, TOPIC, COUNT, RATE = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+PARTITIONS = int(sys.argv[5]) if len(sys.argv) > 5 else 2
 PATIENCE_S = 180
 errors = []
 
@@ -33,7 +34,7 @@ producer = Producer({
 })
 started = time.monotonic()
 for number in range(COUNT):
-    producer.produce(TOPIC, b"%d" % number, partition=number % 2, on_delivery=delivered)
+    producer.produce(TOPIC, b"%d" % number, partition=number % PARTITIONS, on_delivery=delivered)
     if number % 100 == 0:
         producer.poll(0)
         sys.stdout.flush()

@@ -14,9 +14,23 @@ pub fn confluent_kafka_python(world: &World, report: &mut Report) -> Result<(), 
 
 /// Sarama, in Go.
 pub fn sarama(world: &World, report: &mut Report) -> Result<(), String> {
-    let client = toolbox::sarama(world)?;
+    let client = toolbox::go(world, "sarama")?;
     let count = if world.smoke { 1_000 } else { 10_000 };
     against(world, report, "sarama", client, count)
+}
+
+/// KafkaJS's groups.
+pub fn kafkajs(world: &World, report: &mut Report) -> Result<(), String> {
+    let client = toolbox::node(world, "kafkajs/check.js")?;
+    let count = if world.smoke { 1_000 } else { 100_000 };
+    against(world, report, "kafkajs", client, count)
+}
+
+/// The Java client's groups, with both protocols.
+pub fn java_groups(world: &World, report: &mut Report) -> Result<(), String> {
+    let client = toolbox::java_class(world, "java-groups/Groups.java")?;
+    let count = if world.smoke { 1_000 } else { 100_000 };
+    against(world, report, "java-groups", client, count)
 }
 
 /// A broker for one program, which gets its address and a count of records.
@@ -27,7 +41,13 @@ fn against(
     mut client: Command,
     count: usize,
 ) -> Result<(), String> {
-    let node = Node::new(world, case, &[("num.partitions", "3")])?;
+    // A short heartbeat of KIP-848, so that nobody waits long for what comes with the next.
+    let settings = [
+        ("num.partitions", "3"),
+        ("group.consumer.min.heartbeat.interval.ms", "300"),
+        ("group.consumer.heartbeat.interval.ms", "300"),
+    ];
+    let node = Node::new(world, case, &settings)?;
     let broker = node.start(world)?;
     client.arg(broker.bootstrap()).arg(count.to_string());
     let ran = program::run(&mut client, &node.dir, case)?;

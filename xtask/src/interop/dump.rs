@@ -47,6 +47,11 @@ pub fn data(report: &mut Report, node: &Node, whose: &str) -> Result<(), String>
     Ok(())
 }
 
+/// The records of some segments, a line each.
+pub fn records(node: &Node, segments: &[PathBuf]) -> Result<String, String> {
+    dump(node, segments, &["--print-data-log"])
+}
+
 type Check = fn(&str, usize) -> Result<String, String>;
 
 fn dump(node: &Node, files: &[PathBuf], options: &[&str]) -> Result<String, String> {

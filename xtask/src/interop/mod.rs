@@ -9,14 +9,18 @@ mod broker;
 mod chance;
 mod clients;
 mod cluster;
+mod compaction;
 mod console;
 mod crash;
 mod dump;
+mod franz_go;
 mod hostile;
 mod java_client;
 mod kcat;
+mod librdkafka;
 mod lines;
 mod mixed_cluster;
+mod members;
 mod program;
 mod properties;
 mod report;
@@ -109,6 +113,33 @@ const CASES: &[Case] = &[
         name: "java-client",
         what: "four codecs, from Java to librdkafka and back",
         run: java_client::run,
+    },
+    Case {
+        name: "java-groups",
+        what: "the Java consumer in groups of both protocols",
+        run: clients::java_groups,
+    },
+    Case { name: "kafkajs", what: "KafkaJS in groups", run: clients::kafkajs },
+    Case { name: "franz-go", what: "franz-go's own tests of consumers and groups", run: franz_go::run },
+    Case {
+        name: "librdkafka",
+        what: "librdkafka's own tests of groups, with both protocols",
+        run: librdkafka::run,
+    },
+    Case {
+        name: "mixed-groups",
+        what: "members of several clients and both protocols in one group",
+        run: members::mixed,
+    },
+    Case {
+        name: "rolling",
+        what: "members join, leave, crash and move from one protocol to the other",
+        run: members::rolling,
+    },
+    Case {
+        name: "compaction",
+        what: "a compacted topic, killed in the middle of its cleaning",
+        run: compaction::run,
     },
     Case { name: "swap", what: "two brokers take turns on one data directory, both ways", run: swap::run },
     Case {

@@ -2,7 +2,7 @@
 
 use super::World;
 use crate::{apache, project};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// kcat (librdkafka's command line). It comes from the system's packages.
@@ -48,17 +48,35 @@ pub fn python(world: &World, program: &str) -> Result<Command, String> {
     Ok(python)
 }
 
-/// The Go program in `interop/sarama`.
-pub fn sarama(world: &World) -> Result<Command, String> {
-    let binary = world.dir().join("bin/sarama");
+/// The Go program in a folder of `interop/`.
+pub fn go(world: &World, folder: &str) -> Result<Command, String> {
+    let binary = world.dir().join("bin").join(folder);
     project::finish(
         Command::new("go")
             .args(["build", "-o"])
             .arg(&binary)
             .arg(".")
-            .current_dir(project::root().join("interop/sarama")),
+            .current_dir(project::root().join("interop").join(folder)),
     )?;
     Ok(Command::new(binary))
+}
+
+/// A Node.js program of `interop/`, with KafkaJS to require.
+pub fn node(world: &World, program: &str) -> Result<Command, String> {
+    let dir = world.dir().join("node");
+    let complete = dir.join(".complete");
+    if !complete.exists() {
+        println!("making {} with KafkaJS", dir.display());
+        project::make_dir(&dir)?;
+        let wanted = project::read(&project::root().join("interop/kafkajs/package.json"))?;
+        project::write(&dir.join("package.json"), wanted)?;
+        let install = ["install", "--silent", "--no-package-lock", "--no-audit", "--no-fund"];
+        project::finish(Command::new("npm").args(install).current_dir(&dir))?;
+        project::write(&complete, "")?;
+    }
+    let mut node = Command::new("node");
+    node.env("NODE_PATH", dir.join("node_modules")).arg(project::root().join("interop").join(program));
+    Ok(node)
 }
 
 /// A Java program of `interop/`, with Apache Kafka's own client on its class path.
@@ -66,6 +84,25 @@ pub fn java(program: &str) -> Result<Command, String> {
     let mut java = apache::Jars::Broker.java()?;
     java.args(["-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]);
     java.arg(project::root().join("interop").join(program));
+    Ok(java)
+}
+
+/// A Java program of `interop/` that is started often: compiled once, and with as little of a JVM as it needs.
+pub fn java_class(world: &World, program: &str) -> Result<Command, String> {
+    let source = project::root().join("interop").join(program);
+    let name = source.file_stem().ok_or("a program without a name")?.to_owned();
+    let classes = world.dir().join("classes");
+    let jars = apache::Jars::Broker.dir()?.join("*");
+    let modified = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
+    let class = classes.join(&name).with_extension("class");
+    if modified(&class).is_none_or(|class| modified(&source).is_none_or(|source| source > class)) {
+        project::make_dir(&classes)?;
+        project::finish(Command::new("javac").arg("-cp").arg(&jars).arg("-d").arg(&classes).arg(&source))?;
+    }
+    let mut java = Command::new("java");
+    java.arg("-cp").arg(format!("{}:{}", classes.display(), jars.display()));
+    java.args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+    java.arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn").arg(name);
     Ok(java)
 }
 
