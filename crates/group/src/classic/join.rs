@@ -39,7 +39,8 @@ impl ClassicGroup {
             ctx.cancel(&TimerKey::heartbeat(&self.group_id, &Arc::from(member_id.as_str())));
             self.remove(&member_id);
             reply(join_error(String::new(), ErrorCode::GroupMaxSizeReached));
-            // The others may have waited for this one.
+            // The others may have waited for this one. Divergence: in Kafka they wait on, until the rebalance timeout, since its
+            // coordinator no longer looks whether all have joined when it turns one away (before 4.0 it did).
             return self.maybe_complete_join_phase(ctx);
         }
         if request.member_id.is_empty() {

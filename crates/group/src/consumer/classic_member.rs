@@ -109,6 +109,9 @@ impl GroupShard {
             let rebalances = group.assignment_epoch < group.group_epoch
                 || updated.subscribed_topic_names != before.subscribed_topic_names
                 || before.regex().is_some();
+            // Divergence: where a rebalance follows, Kafka answers generation 0, and the member's SyncGroup is refused with
+            // ILLEGAL_GENERATION: it joins anew and counts its partitions as lost. With the generation that the classic
+            // group has, it is told of the rebalance instead.
             let response = answer(&updated.member_id, group.group_epoch);
             if group.downgrade(&[], Some(&updated), rebalances, &env, ctx, &mut records) {
                 return Ok(GroupResult::new(records, response));
