@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 COMMIT_EVERY_S = 0.3
 
@@ -17,12 +17,13 @@ def say(event):
 
 
 class Runs:
-    """Records that were read, gathered to runs of consecutive offsets."""
+    """Records that were read, gathered to runs of consecutive offsets, and what is to be committed of them."""
 
     def __init__(self):
-        self.runs, self.since = {}, time.monotonic()
+        self.runs, self.since, self.positions = {}, time.monotonic(), {}
 
     def add(self, partition, offset):
+        self.positions[partition] = offset + 1
         first, last = self.runs.get(partition, (offset, offset - 1))
         if offset != last + 1:
             say(f"read {partition} {first} {last}")
@@ -40,23 +41,35 @@ def main(bootstrap, group, topic, *settings):
     threading.Thread(target=lambda: (sys.stdin.read(), leaving.set()), daemon=True).start()
     runs = Runs()
 
+    def commit(consumer, asynchronous):
+        # Only what it has said that it has read, for it may be killed at any time: by itself, librdkafka would commit what is
+        # read while the request is made.
+        runs.flush()
+        offsets = [TopicPartition(topic, partition, offset) for partition, offset in runs.positions.items()]
+        try:
+            if offsets:
+                consumer.commit(offsets=offsets, asynchronous=asynchronous)
+        except KafkaException as error:
+            say(f"error commit: {error}")
+
     def numbers(partitions):
         return ",".join(str(partition.partition) for partition in partitions)
+
+    def forget(partitions):
+        for partition in partitions:
+            runs.positions.pop(partition.partition, None)
 
     def assigned(_, partitions):
         say(f"assigned -1 {numbers(partitions)}")
 
     def revoked(consumer, partitions):
-        runs.flush()
-        try:
-            consumer.commit(asynchronous=False)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError._NO_OFFSET:
-                say(f"error commit: {error}")
+        commit(consumer, asynchronous=False)
+        forget(partitions)
         say(f"revoked -1 {numbers(partitions)}")
 
     def lost(_, partitions):
         runs.flush()
+        forget(partitions)
         say(f"lost -1 {numbers(partitions)}")
 
     consumer = Consumer(
@@ -81,14 +94,8 @@ def main(bootstrap, group, topic, *settings):
         if now - runs.since >= 0.1:
             runs.flush()
         if now - committed >= COMMIT_EVERY_S:
-            # First it says what it has read: it may be killed when that is committed.
-            runs.flush()
             committed = now
-            try:
-                consumer.commit(asynchronous=True)
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError._NO_OFFSET:
-                    say(f"error commit: {error}")
+            commit(consumer, asynchronous=True)
     runs.flush()
     consumer.close()
     say("left")
