@@ -41,28 +41,63 @@ pub(crate) fn replay_log<S: CoordinatorShard>(
     let mut summary = LoadSummary { last_offset: start_offset - 1, ..LoadSummary::default() };
     let mut offset = start_offset;
     let mut buffer = Vec::new();
+    let mut is_claimed = false;
     loop {
         buffer.clear();
-        read(offset, &mut buffer)?;
+        match read(offset, &mut buffer) {
+            // The damaged batch was the last.
+            Err(ErrorCode::OffsetOutOfRange) if is_claimed => return Ok(summary),
+            result => result?,
+        }
         let before = offset;
+        // Where a damaged batch says that it ends. That may be part of the damage, so it counts only if there is nothing else
+        // to go by.
+        let mut claimed = None;
         for batch in Batches::new(&buffer) {
             let batch = batch.map_err(|error| {
                 tracing::error!("{topic}-{partition} cannot be loaded from offset {offset} on: {error}");
                 ErrorCode::CorruptMessage
             })?;
+            let checked = batch.verify_crc();
+            let next_offset = match &checked {
+                Ok(()) => batch.next_offset(),
+                Err(_) => {
+                    claimed = Some(batch.next_offset());
+                    batch.base_offset().saturating_add(1)
+                }
+            };
             // A read finds the batch that holds the offset, which may have begun before it.
-            if batch.next_offset() <= offset {
+            if next_offset <= offset {
                 continue;
             }
-            replay_batch(shard, topic, partition, &batch, &mut summary);
-            offset = batch.next_offset();
+            match checked {
+                Ok(()) => replay_batch(shard, topic, partition, &batch, &mut summary),
+                Err(error) => skip(topic, partition, &batch, &error, &mut summary),
+            }
+            offset = next_offset;
             summary.bytes += batch.size_in_bytes() as u64;
             summary.last_offset = offset - 1;
         }
-        if offset == before {
-            return Ok(summary);
+        is_claimed = offset == before;
+        if is_claimed {
+            match claimed {
+                Some(claimed) if claimed > offset => offset = claimed,
+                _ => return Ok(summary),
+            }
         }
     }
+}
+
+/// A batch that cannot be read.
+fn skip(
+    topic: &str,
+    partition: i32,
+    batch: &RecordBatch<'_>,
+    error: &impl std::fmt::Display,
+    summary: &mut LoadSummary,
+) {
+    tracing::error!("skipped the batch at offset {} of {topic}-{partition}: {error}", batch.base_offset());
+    summary.skipped += batch.records_count().max(0) as u64;
 }
 
 /// Divergence: in Kafka one record or batch that cannot be read fails the partition, and all its groups stay without a
@@ -75,16 +110,9 @@ fn replay_batch<S: CoordinatorShard>(
     summary: &mut LoadSummary,
 ) {
     let producer = Producer { id: batch.producer_id(), epoch: batch.producer_epoch() };
-    let records = match batch.verify_crc().and_then(|()| batch.decompress(DECOMPRESSED_LIMIT)) {
+    let records = match batch.decompress(DECOMPRESSED_LIMIT) {
         Ok(records) => records,
-        Err(error) => {
-            tracing::error!(
-                "skipped the batch at offset {} of {topic}-{partition}: {error}",
-                batch.base_offset()
-            );
-            summary.skipped += batch.records_count().max(0) as u64;
-            return;
-        }
+        Err(error) => return skip(topic, partition, batch, &error, summary),
     };
     for record in records.iter() {
         let record = match record {

@@ -3,6 +3,7 @@
 mod admin;
 mod consumer;
 mod golden;
+mod hostile;
 mod load;
 mod membership;
 mod offsets;
@@ -263,6 +264,9 @@ impl World {
         let bytes = self.log.bytes.lock().unwrap().clone();
         let end = self.log.end.load(Ordering::SeqCst);
         let mut read = |offset, buffer: &mut Vec<u8>| {
+            if offset > end {
+                return Err(ErrorCode::OffsetOutOfRange);
+            }
             if offset < end {
                 buffer.extend_from_slice(&bytes);
             }
