@@ -19,7 +19,7 @@ const MARK: &str = "mark";
 const SLOWLY: &str = "log.cleaner.io.max.bytes.per.second=6000000\n";
 
 /// The last value of each key; none if it was deleted.
-type Table = BTreeMap<String, Option<String>>;
+pub type Table = BTreeMap<String, Option<String>>;
 
 /// Runs the case.
 pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
@@ -52,11 +52,7 @@ pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
     project::write(&node.properties, quickly)?;
     broker = node.start(world)?;
 
-    // Segments end after a second.
-    std::thread::sleep(Duration::from_millis(1100));
-    for partition in 0..PARTITIONS {
-        write(&node, &broker, &["-p", &partition.to_string()], &format!("{MARK}\t\n"))?;
-    }
+    mark(&node, &broker)?;
     report.check(
         &format!("{updates} updates of {keys} keys become the last value of each"),
         wait_until_clean(&node, &broker, &table),
@@ -67,7 +63,8 @@ pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
     Ok(())
 }
 
-fn create(node: &Node, broker: &Broker) -> Result<(), String> {
+/// Creates the topic.
+pub fn create(node: &Node, broker: &Broker) -> Result<(), String> {
     let partitions = PARTITIONS.to_string();
     let mut create = vec!["--create", "--topic", TOPIC, "--partitions", &partitions];
     for config in [
@@ -83,7 +80,7 @@ fn create(node: &Node, broker: &Broker) -> Result<(), String> {
 }
 
 /// Writes updates of random keys, one in fifty a deletion, and enters them in the table.
-fn update(
+pub fn update(
     node: &Node,
     broker: &Broker,
     chance: &mut Chance,
@@ -100,6 +97,16 @@ fn update(
         table.insert(key, value);
     }
     write(node, broker, &[], &lines)
+}
+
+/// Writes a record to each partition, in a segment of its own: all before it can be cleaned.
+pub fn mark(node: &Node, broker: &Broker) -> Result<(), String> {
+    // Segments end after a second.
+    std::thread::sleep(Duration::from_millis(1100));
+    for partition in 0..PARTITIONS {
+        write(node, broker, &["-p", &partition.to_string()], &format!("{MARK}\t\n"))?;
+    }
+    Ok(())
 }
 
 /// Lines of KEY, a tab and a value; no value deletes.
@@ -134,7 +141,7 @@ fn is_cleaning(node: &Node) -> Result<bool, String> {
 }
 
 /// Reads the topic again and again until it holds a record for each key and nothing else.
-fn wait_until_clean(node: &Node, broker: &Broker, table: &Table) -> Result<String, String> {
+pub fn wait_until_clean(node: &Node, broker: &Broker, table: &Table) -> Result<String, String> {
     let until = Instant::now() + Duration::from_secs(120);
     loop {
         let (read, records) = read(node, broker)?;

@@ -1,6 +1,8 @@
 //! Two brokers take turns on one data directory, with one `server.properties`: what the first wrote the second serves,
 //! and the other way round.
 
+mod live;
+
 use super::broker::{Broker, Kind, Node};
 use super::report::Report;
 use super::toolbox::{kcat, kcat_read, kcat_write, tool};
@@ -11,11 +13,12 @@ use std::path::PathBuf;
 /// Runs the case: Apache Kafka first and then the broker under test; in the full run also the reverse.
 pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
     turns(world, report, Kind::Apache, world.kind)?;
+    live::turns(world, report, Kind::Apache, world.kind)?;
     if world.kind == Kind::Apache || world.smoke {
-        Ok(())
-    } else {
-        turns(world, report, world.kind, Kind::Apache)
+        return Ok(());
     }
+    turns(world, report, world.kind, Kind::Apache)?;
+    live::turns(world, report, world.kind, Kind::Apache)
 }
 
 /// Topics that the first writes, by their partitions.

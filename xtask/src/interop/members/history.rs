@@ -191,7 +191,13 @@ fn tenures(lives: &[Life], partition: u32) -> Result<Vec<Tenure<'_>>, String> {
     let mut tenures: Vec<Tenure<'_>> = Vec::new();
     for life in lives {
         let mut open: Option<Tenure<'_>> = None;
+        let mut commit_failed = false;
         for event in &life.events {
+            // Only the last word before it gives partitions back is about what it could commit of them.
+            let could_commit = !std::mem::replace(
+                &mut commit_failed,
+                matches!(&event.what, What::Error(error) if error.starts_with("commit")),
+            );
             let ends = match &event.what {
                 What::Assigned(generation, partitions) if partitions.contains(&partition) => {
                     if open.is_some() {
@@ -206,7 +212,7 @@ fn tenures(lives: &[Life], partition: u32) -> Result<Vec<Tenure<'_>>, String> {
                     });
                     continue;
                 }
-                What::Revoked(_, partitions) => partitions.contains(&partition).then_some(true),
+                What::Revoked(_, partitions) => partitions.contains(&partition).then_some(could_commit),
                 What::Lost(_, partitions) => partitions.contains(&partition).then_some(false),
                 What::Left => Some(true),
                 _ => None,
@@ -340,11 +346,13 @@ mod tests {
     }
 
     #[test]
-    fn only_a_crash_excuses_reading_twice() {
+    fn only_a_crash_or_a_failed_commit_excuses_reading_twice() {
         let first = "1000 assigned 1 0\n2000 read 0 0 9";
         let again = || life("b", "9000 assigned 2 0\n20000 read 0 5 19", None);
         let counted = check(&[life("a", first, Some(8000)), again()], &ends(20), &[]).expect("it was killed");
         assert_eq!(counted.read_twice, 5);
+        let failed = life("a", &format!("{first}\n2900 error commit: no\n3000 revoked 1 0"), None);
+        assert!(check(&[failed, again()], &ends(20), &[]).is_ok());
         let orderly = life("a", &format!("{first}\n3000 revoked 1 0"), None);
         assert!(check(&[orderly, again()], &ends(20), &[]).unwrap_err().contains("again"));
     }

@@ -82,6 +82,8 @@ pub struct Group<'a> {
     name: String,
     topic: String,
     partitions: u32,
+    /// How long members of the classic protocol may be silent.
+    pub session_timeout_ms: u32,
     living: Vec<Member>,
     lives: Vec<Life>,
     /// When members may lose partitions.
@@ -109,6 +111,7 @@ impl<'a> Group<'a> {
             name: name.to_owned(),
             topic,
             partitions,
+            session_timeout_ms: SESSION_TIMEOUT_MS,
             living: Vec::new(),
             lives: Vec::new(),
             excused_us: Vec::new(),
@@ -125,11 +128,12 @@ impl<'a> Group<'a> {
         let name = format!("{}-{}", client.name(), self.lives.len());
         let mut command = client.command(self.world)?;
         command.args([&self.bootstrap, &self.name, &self.topic]);
-        command.arg("max.poll.interval.ms=15000");
+        // No client takes a shorter one than the session timeout.
+        command.arg(format!("max.poll.interval.ms={}", self.session_timeout_ms.max(15_000)));
         match protocol {
             Protocol::Classic(assignor) => {
                 command.arg(format!("partition.assignment.strategy={assignor}"));
-                command.arg(format!("session.timeout.ms={SESSION_TIMEOUT_MS}"));
+                command.arg(format!("session.timeout.ms={}", self.session_timeout_ms));
                 command.arg("heartbeat.interval.ms=500");
             }
             Protocol::Consumer => _ = command.arg("group.protocol=consumer"),
@@ -264,6 +268,21 @@ impl<'a> Group<'a> {
         ))
     }
 
+    /// Its id.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its members as `kafka-consumer-groups` describes them, with their epochs and assignments.
+    pub fn described(&self) -> Result<Vec<String>, String> {
+        let describe = ["--describe", "--group", &self.name, "--members", "--verbose"];
+        let mut describe = toolbox::tool("kafka-consumer-groups", &self.bootstrap, &describe)?;
+        let text = program::run(&mut describe, &self.node.dir, "members")?.text()?;
+        let mut lines: Vec<String> = text.lines().map(|line| line.trim_end().to_owned()).collect();
+        lines.sort_unstable();
+        Ok(lines)
+    }
+
     /// The topic that the group reads.
     pub fn topic(&self) -> &str {
         &self.topic
@@ -294,7 +313,7 @@ fn committed(described: &str, topic: &str) -> BTreeMap<u32, u64> {
 }
 
 /// The log end of each partition by what a producer was told: lines of `NUMBER PARTITION OFFSET`.
-fn ends(acknowledged: &str) -> BTreeMap<u32, u64> {
+pub fn ends(acknowledged: &str) -> BTreeMap<u32, u64> {
     let mut ends = BTreeMap::new();
     for line in acknowledged.lines() {
         let mut words = line.split(' ').skip(1);
