@@ -1,0 +1,169 @@
+//! What is left when the machine loses its power: disks in memory that forget what was not synced, by many seeds.
+//! The simulator (`crates/simulator`) found what stands here; each has its own test, so that it stays found.
+
+mod common;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ::common::{TopicPartition, Uuid};
+use common::{NOW_MS, batch, served, small_config};
+use io::SimulatedDisk;
+use storage::checkpoint::CleanShutdownFile;
+use storage::{AppendOrigin, Log, LogManager, LogManagerConfig};
+
+const SEEDS: u64 = 60;
+
+fn partition() -> TopicPartition {
+    TopicPartition::new("t", 0)
+}
+
+fn data(disk: &SimulatedDisk) -> PathBuf {
+    disk.path().join("data")
+}
+
+fn open(disk: &SimulatedDisk) -> LogManager {
+    let manager = LogManager::open(LogManagerConfig {
+        log_dirs: vec![data(disk)],
+        cluster_id: Some("cluster".to_owned()),
+        node_id: 1,
+        num_recovery_threads_per_data_dir: 1,
+        default_config: Arc::new(small_config()),
+        producer_id_expiration_ms: 86_400_000,
+    });
+    let manager = manager.unwrap();
+    manager.load(&|_| None, &|_, _| false, NOW_MS).unwrap();
+    manager
+}
+
+fn create(manager: &LogManager, id: u128) -> Arc<Log> {
+    let id = Uuid::from_u128(id);
+    manager.create_log(&partition(), Some(id), Arc::new(small_config()), NOW_MS).unwrap()
+}
+
+fn append(log: &Log, epoch: i32) {
+    log.append_as_leader(&batch(1, 100, NOW_MS), epoch, AppendOrigin::Client, NOW_MS).unwrap();
+    log.update_high_watermark(log.log_end_offset());
+}
+
+/// Does something on a new disk and cuts the power; then looks at what a broker that starts has.
+fn after_power_loss(work: impl Fn(&SimulatedDisk), look: impl Fn(u64, &LogManager)) {
+    for seed in 0..SEEDS {
+        let disk = SimulatedDisk::new(seed);
+        work(&disk);
+        disk.lose_power();
+        look(seed, &open(&disk));
+    }
+}
+
+#[test]
+fn the_mark_of_a_clean_stop_does_not_come_back() {
+    for seed in 0..SEEDS {
+        let disk = SimulatedDisk::new(seed);
+        open(&disk).shutdown(1).unwrap();
+        assert!(CleanShutdownFile::new(&data(&disk)).exists());
+        let _running = open(&disk);
+        disk.lose_power();
+        assert!(!CleanShutdownFile::new(&data(&disk)).exists(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_log_made_anew_takes_nothing_over() {
+    let disk = SimulatedDisk::new(1);
+    let manager = open(&disk);
+    let log = create(&manager, 1);
+    (0..5).for_each(|_| append(&log, 0));
+    log.flush().unwrap();
+    log.maybe_increment_log_start_offset(3).unwrap();
+    manager.checkpoint_high_watermarks().unwrap();
+    manager.checkpoint_recovery_points().unwrap();
+    manager.checkpoint_log_start_offsets().unwrap();
+    manager.delete_log(&partition(), NOW_MS).unwrap();
+    (0..6).for_each(|_| append(&create(&manager, 2), 0));
+    disk.kill();
+    let log = open(&disk).get_log(&partition()).unwrap();
+    assert_eq!((log.log_start_offset(), log.high_watermark(), log.recovery_point()), (0, 0, 0));
+    assert_eq!(served(&log).len(), 6);
+}
+
+#[test]
+fn no_hole_is_left_between_segments() {
+    let work = |disk: &SimulatedDisk| {
+        let log = create(&open(disk), 1);
+        append(&log, 0);
+        log.flush().unwrap();
+        for _ in 0..4 {
+            append(&log, 0);
+            log.roll(NOW_MS).unwrap();
+        }
+        append(&log, 0);
+    };
+    after_power_loss(work, |seed, manager| {
+        let log = manager.get_log(&partition()).expect("it was synced");
+        let offsets: Vec<i64> = served(&log).iter().map(|(first, _)| *first).collect();
+        let expected: Vec<i64> = (0..log.log_end_offset()).collect();
+        assert_eq!(offsets, expected, "seed {seed}");
+        assert!(!offsets.is_empty());
+    });
+}
+
+#[test]
+fn what_was_truncated_does_not_come_back_behind_a_flush() {
+    let work = |disk: &SimulatedDisk| {
+        let log = create(&open(disk), 1);
+        (0..6).for_each(|_| append(&log, 0));
+        log.roll(NOW_MS).unwrap();
+        (0..3).for_each(|_| append(&log, 0));
+        log.flush().unwrap();
+        log.truncate_to(4, NOW_MS).unwrap();
+        log.flush().unwrap();
+    };
+    after_power_loss(work, |seed, manager| {
+        let log = manager.get_log(&partition()).expect("it was synced");
+        assert_eq!(log.log_end_offset(), 4, "seed {seed}");
+    });
+}
+
+#[test]
+fn epochs_are_those_of_the_records() {
+    let work = |disk: &SimulatedDisk| {
+        let log = create(&open(disk), 1);
+        (0..4).for_each(|_| append(&log, 1));
+        log.flush().unwrap();
+        log.truncate_to(2, NOW_MS).unwrap();
+        (0..2).for_each(|_| append(&log, 2));
+        // Writes the epochs, and no records.
+        log.write_checkpoints().unwrap();
+    };
+    let came_back = std::cell::Cell::new(0);
+    after_power_loss(work, |seed, manager| {
+        let log = manager.get_log(&partition()).expect("it was synced");
+        if log.log_end_offset() < 3 {
+            return;
+        }
+        let mut bytes = Vec::new();
+        log.read(2, 10_000, log.log_end_offset(), true).unwrap().records.read_into(&mut bytes).unwrap();
+        let first = protocol::records::Batches::new(&bytes).next().unwrap().unwrap();
+        let epoch = first.partition_leader_epoch();
+        came_back.set(came_back.get() + i32::from(epoch == 1));
+        assert_eq!(log.latest_epoch(), Some(epoch), "seed {seed}");
+    });
+    assert!(came_back.get() > 0, "no seed brings the old records back");
+}
+
+#[test]
+fn a_clean_stop_keeps_the_producers() {
+    let work = |disk: &SimulatedDisk| {
+        let manager = open(disk);
+        let log = create(&manager, 1);
+        let batch = common::idempotent(1, (7, 0, 0));
+        log.append_as_leader(&batch, 0, AppendOrigin::Client, NOW_MS).unwrap();
+        log.roll(NOW_MS).unwrap();
+        manager.shutdown(1).unwrap();
+    };
+    after_power_loss(work, |seed, manager| {
+        let log = manager.get_log(&partition()).expect("it was synced");
+        assert_eq!(log.active_producers().len(), 1, "seed {seed}");
+    });
+}
