@@ -4,7 +4,7 @@
 
 mod node;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use common::{ErrorCode, Uuid};
@@ -55,6 +55,9 @@ struct World {
     read: BTreeMap<i64, Seen>,
     /// A record is synced before it counts.
     syncs: bool,
+    /// Brokers that lost what they had not synced. An old end of the log can be back, below a high watermark that was written behind
+    /// it: they are out of sync, and what they say counts when a leader has looked at it.
+    suspects: BTreeSet<i32>,
     counts: Counts,
     healed: bool,
 }
@@ -92,6 +95,7 @@ pub(crate) fn run(run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
         acknowledged: BTreeMap::new(),
         read: BTreeMap::new(),
         syncs: random.chance(50),
+        suspects: BTreeSet::new(),
         counts: Counts::default(),
         healed: false,
         random,
@@ -161,6 +165,9 @@ impl World {
         let disk = &self.disks[&id];
         if loses_power {
             disk.lose_power();
+            if !self.syncs {
+                self.suspects.insert(id);
+            }
         } else {
             disk.kill();
         }
@@ -312,7 +319,12 @@ impl World {
         let end = node.partition.log().log_end_offset();
         let high_watermark = node.high_watermark;
         self.trace.note(now_ms, format_args!("{id} has {end}"));
-        if end < before && end < high_watermark {
+        if partition
+            .is_some_and(|partition| partition.error == ErrorCode::None && partition.diverging.is_none())
+        {
+            self.suspects.remove(&id);
+        }
+        if end < before && end < high_watermark && !self.suspects.contains(&id) {
             return Err(format!(
                 "broker {id} cuts its log at {end}, below its high watermark {high_watermark}"
             ));
@@ -437,6 +449,10 @@ impl World {
         for (id, node) in &mut self.nodes {
             let log = node.partition.log();
             let high_watermark = log.high_watermark();
+            if self.suspects.contains(id) {
+                node.high_watermark = high_watermark;
+                continue;
+            }
             if high_watermark < node.high_watermark {
                 return Err(format!(
                     "the high watermark of {id} went from {} back to {high_watermark}",
@@ -444,10 +460,7 @@ impl World {
                 ));
             }
             node.high_watermark = high_watermark;
-            // Without syncs an old end of a log can be back after a power cut, below a high watermark that was written behind it. The
-            // broker is out of sync then, and its leader corrects it; until then only leaders count.
-            let counts = self.syncs || node.partition.is_leader();
-            if high_watermark > node.looked_at && counts && !self.disks[id].is_halted() {
+            if high_watermark > node.looked_at && !self.disks[id].is_halted() {
                 for seen in read_from(log, node.looked_at.max(log.log_start_offset()), high_watermark, 4000)?
                 {
                     self.counts.checks += 1;
