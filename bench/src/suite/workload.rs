@@ -164,7 +164,7 @@ impl Workload {
 
 /// Groups and offsets: nothing that the floor server knows.
 pub fn groups(quick: bool) -> Vec<Workload> {
-    let heartbeats = if quick { 5_000 } else { 20_000 };
+    let heartbeats = if quick { 5_000 } else { 10_000 };
     let group = |name, groups, members, partitions, change| Workload {
         name,
         kind: Kind::Groups(groups::Options { groups, members, partitions, change, heartbeats }),
