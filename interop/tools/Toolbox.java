@@ -17,23 +17,34 @@ import java.util.concurrent.locks.LockSupport;
 import org.apache.kafka.common.utils.Exit;
 
 public class Toolbox {
+    static final PrintStream answers = System.out;
+    static ByteArrayOutputStream out;
+    static ByteArrayOutputStream err;
+
     public static void main(String[] arguments) throws Exception {
-        PrintStream answers = System.out;
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String line = lines.readLine(); line != null; line = lines.readLine()) {
             String[] words = line.split("\t", -1);
-            ByteArrayOutputStream out = new ByteArrayOutputStream();
-            ByteArrayOutputStream err = new ByteArrayOutputStream();
+            out = new ByteArrayOutputStream();
+            err = new ByteArrayOutputStream();
             System.setOut(new PrintStream(out, true, StandardCharsets.UTF_8));
             System.setErr(new PrintStream(err, true, StandardCharsets.UTF_8));
+            // argparse4j ends the JVM itself where a command line is wrong: the answer is given on the way.
+            Thread last = new Thread(() -> answer(1));
+            Runtime.getRuntime().addShutdownHook(last);
             int status = status(words[0], Arrays.copyOfRange(words, 1, words.length));
-            System.out.flush();
-            System.err.flush();
-            answers.println(status);
-            answers.println(oneLine(out));
-            answers.println(oneLine(err));
-            answers.flush();
+            Runtime.getRuntime().removeShutdownHook(last);
+            answer(status);
         }
+    }
+
+    static void answer(int status) {
+        System.out.flush();
+        System.err.flush();
+        answers.println(status);
+        answers.println(oneLine(out));
+        answers.println(oneLine(err));
+        answers.flush();
     }
 
     // A tool that exits must not come back to its own handlers, as it would from an exception: its thread stays where it is.

@@ -2,19 +2,59 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// The complaint of Kafka's option parser about the same mistake; nothing where clap's own words have to do.
-pub(crate) fn complaint(error: &clap::Error) -> Option<String> {
-    let context = |kind| match error.get(kind) {
+/// The tools whose options Kafka reads with argparse4j; the others use jopt-simple.
+const ARGPARSE: [&str; 4] = ["cluster", "features", "metadata-quorum", "producer-perf-test"];
+
+/// The complaint of the tool's option parser about the same mistake; nothing where clap's own words have to do.
+pub(crate) fn complaint(tool: &str, error: &clap::Error) -> Option<String> {
+    let meant = match error.get(ContextKind::SuggestedArg) {
+        Some(ContextValue::String(meant)) => format!("\nDid you mean {meant}?"),
+        _ => String::new(),
+    };
+    let complaint = match ARGPARSE.contains(&tool) {
+        // Where a flag has a short form, argparse4j names both.
+        true => of_argparse(error)?.replace("argument --id", "argument --id/-i"),
+        false => of_jopt(error)?,
+    };
+    Some(match tool {
+        "features" => format!("Command line error: {complaint}. Type --help for help.{meant}"),
+        "get-offsets" => format!("Error occurred: {complaint}{meant}"),
+        _ if ARGPARSE.contains(&tool) => format!("kafka-{tool}: error: {complaint}{meant}"),
+        _ => format!("{complaint}{meant}"),
+    })
+}
+
+fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
+    match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         Some(ContextValue::Strings(texts)) => texts.first().map(String::as_str),
         _ => None,
-    };
+    }
+}
+
+fn of_argparse(error: &clap::Error) -> Option<String> {
+    let argument = text(error, ContextKind::InvalidArg)?;
+    let flag = argument.split([' ', '=']).next().unwrap_or(argument);
+    Some(match error.kind() {
+        ErrorKind::UnknownArgument => format!("unrecognized arguments: '{flag}'"),
+        ErrorKind::MissingRequiredArgument => format!("argument {flag} is required"),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+            match text(error, ContextKind::InvalidValue) {
+                None | Some("") => format!("argument {flag}: expected one argument"),
+                Some(value) => format!("argument {flag}: could not convert '{value}'"),
+            }
+        }
+        _ => return None,
+    })
+}
+
+fn of_jopt(error: &clap::Error) -> Option<String> {
+    let context = |kind| text(error, kind);
     let argument = context(ContextKind::InvalidArg)?;
     let name = name(argument)?;
     Some(match error.kind() {
         ErrorKind::UnknownArgument => {
-            let meant = context(ContextKind::SuggestedArg).map(|meant| format!("\nDid you mean {meant}?"));
-            format!("{name} is not a recognized option{}", meant.unwrap_or_default())
+            format!("{name} is not a recognized option")
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => match context(ContextKind::InvalidValue) {
             None | Some("") => format!("Option {name} requires an argument"),
@@ -67,7 +107,18 @@ mod tests {
         ] {
             let words = std::iter::once("tool").chain(words.iter().copied());
             let error = Tool::try_parse_from(words).unwrap_err();
-            assert_eq!(complaint(&error).as_deref(), Some(expected), "{error}");
+            assert_eq!(complaint("topics", &error).as_deref(), Some(expected), "{error}");
         }
+        let error = Tool::try_parse_from(["tool", "--from-begining"]).unwrap_err();
+        let said = complaint("cluster", &error).unwrap();
+        assert!(
+            said.starts_with("kafka-cluster: error: unrecognized arguments: '--from-begining'\n"),
+            "{said}"
+        );
+        let said = complaint("features", &error).unwrap();
+        assert!(
+            said.starts_with("Command line error: unrecognized arguments: '--from-begining'. Type"),
+            "{said}"
+        );
     }
 }

@@ -27,11 +27,12 @@ struct Program {
 
 fn main() -> ExitCode {
     let arguments = tool_names::arguments(std::env::args_os().collect());
+    let tool = arguments.get(1).and_then(|name| name.to_str()).unwrap_or_default().to_owned();
     match Program::try_parse_from(arguments) {
         Ok(program) => commands::run(program.command),
         Err(error) => {
             let is_help = !error.use_stderr();
-            match flags::complaint(&error) {
+            match flags::complaint(&tool, &error) {
                 Some(complaint) => eprintln!("{complaint}\n--help says what there is."),
                 // Broken pipes and closed terminals are nobody's concern here.
                 None => drop(error.print()),

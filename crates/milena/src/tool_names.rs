@@ -14,6 +14,19 @@ pub(crate) const TOOLS: &[&str] = &[
     "consumer-groups",
     "groups",
     "metadata-quorum",
+    "get-offsets",
+    "delete-records",
+    "broker-api-versions",
+    "configs",
+    "log-dirs",
+    "leader-election",
+    "cluster",
+    "features",
+    "client-metrics",
+    "log-compaction-tester",
+    "dump-log",
+    "producer-perf-test",
+    "consumer-perf-test",
 ];
 
 /// The command line as clap is to see it: `kafka-topics.sh --list` becomes `milena topics --list`.

@@ -5,6 +5,7 @@
 //! was not checked.
 
 pub mod compression;
+pub mod json;
 pub mod messages;
 pub mod records;
 pub mod wire;

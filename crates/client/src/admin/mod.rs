@@ -1,5 +1,7 @@
 //! The admin client: topics, configurations, groups, offsets and the cluster.
 
+mod cluster;
+mod configs;
 mod coordinators;
 mod group_offsets;
 mod group_types;
@@ -15,14 +17,11 @@ use protocol::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
 use protocol::messages::delete_topics_request::DeleteTopicState;
-use protocol::messages::describe_configs_request::DescribeConfigsResource;
-use protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use protocol::messages::metadata_request::MetadataRequestTopic;
 use protocol::messages::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
-    DeleteTopicsRequest, DeleteTopicsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
-    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, IncrementalAlterConfigsRequest,
-    IncrementalAlterConfigsResponse, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
+    DeleteTopicsRequest, DeleteTopicsResponse, DescribeTopicPartitionsRequest,
+    DescribeTopicPartitionsResponse, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
     MetadataRequest, MetadataResponse,
 };
 use protocol::{ApiKey, Message, Request};
@@ -30,6 +29,10 @@ use protocol::{ApiKey, Message, Request};
 use crate::cluster::Cluster;
 use crate::{ClientConfig, ClientError, Node};
 
+pub use cluster::{
+    ApiVersion, ClusterDescription, ElectionType, FeatureMetadata, LogDirDescription, UpgradeType,
+};
+pub use configs::{ConfigResource, ConfigResourceType, ConfigSource};
 pub use coordinators::CoordinatorType;
 pub use group_offsets::OffsetAndMetadata;
 pub use group_types::{GroupState, GroupType};
@@ -41,9 +44,6 @@ pub use partition_offsets::OffsetSpec;
 pub use protocol::messages::describe_configs_response::DescribeConfigsResourceResult as ConfigEntry;
 pub use protocol::messages::describe_topic_partitions_response::DescribeTopicPartitionsResponseTopic as TopicDescription;
 pub use quorum::{QuorumInfo, QuorumReplica, RaftVoterEndpoint};
-
-/// The code of topics among the resources that have a configuration.
-const TOPIC: i8 = 2;
 
 /// A topic to create (`NewTopic`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -415,24 +415,10 @@ impl Admin {
         &self,
         names: &[String],
     ) -> Result<BTreeMap<String, Vec<ConfigEntry>>, ClientError> {
-        let request = DescribeConfigsRequest {
-            resources: names
-                .iter()
-                .map(|name| DescribeConfigsResource {
-                    resource_type: TOPIC,
-                    resource_name: name.clone(),
-                    configuration_keys: None,
-                })
-                .collect(),
-            ..DescribeConfigsRequest::default()
-        };
-        let response: DescribeConfigsResponse = self.cluster.any().await?.call(&request).await?;
-        let mut configs = BTreeMap::new();
-        for result in response.results {
-            ClientError::check(result.error_code, result.error_message.as_deref())?;
-            configs.insert(result.resource_name, result.configs);
-        }
-        Ok(configs)
+        let resource =
+            |name: &String| ConfigResource { resource_type: ConfigResourceType::Topic, name: name.clone() };
+        let described = self.describe_configs(&names.iter().map(resource).collect::<Vec<_>>()).await?;
+        described.into_iter().map(|(resource, configs)| Ok((resource.name, configs?))).collect()
     }
 
     /// Changes some keys of a topic's configuration.
@@ -444,29 +430,10 @@ impl Admin {
         topic: &str,
         changes: &BTreeMap<String, AlterConfigOp>,
     ) -> Result<(), ClientError> {
-        let request = IncrementalAlterConfigsRequest {
-            resources: vec![AlterConfigsResource {
-                resource_type: TOPIC,
-                resource_name: topic.to_owned(),
-                configs: changes
-                    .iter()
-                    .map(|(name, change)| {
-                        let (config_operation, value) = match change {
-                            AlterConfigOp::Set(value) => (0, Some(value.clone())),
-                            AlterConfigOp::Delete => (1, None),
-                            AlterConfigOp::Append(value) => (2, Some(value.clone())),
-                            AlterConfigOp::Subtract(value) => (3, Some(value.clone())),
-                        };
-                        AlterableConfig { name: name.clone(), config_operation, value }
-                    })
-                    .collect(),
-            }],
-            validate_only: false,
-        };
-        let response: IncrementalAlterConfigsResponse = self.ask_controller(&request).await?;
-        response.responses.first().map_or_else(no_answer, |answer| {
-            ClientError::check(answer.error_code, answer.error_message.as_deref())
-        })
+        let resource = ConfigResource { resource_type: ConfigResourceType::Topic, name: topic.to_owned() };
+        let changes: Vec<(String, AlterConfigOp)> =
+            changes.iter().map(|(name, change)| (name.clone(), change.clone())).collect();
+        self.incremental_alter_configs(&resource, &changes).await
     }
 }
 

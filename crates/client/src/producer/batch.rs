@@ -127,12 +127,11 @@ pub(crate) struct Batch {
 
 impl Batch {
     pub(crate) fn new(config: &ProducerConfig) -> Batch {
-        Batch {
-            builder: RecordBatchBuilder::new(0, config.compression, TimestampType::CreateTime),
-            teller: Teller::default(),
-            memory: None,
-            created: Instant::now(),
+        let mut builder = RecordBatchBuilder::new(0, config.compression, TimestampType::CreateTime);
+        if let Some(level) = config.compression_levels.get(&config.compression) {
+            builder = builder.with_compression_level(*level);
         }
+        Batch { builder, teller: Teller::default(), memory: None, created: Instant::now() }
     }
 
     /// Whether another record of this size fits.

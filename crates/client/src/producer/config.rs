@@ -1,5 +1,6 @@
 //! What a producer is configured with. Names and defaults are the Java client's.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use protocol::compression::Compression;
@@ -44,6 +45,8 @@ pub struct ProducerConfig {
     pub batch_size: usize,
     /// `compression.type`.
     pub compression: Compression,
+    /// `compression.gzip.level`, `compression.lz4.level` and `compression.zstd.level`, by codec; its default where there is none.
+    pub compression_levels: HashMap<Compression, i32>,
     /// `buffer.memory`, in bytes: what is queued and not yet delivered.
     pub buffer_memory: usize,
     /// `max.request.size`, in bytes.
@@ -67,6 +70,7 @@ impl ProducerConfig {
             linger: Duration::from_millis(5),
             batch_size: 16_384,
             compression: Compression::None,
+            compression_levels: HashMap::new(),
             buffer_memory: 32 * 1024 * 1024,
             max_request_size: 1024 * 1024,
             max_block: Duration::from_secs(60),
@@ -93,6 +97,9 @@ impl ProducerConfig {
                     invalid(key, value, "String must be one of: none, gzip, snappy, lz4, zstd")
                 })?;
             }
+            "compression.gzip.level" => self.set_level(Compression::Gzip, key, value)?,
+            "compression.lz4.level" => self.set_level(Compression::Lz4, key, value)?,
+            "compression.zstd.level" => self.set_level(Compression::Zstd, key, value)?,
             "buffer.memory" => self.buffer_memory = number(key, value)?,
             "max.request.size" => self.max_request_size = number::<u32>(key, value)? as usize,
             "max.block.ms" => self.max_block = millis(key, value)?,
@@ -101,5 +108,17 @@ impl ProducerConfig {
             _ => return self.client.set(key, value),
         }
         Ok(true)
+    }
+
+    fn set_level(&mut self, codec: Compression, key: &str, value: &str) -> Result<(), ClientError> {
+        let level = number(key, value)?;
+        if let Some((lowest, default, highest)) = codec.levels()
+            && level != default
+            && !(lowest..=highest).contains(&level)
+        {
+            return Err(invalid(key, value, format!("Value must be between {lowest} and {highest}")));
+        }
+        self.compression_levels.insert(codec, level);
+        Ok(())
     }
 }

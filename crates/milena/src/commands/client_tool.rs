@@ -61,17 +61,35 @@ pub(crate) struct AdminOptions {
 impl AdminOptions {
     /// The configuration of the admin client.
     pub(crate) fn client_config(&self) -> Result<ClientConfig, String> {
-        let mut config = ClientConfig::new("");
-        let entries = entries(self.command_config.as_deref(), &[])?;
-        configure(&entries, |key, value| config.set(key, value))?;
-        config.bootstrap_servers = self.bootstrap.servers()?;
-        Ok(config)
+        client_config(self.bootstrap.servers()?, self.command_config.as_deref())
+    }
+
+    /// The admin client of a tool that has another, older name for --command-config.
+    pub(crate) fn with_old_config(&self, name: &str, file: Option<&Path>) -> Result<Admin, String> {
+        let Some(file) = file else { return self.admin() };
+        if self.command_config.is_some() {
+            let name = name.trim_start_matches('-');
+            return Err(format!("Option \"[{name}]\" can't be used with option \"[command-config]\""));
+        }
+        println!(
+            "Option {name} has been deprecated and will be removed in a future version. Use --command-config instead."
+        );
+        client_config(self.bootstrap.servers()?, Some(file)).map(Admin::new)
     }
 
     /// The admin client.
     pub(crate) fn admin(&self) -> Result<Admin, String> {
         self.client_config().map(Admin::new)
     }
+}
+
+/// The configuration of a client of `servers`, with what a properties file says.
+pub(crate) fn client_config(servers: String, file: Option<&Path>) -> Result<ClientConfig, String> {
+    let mut config = ClientConfig::new("");
+    let entries = entries(file, &[])?;
+    configure(&entries, |key, value| config.set(key, value))?;
+    config.bootstrap_servers = servers;
+    Ok(config)
 }
 
 /// Says which program this is, as `--version` asks.
@@ -96,6 +114,12 @@ pub(crate) fn exception(error: &ClientError) -> String {
 /// The same where Kafka's tools print the future that failed of it.
 pub(crate) fn failed_future(error: &ClientError) -> String {
     format!("java.util.concurrent.ExecutionException: {}", exception(error))
+}
+
+/// A broker as Kafka's tools print it.
+pub(crate) fn node_text(node: &client::Node) -> String {
+    let rack = node.rack.as_deref().unwrap_or("null");
+    format!("{}:{} (id: {} rack: {rack} isFenced: false)", node.host, node.port, node.id)
 }
 
 /// The entries of a properties file and of `key=value` arguments, which win; an argument without a value gives an empty one.

@@ -1,15 +1,29 @@
 //! One file per command.
 
+mod broker_api_versions;
+mod client_metrics;
 mod client_tool;
+mod cluster;
+mod configs;
 mod console_consumer;
 mod console_deserializer;
 mod console_formatter;
 mod console_line_reader;
 mod console_producer;
 mod consumer_groups;
+mod consumer_perf_test;
+mod delete_records;
+mod dump_log;
+mod features;
+mod get_offsets;
 mod groups;
 mod install_tools;
+mod json_file;
+mod leader_election;
+mod log_compaction_tester;
+mod log_dirs;
 mod metadata_quorum;
+mod producer_perf_test;
 mod server_start;
 mod server_stop;
 mod storage;
@@ -41,6 +55,32 @@ pub(crate) enum Command {
     Groups(groups::Arguments),
     /// Describe the quorum of controllers, and change its voters (kafka-metadata-quorum.sh)
     MetadataQuorum(metadata_quorum::Arguments),
+    /// Print the offsets of partitions (kafka-get-offsets.sh)
+    GetOffsets(get_offsets::Arguments),
+    /// Delete the first records of partitions (kafka-delete-records.sh)
+    DeleteRecords(delete_records::Arguments),
+    /// Show which versions of which APIs the brokers speak (kafka-broker-api-versions.sh)
+    BrokerApiVersions(broker_api_versions::Arguments),
+    /// Show and change configurations (kafka-configs.sh)
+    Configs(configs::Arguments),
+    /// Show the log directories of brokers (kafka-log-dirs.sh)
+    LogDirs(log_dirs::Arguments),
+    /// Elect leaders of partitions (kafka-leader-election.sh)
+    LeaderElection(leader_election::Arguments),
+    /// Show a cluster's id and endpoints, and take brokers out of it (kafka-cluster.sh)
+    Cluster(cluster::Arguments),
+    /// Show and change the levels of features (kafka-features.sh)
+    Features(features::Arguments),
+    /// See to the subscriptions of clients' metrics (kafka-client-metrics.sh)
+    ClientMetrics(client_metrics::Arguments),
+    /// Test that compacted topics keep the last value of each key
+    LogCompactionTester(log_compaction_tester::Arguments),
+    /// Show what is in segments, indexes and snapshots (kafka-dump-log.sh)
+    DumpLog(dump_log::Arguments),
+    /// Measure how fast records can be produced (kafka-producer-perf-test.sh)
+    ProducerPerfTest(producer_perf_test::Arguments),
+    /// Measure how fast records can be consumed (kafka-consumer-perf-test.sh)
+    ConsumerPerfTest(consumer_perf_test::Arguments),
     /// Link the tools' usual names, kafka-topics.sh and kafka-topics and so on, to this program
     InstallTools(install_tools::Arguments),
 }
@@ -57,6 +97,19 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::ConsumerGroups(arguments) => consumer_groups::run(arguments),
         Command::Groups(arguments) => groups::run(arguments),
         Command::MetadataQuorum(arguments) => metadata_quorum::run(arguments),
+        Command::GetOffsets(arguments) => get_offsets::run(arguments),
+        Command::DeleteRecords(arguments) => delete_records::run(arguments),
+        Command::BrokerApiVersions(arguments) => broker_api_versions::run(arguments),
+        Command::Configs(arguments) => configs::run(arguments),
+        Command::LogDirs(arguments) => log_dirs::run(arguments),
+        Command::LeaderElection(arguments) => leader_election::run(arguments),
+        Command::Cluster(arguments) => cluster::run(arguments),
+        Command::Features(arguments) => features::run(arguments),
+        Command::ClientMetrics(arguments) => client_metrics::run(arguments),
+        Command::LogCompactionTester(arguments) => log_compaction_tester::run(arguments),
+        Command::DumpLog(arguments) => dump_log::run(arguments),
+        Command::ProducerPerfTest(arguments) => producer_perf_test::run(arguments),
+        Command::ConsumerPerfTest(arguments) => consumer_perf_test::run(arguments),
         Command::InstallTools(arguments) => install_tools::run(arguments),
     }
 }

@@ -31,26 +31,36 @@ impl ApacheJvm {
         Ok(ApacheJvm { child, input, answers })
     }
 
-    /// Runs a tool: its name and arguments.
-    pub fn run(&mut self, words: &[String]) -> Result<Said, String> {
+    /// Runs a tool: its name and arguments. A tool that ended the JVM with its last answer gets a new one.
+    pub fn run(&mut self, world: &World, words: &[String]) -> Result<Said, String> {
         let (name, arguments) = words.split_first().ok_or("an empty command")?;
         let line = std::iter::once(apache::tool_class(name)?)
             .chain(arguments.iter().map(String::as_str))
             .collect::<Vec<_>>()
             .join("\t");
-        writeln!(self.input, "{line}")
-            .and_then(|()| self.input.flush())
-            .map_err(|error| error.to_string())?;
-        let mut answer = || {
+        if let Some(said) = self.ask(&line)? {
+            return Ok(said);
+        }
+        *self = ApacheJvm::start(world)?;
+        self.ask(&line)?.ok_or_else(|| format!("the JVM ended at {name}: see toolbox.log"))
+    }
+
+    /// The answer; nothing if the JVM is gone.
+    fn ask(&mut self, line: &str) -> Result<Option<Said>, String> {
+        if writeln!(self.input, "{line}").and_then(|()| self.input.flush()).is_err() {
+            return Ok(None);
+        }
+        let mut lines = Vec::new();
+        for _ in 0..3 {
             let mut line = String::new();
             match self.answers.read_line(&mut line) {
-                Ok(0) => Err(format!("the JVM ended at {name}: see toolbox.log")),
-                Ok(_) => Ok(line.trim_end_matches('\n').to_owned()),
-                Err(error) => Err(error.to_string()),
+                Ok(0) => return Ok(None),
+                Ok(_) => lines.push(line.trim_end_matches('\n').to_owned()),
+                Err(error) => return Err(error.to_string()),
             }
-        };
-        let exit = answer()?.parse().map_err(|error| format!("{name}: {error}"))?;
-        Ok(Said { exit, out: unescaped(&answer()?), err: unescaped(&answer()?) })
+        }
+        let exit = lines[0].parse().map_err(|error| format!("{}: {error}", lines[0]))?;
+        Ok(Some(Said { exit, out: unescaped(&lines[1]), err: unescaped(&lines[2]) }))
     }
 }
 

@@ -46,6 +46,7 @@ pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
         // A JVM for each broker: a tool that exits leaves its client behind, which would miss the broker aloud.
         let mut jvm = ApacheJvm::start(world)?;
         let mut stage = Stage {
+            world,
             kind: *kind,
             node: &node,
             broker: &broker,
@@ -84,6 +85,7 @@ fn differences() -> Result<BTreeMap<String, String>, String> {
 
 /// A broker with its tools.
 struct Stage<'a> {
+    world: &'a World,
     kind: Kind,
     node: &'a Node,
     broker: &'a Broker,
@@ -102,7 +104,8 @@ impl Stage<'_> {
         // What both look at is made once.
         let whose = if step.text.contains('@') { &[APACHE, MILENA][..] } else { &[MILENA] };
         match &step.action {
-            Action::Compare { sorted, local } => {
+            Action::Compare { apache: true, .. } if self.kind != Kind::Apache => {}
+            Action::Compare { sorted, local, .. } => {
                 let title = format!("{} on {}'s broker", step.text, self.kind.name());
                 let verdict = self.compare(&step.text, *sorted, *local);
                 match differences.get(&step.text) {
@@ -145,6 +148,7 @@ impl Stage<'_> {
             .replace("$DIR", &self.node.dir.display().to_string())
             .replace("$DATA", &self.node.data.display().to_string())
             .replace("$BOOTSTRAP", &self.broker.bootstrap());
+        let text = self.with_files(&text);
         let mut words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
         if !local {
             // In front: a flag without its value at the end stays without it.
@@ -153,9 +157,25 @@ impl Stage<'_> {
         words
     }
 
+    /// `$FILES(TOPIC,END)`: the files with that end of all partitions of a topic, with commas between.
+    fn with_files(&self, text: &str) -> String {
+        let Some((before, rest)) = text.split_once("$FILES(") else { return text.to_owned() };
+        let Some((topic, rest)) = rest.split_once(',') else { return text.to_owned() };
+        let Some((end, after)) = rest.split_once(')') else { return text.to_owned() };
+        let is_meant = |path: &PathBuf| {
+            let dir = path.parent().and_then(|dir| dir.file_name()).unwrap_or_default().to_string_lossy();
+            path.extension().is_some_and(|found| found == end)
+                && dir.strip_prefix(topic).is_some_and(|index| index.starts_with('-'))
+        };
+        let files = project::files_below(&self.node.data).unwrap_or_default();
+        let files: Vec<String> =
+            files.iter().filter(|path| is_meant(path)).map(|path| path.display().to_string()).collect();
+        format!("{before}{}{after}", files.join(","))
+    }
+
     fn compare(&mut self, text: &str, sorted: bool, local: bool) -> Result<String, String> {
         let words = self.words(text, APACHE, local);
-        let expected = self.jvm.run(&words)?;
+        let expected = self.jvm.run(self.world, &words)?;
         let got = self.milena(&self.words(text, MILENA, local))?;
         let (expected_out, got_out) = (lines(&expected.out, sorted), lines(&got.out, sorted));
         if expected_out != got_out {
@@ -256,18 +276,33 @@ fn first_complaint(text: &str, sorted: bool) -> String {
     let lines = lines(text, false);
     let is_trace = |line: &str| {
         line.starts_with("\tat ")
+            // What the client's own log says of it.
+            || line.contains("clientId=")
             || line.starts_with("\t... ")
             || ["Caused by: ", "java.", "org.apache.kafka.", "com.fasterxml.", " at [Source"]
                 .iter()
                 .any(|start| line.starts_with(start))
     };
-    let first = lines.iter().find(|line| !line.is_empty() && !is_trace(line));
-    let first = first.map(|line| line.trim_start()).unwrap_or_default();
+    // The tools with argparse4j say how they are used, and then, broken into lines and filled up, what is wrong.
+    if let Some((start, _)) = text.match_indices(": error:").chain(text.match_indices(":  error:")).next() {
+        let start = text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let words: Vec<&str> = text[start..].split_whitespace().collect();
+        let words = words.join(" ").replace("-- bootstrap", "--bootstrap");
+        // What milena's tools add is below.
+        let own = [" Did you mean ", " --help says "].iter().filter_map(|own| words.find(own)).min();
+        return words[..own.unwrap_or(words.len())].to_owned();
+    }
     // Logged lines: `[main] WARN org.apache.kafka.Tool - words` there, `WARN words` here.
-    let first = match first.strip_prefix('[').and_then(|line| line.split_once(" - ")) {
-        Some((_, words)) => words,
-        None => first.strip_prefix("WARN ").unwrap_or(first),
+    let unframed = |line: &'_ String| match line.strip_prefix('[').and_then(|line| line.split_once(" - ")) {
+        Some((_, words)) => words.to_owned(),
+        None => line.trim_start().strip_prefix("WARN ").unwrap_or(line).to_owned(),
     };
+    let shown = lines.iter().filter(|line| !is_trace(line)).map(unframed);
+    let first = shown
+        .filter(|line| !line.is_empty() && !is_trace(line))
+        .map(|line| line.trim_start().to_owned())
+        .next();
+    let first = first.as_deref().unwrap_or_default();
     let first =
         match first.strip_prefix("Exception in thread \"main\" ").and_then(|line| line.split_once(": ")) {
             Some((_, words)) => words,

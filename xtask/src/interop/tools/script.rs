@@ -8,9 +8,10 @@ pub struct Step {
 }
 
 pub enum Action {
-    /// The command, to both tools. `sorted: COMMAND` where the order of the lines is that of a hash map;
-    /// `local: COMMAND` where no broker is asked.
-    Compare { sorted: bool, local: bool },
+    /// The command, to both tools. In front of it, with commas between: `sorted` where the order of the lines is that of a hash
+    /// map; `local` where no broker is asked, or the command names it as `$BOOTSTRAP`; `apache` where only Apache's broker serves
+    /// it so far.
+    Compare { sorted: bool, local: bool, apache: bool },
     /// `setup: COMMAND`: to milena's tool, for both.
     Setup,
     /// `produce: COUNT TOPIC:PARTITIONS`.
@@ -37,16 +38,21 @@ fn step(line: &str) -> Result<Step, String> {
         _ => (None, line),
     };
     let action = match action {
-        None => Action::Compare { sorted: false, local: false },
-        Some("sorted") => Action::Compare { sorted: true, local: false },
-        Some("local") => Action::Compare { sorted: false, local: true },
+        None => Action::Compare { sorted: false, local: false, apache: false },
         Some("setup") => Action::Setup,
         Some("produce") => Action::Produce,
         Some("file") => Action::File,
         Some("consume") => Action::Consume,
         Some("await") => Action::Await,
         Some("end") => Action::EndConsumers,
-        Some(other) => return Err(format!("{other}: is no directive, in {line:?}")),
+        Some(how) => {
+            let words: Vec<&str> = how.split(',').collect();
+            if let Some(other) = words.iter().find(|word| !["sorted", "local", "apache"].contains(word)) {
+                return Err(format!("{other}: is no directive, in {line:?}"));
+            }
+            let has = |word| words.contains(&word);
+            Action::Compare { sorted: has("sorted"), local: has("local"), apache: has("apache") }
+        }
     };
     Ok(Step { action, text: text.to_owned() })
 }
