@@ -24,7 +24,7 @@ pub struct Broker {
 }
 
 /// Groups settle soon: what is waited for in production by the second is waited for here by the tenth of it.
-pub const SETTINGS: [(&str, &str); 8] = [
+pub const SETTINGS: [(&str, &str); 9] = [
     ("offsets.topic.replication.factor", "1"),
     ("offsets.topic.num.partitions", "3"),
     ("group.initial.rebalance.delay.ms", "0"),
@@ -32,6 +32,7 @@ pub const SETTINGS: [(&str, &str); 8] = [
     ("group.consumer.min.heartbeat.interval.ms", "100"),
     ("group.consumer.heartbeat.interval.ms", "100"),
     ("group.consumer.min.session.timeout.ms", "1000"),
+    ("group.consumer.session.timeout.ms", "6000"),
     ("group.consumer.regex.refresh.interval.ms", "10000"),
 ];
 

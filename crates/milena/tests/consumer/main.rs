@@ -8,3 +8,4 @@ mod examples;
 mod groups;
 mod harness;
 mod life;
+mod turmoil;
