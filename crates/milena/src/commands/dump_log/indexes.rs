@@ -101,8 +101,19 @@ pub(super) fn dump_times(
     let entries = time_entries(file, base)?;
     let offsets = offset_entries(&file.with_extension("index"), base).unwrap_or_default();
     if arguments.index_sanity_check {
-        if let Some(last) = entries.last().filter(|last| last.offset < base) {
-            return Err(corrupt(file, "time index", last.offset, base));
+        if let (Some(first), Some(last)) = (entries.first(), entries.last()) {
+            if last.timestamp < first.timestamp {
+                return Err(io::Error::other(format!(
+                    "Corrupt time index found, time index file ({}) has non-zero size but the last timestamp is {} which is \
+                     less than the first timestamp {}",
+                    file.display(),
+                    last.timestamp,
+                    first.timestamp
+                )));
+            }
+            if last.offset < base {
+                return Err(corrupt(file, "time index", last.offset, base));
+            }
         }
         return writeln!(out, "{} passed sanity check.", file.display());
     }

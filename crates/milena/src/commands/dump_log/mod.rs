@@ -139,7 +139,11 @@ impl Arguments {
         let mut problems = Problems::default();
         for name in self.files.as_deref().unwrap_or_default().split(',') {
             let file = PathBuf::from(name);
-            self.dump(&file, out, &mut problems).map_err(|error| format!("{name}: {error}"))?;
+            self.dump(&file, out, &mut problems).map_err(|error| match error.kind() {
+                // What is wrong inside a file is said with its name, or in Kafka's words.
+                io::ErrorKind::Other => error.to_string(),
+                _ => format!("{name}: {error}"),
+            })?;
         }
         Ok(problems)
     }
