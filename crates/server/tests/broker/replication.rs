@@ -126,10 +126,18 @@ async fn a_writer_waits_for_the_follower_and_readers_see_what_both_have() {
     let mut long = fetch_request(12, &topic, &[(0, 0)]);
     long.max_wait_ms = 30_000;
     reader.send(12, &long).await;
-    let fetched = follower.call(17, &follow(&topic, epoch, 0, 0)).await;
-    let data = &fetched.responses[0].partitions[0];
-    assert_eq!((error(data.error_code), data.high_watermark), (ErrorCode::None, 0));
-    assert_eq!(values(data.records.unwrap().inline()), ["one", "two", "three"]);
+    // "three" comes by another connection: it may be a moment until the log has it.
+    for attempt in 0.. {
+        let fetched = follower.call(17, &follow(&topic, epoch, 0, 0)).await;
+        let data = &fetched.responses[0].partitions[0];
+        assert_eq!((error(data.error_code), data.high_watermark), (ErrorCode::None, 0));
+        let got = values(data.records.unwrap().inline());
+        if got.len() == 3 || attempt == 400 {
+            assert_eq!(got, ["one", "two", "three"]);
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 
     let mut next = follow(&topic, epoch, 0, 2);
     next.max_wait_ms = 0;
