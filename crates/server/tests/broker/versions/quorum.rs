@@ -122,6 +122,6 @@ async fn fetch(client: &mut Client, version: i16) {
     }
     ok(partition.error_code);
     assert_eq!((partition.current_leader.leader_id, partition.current_leader.leader_epoch), (NODE, 1));
-    assert!(partition.records.is_some_and(|records| records.len() > 0), "the first batch, however large");
+    assert!(partition.records.is_some_and(|records| !records.is_empty()), "the first batch, however large");
     assert!(partition.high_watermark > 0);
 }
