@@ -20,6 +20,15 @@ use crate::controller_server::ControllerServer;
 /// How long a listener may take to refuse a connection. One that is silent for longer may belong to a host that is cut off.
 const LONGEST_LOOK: Duration = Duration::from_secs(1);
 
+/// When a broker whose connection has ended is looked for again, after the look before. A process that is killed closes its
+/// descriptors one after the other: its listener may still be open when the end of its heartbeats is seen.
+const LOOKS_AGAIN: [Duration; 4] = [
+    Duration::from_millis(20),
+    Duration::from_millis(80),
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+];
+
 /// A broker's incarnation: id and epoch.
 type Incarnation = (i32, i64);
 
@@ -36,6 +45,11 @@ impl HeartbeatConnections {
     /// A heartbeat came.
     pub(crate) fn heard(&self, connection: &Arc<ConnectionInfo>, broker_id: i32, broker_epoch: i64) {
         self.0.lock().insert(key(connection), (broker_id, broker_epoch));
+    }
+
+    /// Whether an open connection has brought heartbeats of this incarnation.
+    fn has(&self, incarnation: Incarnation) -> bool {
+        self.0.lock().values().any(|&heard| heard == incarnation)
     }
 
     /// A connection has ended. Whose heartbeats it brought, if any.
@@ -83,7 +97,8 @@ fn look(server: &Arc<ControllerServer>, broker_id: i32, broker_epoch: i64) {
         let image = server.image.load_full();
         let broker = image.cluster.broker(broker_id);
         let Some(broker) = broker.filter(|broker| broker.epoch == broker_epoch) else { return };
-        if !refuses(&broker.listeners).await {
+        let heard_again = || server.heartbeats.has((broker_id, broker_epoch));
+        if !is_gone(&broker.listeners, &heard_again).await {
             return;
         }
         let fenced = server
@@ -92,6 +107,20 @@ fn look(server: &Arc<ControllerServer>, broker_id: i32, broker_epoch: i64) {
         // A controller that is not active any more leaves it to the one that is.
         let _ = fenced.await;
     });
+}
+
+/// Whether every listener refuses a connection, now or soon; false as soon as the broker is heard again.
+async fn is_gone(listeners: &[Endpoint], heard_again: &impl Fn() -> bool) -> bool {
+    for pause in LOOKS_AGAIN {
+        if refuses(listeners).await {
+            return true;
+        }
+        if heard_again() {
+            return false;
+        }
+        tokio::time::sleep(pause).await;
+    }
+    !heard_again() && refuses(listeners).await
 }
 
 /// Whether every listener refuses a connection.
@@ -117,6 +146,25 @@ mod tests {
             host: "127.0.0.1".to_owned(),
             port,
         }
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_closes_after_the_connection_is_looked_for_again() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = endpoint(listener.local_addr().unwrap().port());
+        let looked = std::cell::Cell::new(false);
+        let closes = std::cell::RefCell::new(Some(listener));
+        let first_look = || {
+            looked.set(true);
+            closes.borrow_mut().take();
+            false
+        };
+        assert!(is_gone(std::slice::from_ref(&endpoint), &first_look).await);
+        assert!(looked.get(), "the first look found a listener");
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let alive = self::endpoint(listener.local_addr().unwrap().port());
+        assert!(!is_gone(&[alive], &|| true).await, "heartbeats came again");
     }
 
     #[tokio::test]
