@@ -1,24 +1,20 @@
 //! Randomness that follows from a seed, so that the same request on the same state makes the same records.
 
-use common::Uuid;
+use common::{SplitMix64, Uuid};
 
-/// A SplitMix64 generator: small, fast and good enough to spread replicas and to name topics.
+/// Good enough to spread replicas and to name topics.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct Random(SplitMix64);
 
 impl Random {
     /// Begins at a seed.
     pub fn new(seed: u64) -> Random {
-        Random(seed)
+        Random(SplitMix64::new(seed))
     }
 
     /// The next 64 bits.
     pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next_u64()
     }
 
     /// A number from 0 up to below `bound`, which is not 0.

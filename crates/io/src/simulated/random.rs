@@ -1,22 +1,20 @@
 //! Chance that can be repeated.
 
-/// Numbers that follow from a seed (SplitMix64).
+use common::SplitMix64;
+
+/// Numbers that follow from a seed.
 #[derive(Clone, Debug)]
-pub struct SeededRandom(u64);
+pub struct SeededRandom(SplitMix64);
 
 impl SeededRandom {
     /// The numbers of a seed.
     pub fn new(seed: u64) -> SeededRandom {
-        SeededRandom(seed)
+        SeededRandom(SplitMix64::new(seed))
     }
 
     /// The next number.
     pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.next_u64()
     }
 
     /// A number below `limit`; 0 if that is 0.

@@ -22,7 +22,7 @@ pub use epoch_election::EpochElection;
 pub use follower::FollowerState;
 pub use leader::{LeaderState, ReplicaState};
 pub use prospective::ProspectiveState;
-pub use random::SplitMix64;
+pub use random::Random;
 pub use resigned::ResignedState;
 pub use unattached::UnattachedState;
 
@@ -76,7 +76,7 @@ pub struct Ballot {
 pub struct QuorumState {
     local: ReplicaKey,
     config: QuorumConfig,
-    random: SplitMix64,
+    random: Random,
     state: EpochState,
 }
 
@@ -97,7 +97,7 @@ impl QuorumState {
         let mut quorum = QuorumState {
             local,
             config,
-            random: SplitMix64::new(seed),
+            random: Random::new(seed),
             state: EpochState::Unattached(UnattachedState::new(0, None, None, i64::MAX)),
         };
         let election = election.unwrap_or_default();
@@ -155,7 +155,7 @@ impl QuorumState {
     }
 
     /// The randomness of this replica.
-    pub fn random(&mut self) -> &mut SplitMix64 {
+    pub fn random(&mut self) -> &mut Random {
         &mut self.random
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::QuorumNode;
-use crate::core::SplitMix64;
+use crate::core::Random;
 
 #[derive(Clone, Copy, Debug)]
 enum Connection {
@@ -69,7 +69,7 @@ impl RequestManager {
     }
 
     /// A bootstrap server that may be asked, any of them.
-    pub(super) fn ready_bootstrap_server(&self, now_ms: i64, random: &mut SplitMix64) -> Option<QuorumNode> {
+    pub(super) fn ready_bootstrap_server(&self, now_ms: i64, random: &mut Random) -> Option<QuorumNode> {
         if self.inflight_until(now_ms).is_some() || self.bootstrap_servers.is_empty() {
             return None;
         }
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn bootstrap_servers_are_asked_one_at_a_time() {
         let mut manager = manager();
-        let mut random = SplitMix64::new(1);
+        let mut random = Random::new(1);
         let first = manager.ready_bootstrap_server(0, &mut random).unwrap();
         let id = manager.request_sent(first.id, 0);
         assert_eq!(manager.ready_bootstrap_server(0, &mut random), None);

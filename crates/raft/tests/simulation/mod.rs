@@ -7,7 +7,7 @@ use std::path::Path;
 
 use common::Uuid;
 use io::SimulatedDisk;
-use raft::core::SplitMix64;
+use raft::core::Random;
 use raft::snapshot::{SnapshotOptions, SnapshotWriter};
 use raft::{
     Endpoint, OffsetAndEpoch, QuorumNode, QuorumRequest, QuorumResponse, RaftConfig, RaftEvent, RaftInput,
@@ -84,7 +84,7 @@ struct Asked {
 /// The world.
 pub struct Simulation {
     chaos: Chaos,
-    random: SplitMix64,
+    random: Random,
     now_ms: i64,
     nodes: Vec<Node>,
     /// By time, then by number.
@@ -118,7 +118,7 @@ impl Simulation {
     pub fn new(seed: u64, chaos: Chaos) -> Simulation {
         let mut simulation = Simulation {
             chaos,
-            random: SplitMix64::new(seed),
+            random: Random::new(seed),
             now_ms: 1_000,
             nodes: Vec::new(),
             network: BTreeMap::new(),

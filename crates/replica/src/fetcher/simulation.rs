@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{ErrorCode, TopicPartition, Uuid};
+use common::{ErrorCode, SplitMix64, TopicPartition, Uuid};
 use metadata::PartitionRegistration;
 use protocol::Records;
 use protocol::messages::fetch_request::FetchPartition;
@@ -25,20 +25,11 @@ const STEPS: usize = 600;
 const MAX_LAG_MS: i64 = 40;
 const TOPIC: Uuid = Uuid::from_u128(77);
 
-/// SplitMix64.
-struct Random(u64);
+struct Random(SplitMix64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
+        (self.0.next_u64() % end as u64) as usize
     }
 }
 
@@ -95,7 +86,7 @@ impl World {
     fn new(seed: u64) -> World {
         let mut world = World {
             directory: tempfile::tempdir().unwrap(),
-            random: Random(seed),
+            random: Random(SplitMix64::new(seed)),
             now_ms: 1000,
             metadata: registration(&[1, 2, 3], &[1, 2, 3], 1),
             slow: 0,

@@ -1,17 +1,15 @@
 //! Random lives of groups: whatever happens, no partition has two owners, and in the end everybody has their part.
 
+use common::SplitMix64;
+
 use super::*;
 
 /// Numbers that look random, the same for a seed.
-struct Random(u64);
+struct Random(SplitMix64);
 
 impl Random {
     fn next(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % below
+        self.0.next_u64() % below
     }
 
     fn one_in(&mut self, count: u64) -> bool {
@@ -88,7 +86,7 @@ fn reconcile(actor: &mut Actor, random: &mut Random) {
 }
 
 fn live(seed: u64) {
-    let mut random = Random(seed);
+    let mut random = Random(SplitMix64::new(seed));
     let mut world = world();
     world.set_topic("many", 8);
     let mut actors: Vec<Actor> = Vec::new();
