@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes};
 use common::ErrorCode;
-use protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, RequestHeader};
-use protocol::{ApiKey, Message, Reader, Request, Writer};
+use protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use protocol::{ApiKey, Message, Reader, Request, request_frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpSocket, TcpStream};
@@ -267,21 +267,8 @@ impl Connection {
         version: i16,
         correlation_id: i32,
     ) -> Result<Vec<u8>, ClientError> {
-        let header = RequestHeader {
-            request_api_key: Q::API_KEY.code(),
-            request_api_version: version,
-            correlation_id,
-            client_id: Some(self.client_id.clone()),
-        };
-        let mut writer = Writer::new();
-        writer.i32(0);
-        header
-            .write(&mut writer, Q::API_KEY.request_header_version(version))
-            .and_then(|()| request.write(&mut writer, version))
-            .map_err(|error| ClientError::Request { api: Q::API_KEY, error })?;
-        let length = writer.position() - 4;
-        writer.set_i32(0, i32::try_from(length).unwrap_or(i32::MAX));
-        Ok(writer.into_bytes())
+        request_frame(request, version, correlation_id, &self.client_id)
+            .map_err(|error| ClientError::Request { api: Q::API_KEY, error })
     }
 }
 

@@ -5,10 +5,12 @@
 //! was not checked.
 
 pub mod compression;
+mod frame;
 pub mod json;
 pub mod messages;
 pub mod records;
 pub mod wire;
 
+pub use frame::request_frame;
 pub use messages::{ApiKey, Message, MetadataRecord, Record, Request};
 pub use wire::{DecodeError, EncodeError, Reader, Records, Writer};

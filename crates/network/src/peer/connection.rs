@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, RequestHeader};
-use protocol::{ApiKey, Request, Writer};
+use protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use protocol::{ApiKey, Request, request_frame};
 use socket2::SockRef;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -252,24 +252,11 @@ impl Connection {
         version: i16,
         correlation_id: i32,
     ) -> Result<Vec<u8>, PeerError> {
-        let header = RequestHeader {
-            request_api_key: Q::API_KEY.code(),
-            request_api_version: version,
-            correlation_id,
-            client_id: Some(self.client_id.clone()),
-        };
-        let mut writer = Writer::new();
-        writer.i32(0);
-        protocol::Message::write(&header, &mut writer, Q::API_KEY.request_header_version(version))
-            .and_then(|()| request.write(&mut writer, version))
-            .map_err(|error| PeerError::Request {
-                address: Arc::clone(&self.shared.address),
-                api: Q::API_KEY,
-                error,
-            })?;
-        let length = writer.position() - 4;
-        writer.set_i32(0, i32::try_from(length).unwrap_or(i32::MAX));
-        Ok(writer.into_bytes())
+        request_frame(request, version, correlation_id, &self.client_id).map_err(|error| PeerError::Request {
+            address: Arc::clone(&self.shared.address),
+            api: Q::API_KEY,
+            error,
+        })
     }
 }
 
