@@ -1,6 +1,7 @@
 //! All partitions of this broker (`kafka.server.ReplicaManager`): follows the metadata, and finds a partition by name or
 //! by id without a lock.
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -183,6 +184,8 @@ impl ReplicaManager {
         changes: &mut PartitionChanges,
         now_ms: i64,
     ) -> HostedTopic {
+        // Worked out once for a topic, and only where a partition of it is new.
+        let settings = LazyCell::new(|| settings(&topic.name));
         let mut hosted = match before {
             Some(before) => HostedTopic::clone(before),
             None => HostedTopic { name: Arc::clone(&topic.name), id: topic.id, partitions: Vec::new() },
@@ -205,7 +208,7 @@ impl ReplicaManager {
                 Some(partition) => {
                     partition.update(Arc::clone(registration), now_ms).map(|()| Arc::clone(partition))
                 }
-                None => self.open(topic, index, registration, &settings(&topic.name), now_ms).map(Arc::new),
+                None => self.open(topic, index, registration, &settings, now_ms).map(Arc::new),
             };
             match result {
                 Ok(partition) => {
