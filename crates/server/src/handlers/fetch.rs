@@ -132,7 +132,7 @@ struct Found {
     /// Partitions that are not there. Their errors are told with the rest, and hurry nobody: a client that fetches a
     /// deleted topic beside others would ask without pause.
     unknown: usize,
-    /// Partitions that the client should read from a follower, by their place in the request.
+    /// Partitions that the client should read from a follower, by their place in the request, in order.
     preferred: Vec<(usize, i32)>,
     /// Bytes of throttled partitions, for a follower.
     throttled_bytes: usize,
@@ -286,13 +286,16 @@ impl Fetch {
         for (place, _) in &found.preferred {
             facts.iter_mut().skip(*place).take(1).for_each(|facts| facts.must_be_told = true);
         }
-        let (session_id, named) = self.broker.sessions.finish(&self.context, &facts, now_ms());
+        let now_ms = now_ms();
+        let (session_id, named) = self.broker.sessions.finish(&self.context, &facts, now_ms);
         let mut response = FetchResponse { session_id, ..FetchResponse::default() };
         let mut slices: Vec<LogSlice> = Vec::new();
-        self.broker.replication_quotas.leader.record(found.throttled_bytes, now_ms());
+        self.broker.replication_quotas.leader.record(found.throttled_bytes, now_ms);
         let entries = self.context.partitions.iter().zip(&found.partitions).zip(named);
         let mut last_topic: Option<&TopicKey> = None;
+        let mut preferred = found.preferred.iter().peekable();
         for (place, ((wanted, result), named)) in entries.enumerate() {
+            let preferred = preferred.next_if(|(of, _)| *of == place);
             if !named {
                 continue;
             }
@@ -305,7 +308,7 @@ impl Fetch {
             }
             if let Some(topic) = response.responses.last_mut() {
                 let mut data = partition_data(wanted.partition, result, &mut slices);
-                if let Some((_, broker_id)) = found.preferred.iter().find(|(of, _)| *of == place) {
+                if let Some((_, broker_id)) = preferred {
                     data.preferred_read_replica = *broker_id;
                 }
                 topic.partitions.push(data);
