@@ -1,6 +1,7 @@
 //! What milena must reach, beside the floor server in the same run.
 
 use super::{
+    cluster,
     command::{COLD, WARM},
     report::Table,
     workload::{
@@ -16,8 +17,12 @@ enum Bound {
     RatioAtMost(f64),
     /// The ratio to the floor is at least this.
     RatioAtLeast(f64),
+    /// The ratio to Apache Kafka is at most this.
+    ApacheAtMost(f64),
     /// The value itself is below this.
     Below(f64),
+    /// The value itself is at least this.
+    AtLeast(f64),
 }
 
 /// One figure and what it must be.
@@ -61,6 +66,19 @@ pub const RECOVERY: &[Goal] = &[
     Goal { workload: COLD, figure: "every partition takes a record", bound: Bound::Below(3.0) },
 ];
 
+/// Of the part `cluster`.
+pub const CLUSTER: &[Goal] = &[
+    Goal { workload: cluster::BATCHES, figure: "throughput", bound: Bound::AtLeast(250.0) },
+    Goal { workload: cluster::BATCHES, figure: "CPU per GB", bound: Bound::Below(5.0) },
+    Goal { workload: cluster::ONE_RECORD, figure: "p50", bound: Bound::ApacheAtMost(0.5) },
+    Goal { workload: cluster::ONE_RECORD, figure: "p99", bound: Bound::ApacheAtMost(0.5) },
+    Goal { workload: cluster::ONE_RECORD, figure: "CPU per request", bound: Bound::ApacheAtMost(0.2) },
+    Goal { workload: cluster::END_TO_END_1K, figure: "p99", bound: Bound::Below(5_000.0) },
+    Goal { workload: cluster::END_TO_END_20K, figure: "p99", bound: Bound::Below(10_000.0) },
+    Goal { workload: cluster::STOPPED, figure: cluster::GAP, bound: Bound::Below(150.0) },
+    Goal { workload: cluster::KILLED, figure: cluster::GAP, bound: Bound::Below(1_000.0) },
+];
+
 const RESIDENT: &str = "resident memory";
 const START: &str = "start to first answer";
 
@@ -79,24 +97,21 @@ pub fn verdicts(goals: &[Goal], table: &Table, system: &str) -> Vec<Verdict> {
     goals
         .iter()
         .map(|goal| {
-            let (measured, limit, met): (_, _, fn(f64, f64) -> bool) = match goal.bound {
-                Bound::RatioAtMost(_) | Bound::RatioAtLeast(_) => {
-                    let ratio = table.ratio(goal.workload, goal.figure, system, "floor");
-                    match goal.bound {
-                        Bound::RatioAtLeast(limit) => (ratio, format!(">= {limit} x floor"), |a, b| a >= b),
-                        Bound::RatioAtMost(limit) | Bound::Below(limit) => {
-                            (ratio, format!("<= {limit} x floor"), |a, b| a <= b)
-                        }
-                    }
-                }
-                Bound::Below(limit) => {
-                    let unit = table.unit(goal.workload, goal.figure).unwrap_or_default();
-                    (table.median(goal.workload, goal.figure, system), format!("< {limit} {unit}"), |a, b| {
-                        a < b
-                    })
+            let ratio = |to| table.ratio(goal.workload, goal.figure, system, to);
+            let value = || table.median(goal.workload, goal.figure, system);
+            let unit = table.unit(goal.workload, goal.figure).unwrap_or_default();
+            let at_most: fn(f64, f64) -> bool = |a, b| a <= b;
+            let at_least: fn(f64, f64) -> bool = |a, b| a >= b;
+            let (measured, limit, met, bound) = match goal.bound {
+                Bound::RatioAtMost(x) => (ratio("floor"), format!("<= {x} x floor"), at_most, x),
+                Bound::RatioAtLeast(x) => (ratio("floor"), format!(">= {x} x floor"), at_least, x),
+                Bound::ApacheAtMost(x) => (ratio("apache"), format!("<= {x} x apache"), at_most, x),
+                Bound::AtLeast(x) => (value(), format!(">= {x} {unit}"), at_least, x),
+                Bound::Below(x) => {
+                    let below: fn(f64, f64) -> bool = |a, b| a < b;
+                    (value(), format!("< {x} {unit}"), below, x)
                 }
             };
-            let (Bound::RatioAtMost(bound) | Bound::RatioAtLeast(bound) | Bound::Below(bound)) = goal.bound;
             Verdict {
                 what: format!("{}: {}", goal.workload, goal.figure),
                 limit,

@@ -281,7 +281,8 @@ fn on_topic(workload: &Workload, target: Target, topic: &str, dir: &Path) -> Res
             Ok(produce(in_flight, connections, 1, 100, requests)?.metrics())
         }
         Kind::EndToEnd { rate, records_per_batch, record_size, duration } => {
-            let options = end_to_end::Options { topic, rate, records_per_batch, record_size, duration };
+            let options =
+                end_to_end::Options { topic, rate, records_per_batch, record_size, acks: 1, duration };
             Ok(end_to_end::run(target, &options)?.metrics())
         }
         Kind::Connections { count } => connections::run(target, count),
