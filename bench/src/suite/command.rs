@@ -476,7 +476,8 @@ impl Run {
         let shown =
             |workload: &str, figure: &str| match self.workloads.iter().find(|known| known.name == workload) {
                 Some(known) => known.figures.contains(&figure),
-                None => true,
+                // It has a column of its own.
+                None => figure != "others",
             };
         println!("{}", self.table.markdown(&names, shown));
         let goals = match names.iter().any(|name| name == "milena") {
