@@ -259,6 +259,11 @@ impl RaftNode {
         Ok(last_offset)
     }
 
+    /// How many bytes of records an append takes, with what each takes beside itself.
+    pub fn max_append_bytes(&self) -> usize {
+        self.config.log.max_batch_size_bytes.saturating_sub(RECORD_BATCH_OVERHEAD)
+    }
+
     /// Syncs what was appended, and moves the high watermark as far as that allows.
     pub fn flush(&mut self, now_ms: i64) -> Result<()> {
         if self.unflushed && self.config.can_become_voter {

@@ -38,6 +38,11 @@ impl CandidateState {
         &mut self.epoch_election
     }
 
+    /// It goes back to asking at `deadline_ms` at the latest.
+    pub fn ask_again_at(&mut self, deadline_ms: i64) {
+        self.election_deadline_ms = self.election_deadline_ms.min(deadline_ms);
+    }
+
     /// When it goes back to asking, in milliseconds.
     pub fn election_deadline_ms(&self) -> i64 {
         self.election_deadline_ms

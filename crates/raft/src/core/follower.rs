@@ -73,8 +73,12 @@ impl FollowerState {
         self.has_fetched_from_leader = true;
     }
 
-    /// The leader says that it goes, or its process is gone: the election begins in `timeout_ms`.
-    pub fn override_fetch_timeout(&mut self, now_ms: i64, timeout_ms: i64) {
+    /// The leader says that it goes: the election begins in `timeout_ms`, and whoever asks in a pre-vote may have the vote.
+    ///
+    /// Divergence: in Kafka a follower that has heard from its leader refuses the pre-vote also after the leader has said
+    /// that it goes. Where the leader itself has records that its successor lacks, nobody is elected until a fetch timeout is over.
+    pub fn leader_goes(&mut self, now_ms: i64, timeout_ms: i64) {
+        self.has_fetched_from_leader = false;
         self.fetch_deadline_ms = now_ms.saturating_add(timeout_ms);
     }
 

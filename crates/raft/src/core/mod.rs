@@ -111,7 +111,9 @@ impl QuorumState {
             EpochState::Unattached(UnattachedState::new(log_end_epoch, None, None, deadline))
         } else if election.is_leader(local.id) {
             // A leader that comes back never leads the same epoch again: what it had not synced may be lost, and an
-            // offset of an epoch must not get a second meaning.
+            // offset of an epoch must not get a second meaning. One that is no voter any more must leave its epoch, too, or it
+            // would ask nobody who leads now.
+            let deadline = if deadline == i64::MAX { quorum.election_deadline(now_ms) } else { deadline };
             EpochState::Resigned(ResignedState::new(election.epoch, local.id, voters, Vec::new(), deadline))
         } else if election.is_voted_candidate(&local) && voters.is_voter(&local) {
             EpochState::Candidate(CandidateState::new(election.epoch, local, voters, deadline))

@@ -44,6 +44,14 @@ fn a_leader_that_comes_back_is_resigned() {
 }
 
 #[test]
+fn a_leader_that_comes_back_and_is_no_voter_any_more_asks_who_leads() {
+    let before = ElectionState::with_elected_leader(4, 1, None, BTreeSet::new());
+    let quorum = start(&[2, 3], Some(before), 4);
+    let EpochState::Resigned(state) = quorum.state() else { panic!("{}", quorum.state().name()) };
+    assert!((1_000..2_000).contains(&state.election_deadline_ms()));
+}
+
+#[test]
 fn a_candidate_that_comes_back_stands_in_the_same_epoch() {
     let before = ElectionState::with_voted_candidate(4, LOCAL, BTreeSet::new());
     let quorum = start(&[1, 2, 3], Some(before), 3);
@@ -86,12 +94,15 @@ fn one_vote_in_an_epoch() {
 }
 
 #[test]
-fn a_follower_grants_a_pre_vote_only_before_it_heard_from_its_leader_or_once_that_is_gone() {
+fn a_follower_grants_a_pre_vote_only_before_it_heard_from_its_leader_or_once_that_goes_or_is_gone() {
     let mut quorum = start(&[1, 2, 3], None, 0);
     quorum.transition_to_follower(5, 3, endpoints(), 0);
     assert!(quorum.can_grant_vote(asks(true, true)) && !quorum.can_grant_vote(asks(false, true)));
     quorum.follower_mut().unwrap().reset_fetch_timeout(10);
     assert!(!quorum.can_grant_vote(asks(true, true)));
+    quorum.follower_mut().unwrap().leader_goes(20, 500);
+    assert!(quorum.can_grant_vote(asks(true, true)) && !quorum.can_grant_vote(asks(false, true)));
+    quorum.follower_mut().unwrap().reset_fetch_timeout(30);
     assert!(quorum.follower_mut().unwrap().leader_is_gone(50));
     assert_eq!(quorum.follower_mut().unwrap().fetch_deadline_ms(), 50);
     assert!(quorum.can_grant_vote(asks(true, true)));

@@ -152,7 +152,8 @@ impl RaftNode {
         }
         let backoff_ms = self.end_epoch_election_backoff_ms(preferred);
         if let Some(follower) = self.quorum.follower_mut().filter(|state| state.leader_id() == leader_id) {
-            follower.override_fetch_timeout(now_ms, backoff_ms);
+            follower.leader_goes(now_ms, backoff_ms);
+            self.next_poll_ms = self.next_poll_ms.min(now_ms);
         }
         ErrorCode::None
     }

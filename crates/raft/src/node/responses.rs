@@ -74,6 +74,14 @@ impl RaftNode {
                 }
                 Ok(true)
             }
+            ResponseBody::UpdateVoter if error == ErrorCode::RequestTimedOut => {
+                // The leader takes one change at a time, and all its followers describe themselves when it is new.
+                tracing::info!(
+                    from,
+                    "the leader has no time yet to hear of this voter; telling it again later"
+                );
+                Ok(false)
+            }
             _ => {
                 tracing::error!(from, %error, "another node of the quorum answers with an error");
                 Ok(false)
@@ -107,12 +115,17 @@ impl RaftNode {
     /// Divergence: Kafka waits. This begins a pre-vote only, which the voters refuse that still hear from the leader, so a
     /// leader that lives is not disturbed.
     fn leader_refused(&mut self, from: i32, now_ms: i64) {
-        let timeout = self.config.quorum.election_timeout_ms;
-        // Time for the others to see the same, and chance, so that two seldom stand at once.
-        let delay_ms = timeout / 20 + self.quorum.random().below(timeout / 10);
         if !self.is_voter() {
             return;
         }
+        // Time for the others to see the same; and all see it at the same moment, so each has a turn of its own, or two
+        // would stand at once and none be elected.
+        let timeout = self.config.quorum.election_timeout_ms;
+        let local = self.local.key.id;
+        let turn = self.voters().voter_ids().into_iter().filter(|id| *id != from && *id < local).count();
+        let turn = i64::try_from(turn).unwrap_or(i64::MAX);
+        let delay_ms = (timeout / 20).saturating_add(turn.saturating_mul(timeout / 8)).min(timeout)
+            + self.quorum.random().below(timeout / 20);
         if let Some(follower) = self.quorum.follower_mut().filter(|follower| follower.leader_id() == from)
             && follower.leader_is_gone(now_ms.saturating_add(delay_ms))
         {
@@ -149,7 +162,9 @@ impl RaftNode {
         if epoch > known.epoch
             || matches!(error, ErrorCode::FencedLeaderEpoch | ErrorCode::NotLeaderOrFollower)
         {
-            return Common::Handled(self.maybe_transition(leader_id, epoch, endpoints, now_ms));
+            let consistent = self.maybe_transition(leader_id, epoch, endpoints, now_ms);
+            // Who says only that it does not lead any more has nothing else to say for a moment.
+            return Common::Handled(consistent && self.quorum.leader_and_epoch() != known);
         }
         if known.leader_id.is_none() && leader_id.is_some() {
             let consistent = self.maybe_transition(leader_id, epoch, endpoints, now_ms);
@@ -180,11 +195,25 @@ impl RaftNode {
             EpochState::Candidate(state) => {
                 state.epoch_election_mut().record_vote(from, granted);
                 if state.epoch_election().is_vote_rejected() {
-                    tracing::info!(from, "the election is lost");
+                    self.lose_election(from, now_ms);
                 }
             }
             _ => return Ok(()),
         }
         self.advance_election(now_ms)
+    }
+
+    /// A majority has voted for others, or for nobody: the votes were split.
+    ///
+    /// Divergence: Kafka waits for the rest of its election timeout before it asks again. This asks again soon, each at a time
+    /// of its own: to ask is a pre-vote, and disturbs nobody who has been elected meanwhile.
+    fn lose_election(&mut self, from: i32, now_ms: i64) {
+        let timeout = self.config.quorum.election_timeout_ms;
+        let delay_ms = timeout / 20 + self.quorum.random().below(timeout / 4);
+        tracing::info!(from, delay_ms, "the election is lost");
+        if let EpochState::Candidate(state) = self.quorum.state_mut() {
+            state.ask_again_at(now_ms.saturating_add(delay_ms));
+            self.next_poll_ms = self.next_poll_ms.min(now_ms);
+        }
     }
 }

@@ -378,40 +378,44 @@ impl RaftNode {
         }
     }
 
+    /// Whether kraft.version can be raised now, and if not why: this node must lead, and know of each voter that it
+    /// supports more.
+    pub fn can_upgrade_kraft_version(&self) -> std::result::Result<(), &'static str> {
+        let Some(leader) = self.quorum.leader() else { return Err("this node does not lead the quorum") };
+        let Some(voters) = leader.volatile_voters() else { return Err("its voters are in the log already") };
+        let unknown = voters.voters().any(|voter| voter.key.directory_id.is_none());
+        if unknown || !voters.supports_version(self.kraft_version() + 1) {
+            return Err("not all of the voters support it");
+        }
+        Ok(())
+    }
+
     /// Raises kraft.version to 1: from then on the log names the voters (`UpdateFeatures`). Gives the offset of the record;
-    /// none if it is 1 already, or `validate_only`.
+    /// none if it is 1 already.
     ///
-    /// Errors: this node does not lead `epoch`; a downgrade; a voter that has not described itself or does not support it.
-    pub fn upgrade_kraft_version(
-        &mut self,
-        epoch: i32,
-        level: i16,
-        validate_only: bool,
-        now_ms: i64,
-    ) -> Result<Option<i64>> {
+    /// Errors: this node does not lead `epoch`; a downgrade; see [`RaftNode::can_upgrade_kraft_version`].
+    pub fn upgrade_kraft_version(&mut self, epoch: i32, level: i16, now_ms: i64) -> Result<Option<i64>> {
         let current = self.kraft_version();
-        let state = self.quorum.state().name();
-        let Some(leader) = self.quorum.leader().filter(|leader| leader.epoch() == epoch) else {
+        if self.quorum.leader().is_none_or(|leader| leader.epoch() != epoch) {
+            let state = self.quorum.state().name();
             return Err(RaftError::NotLeader { given: epoch, current: self.quorum.epoch(), state });
-        };
+        }
         if level == current {
             return Ok(None);
         }
-        let invalid = |why: &str| {
-            let text = format!("Invalid upgrade of kraft.version from version {current} to {level}{why}");
-            Err(RaftError::InvalidUpdateVersion(text))
+        let refused = match self.can_upgrade_kraft_version() {
+            _ if level < current => "the new version is a downgrade",
+            _ if level > current + 1 => "there is no such version",
+            Err(reason) => reason,
+            Ok(()) => "",
         };
-        if level < current {
-            return invalid(" because the new version is a downgrade");
-        }
-        let Some(voters) = leader.volatile_voters().cloned() else { return invalid("") };
-        let unknown = voters.voters().any(|voter| voter.key.directory_id.is_none());
-        if unknown || !voters.supports_version(level) {
-            return invalid(" because not all of the voters support it");
-        }
-        if validate_only {
-            return Ok(None);
-        }
+        let volatile = self.quorum.leader().and_then(|leader| leader.volatile_voters().cloned());
+        let Some(voters) = volatile.filter(|_| refused.is_empty()) else {
+            let text = format!(
+                "Invalid upgrade of kraft.version from version {current} to {level} because {refused}"
+            );
+            return Err(RaftError::InvalidUpdateVersion(text));
+        };
         let records = [ControlRecord::KRaftVersion(level), ControlRecord::Voters(voters)];
         let offset = self.append_control_records(&records, epoch, now_ms)?;
         if let Some(leader) = self.quorum.leader_mut() {
