@@ -172,13 +172,17 @@ impl FeatureControlManager {
                 }
                 return Ok(());
             }
-            let reason = if level < current {
-                "Can't downgrade the version of this feature."
-            } else {
-                // Divergence: Kafka upgrades the voters to KIP-853 here. That is raft's, and it cannot yet.
-                "This controller cannot upgrade the quorum yet."
-            };
-            return Err(invalid(reason));
+            if level < current {
+                return Err(invalid("Can't downgrade the version of this feature."));
+            }
+            if let Err(reason) = environment.kraft_upgrade {
+                let message =
+                    format!("Invalid upgrade of {name} from version {current} to {level} because {reason}");
+                return Err(ApiError::new(ErrorCode::InvalidUpdateVersion, message));
+            }
+            // The level stands in a control record; this one is what the answer waits for.
+            records.push((NoOpRecord::default().into(), 0));
+            return Ok(());
         } else {
             let feature =
                 Feature::from_name(name).ok_or_else(|| invalid(&format!("Feature {name} not found.")))?;
@@ -269,4 +273,6 @@ pub struct FeatureEnvironment<'a> {
     pub cluster: &'a ClusterControlManager,
     /// The level of `kraft.version`.
     pub kraft_version: i16,
+    /// Whether raft could raise it, and if not why.
+    pub kraft_upgrade: Result<(), &'static str>,
 }

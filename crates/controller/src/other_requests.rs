@@ -136,6 +136,7 @@ impl QuorumController {
             config: &self.config,
             cluster: &self.state.cluster,
             kraft_version: self.kraft_version,
+            kraft_upgrade: context.kraft_upgrade,
         };
         let updates = &request.feature_updates;
         let made = self
@@ -169,7 +170,10 @@ impl QuorumController {
         let turns_elr_on = updates.iter().any(|update| update.feature == elr && update.max_version_level > 0);
         let mut records = if turns_elr_on { self.state.configs.elr_safety_records() } else { Vec::new() };
         records.extend(updated);
-        let result = ControllerResult::atomic_of(records, response);
+        let mut result = ControllerResult::atomic_of(records, response);
+        let kraft = updates.iter().find(|update| update.feature == Feature::KraftVersion.name());
+        result.kraft_version =
+            kraft.map(|update| update.max_version_level).filter(|level| *level > self.kraft_version);
         if request.validate_only { result.without_records() } else { result }
     }
 

@@ -11,27 +11,34 @@ pub struct ControllerResult<T> {
     pub response: T,
     /// Whether the records must become one batch of the log: all or nothing.
     pub is_atomic: bool,
+    /// The level to which raft is to raise `kraft.version`, together with the records.
+    pub kraft_version: Option<i16>,
 }
 
 impl<T> ControllerResult<T> {
     /// Records that may be split over batches.
     pub fn of(records: Vec<VersionedRecord>, response: T) -> ControllerResult<T> {
-        ControllerResult { records, response, is_atomic: false }
+        ControllerResult { records, response, is_atomic: false, kraft_version: None }
     }
 
     /// Records that stand or fall together.
     pub fn atomic_of(records: Vec<VersionedRecord>, response: T) -> ControllerResult<T> {
-        ControllerResult { records, response, is_atomic: true }
+        ControllerResult { records, response, is_atomic: true, kraft_version: None }
     }
 
     /// The answer alone.
     pub fn without_records(self) -> ControllerResult<T> {
-        ControllerResult { records: Vec::new(), ..self }
+        ControllerResult { records: Vec::new(), kraft_version: None, ..self }
     }
 
     /// The same records with another answer.
     pub fn map<U>(self, make: impl FnOnce(T) -> U) -> ControllerResult<U> {
-        ControllerResult { records: self.records, response: make(self.response), is_atomic: self.is_atomic }
+        ControllerResult {
+            records: self.records,
+            response: make(self.response),
+            is_atomic: self.is_atomic,
+            kraft_version: self.kraft_version,
+        }
     }
 }
 
@@ -50,4 +57,6 @@ pub struct ControllerRequestContext<'a> {
     pub seed: u64,
     /// Whether a broker passed the request on.
     pub forwarded: bool,
+    /// Whether raft could raise `kraft.version` by one now, and if not why.
+    pub kraft_upgrade: Result<(), &'static str>,
 }

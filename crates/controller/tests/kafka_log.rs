@@ -58,6 +58,7 @@ fn context(next_write_offset: usize, now_ms: i64) -> ControllerRequestContext<'s
         next_write_offset: next_write_offset as i64,
         seed: 1,
         forwarded: false,
+        kraft_upgrade: Ok(()),
     }
 }
 

@@ -20,7 +20,6 @@ pub(crate) const TOOLS: &[&str] = &[
     "configs",
     "log-dirs",
     "leader-election",
-    "reassign-partitions",
     "cluster",
     "features",
     "client-metrics",

@@ -63,6 +63,7 @@ const CONTROLLER: &[ApiKey] = &[
     ApiKey::AlterConfigs,
     ApiKey::CreatePartitions,
     ApiKey::IncrementalAlterConfigs,
+    ApiKey::DescribeConfigs,
     ApiKey::DescribeQuorum,
     ApiKey::DescribeCluster,
     ApiKey::BrokerRegistration,
@@ -97,6 +98,26 @@ pub(crate) fn served(api: ApiKey, kind: ListenerKind) -> Option<RangeInclusive<i
         return None;
     }
     Some(*api.versions().start()..=last_stable(api))
+}
+
+/// What a broker passes on to the active controller (`ApiKeys.forwardable`): it takes no version that the other does not.
+pub(crate) fn is_forwarded(api: ApiKey) -> bool {
+    matches!(
+        api,
+        ApiKey::CreateTopics
+            | ApiKey::DeleteTopics
+            | ApiKey::AlterConfigs
+            | ApiKey::CreatePartitions
+            | ApiKey::IncrementalAlterConfigs
+            | ApiKey::ElectLeaders
+            | ApiKey::AlterPartitionReassignments
+            | ApiKey::ListPartitionReassignments
+            | ApiKey::UpdateFeatures
+            | ApiKey::UnregisterBroker
+            | ApiKey::DescribeQuorum
+            | ApiKey::AddRaftVoter
+            | ApiKey::RemoveRaftVoter
+    )
 }
 
 /// The last version that Kafka calls stable: in no other does a node speak to another by itself.

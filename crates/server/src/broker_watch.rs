@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 
 use crate::controller_server::ControllerServer;
+use crate::controller_thread::Until;
 
 /// How long a listener may take to refuse a connection. One that is silent for longer may belong to a host that is cut off.
 const LONGEST_LOOK: Duration = Duration::from_secs(1);
@@ -101,9 +102,9 @@ fn look(server: &Arc<ControllerServer>, broker_id: i32, broker_epoch: i64) {
         if !is_gone(&broker.listeners, &heard_again).await {
             return;
         }
-        let fenced = server
-            .controller
-            .request(0, move |controller, _| controller.fence_lost_broker(broker_id, broker_epoch));
+        let fenced = server.controller.request(0, Until::Decided, move |controller, _| {
+            controller.fence_lost_broker(broker_id, broker_epoch)
+        });
         // A controller that is not active any more leaves it to the one that is.
         let _ = fenced.await;
     });

@@ -9,11 +9,12 @@ use network::Outbox;
 use network::peer::{Peer, PeerConfig, PeerError};
 use parking_lot::Mutex;
 use protocol::messages::{EnvelopeRequest, EnvelopeResponse};
-use protocol::{DecodeError, Message, Reader, Writer};
+use protocol::{ApiKey, DecodeError, Message, Reader, Writer};
 use tokio::sync::watch;
 
 use crate::controller_requests::{ControllerRequest, ToController};
 use crate::controller_server::{ControllerServer, Decided};
+use crate::controller_thread::{ControllerUnavailable, Until};
 use crate::principal;
 use crate::request::RawRequest;
 
@@ -114,12 +115,18 @@ impl ControllerChannel {
     ) -> Result<Q::Answer, Attempt> {
         let answer = match self.local_leader() {
             Some(controller) => {
-                let request = Arc::clone(request);
+                let asked = Arc::clone(request);
                 let version = crate::apis::last_stable(Q::API_KEY);
-                let decided = controller
-                    .controller
-                    .request(version, move |controller, context| request.decide(controller, context));
-                decided.await.map_err(|error| Attempt::Again(error.to_string()))?
+                let decided = controller.controller.request(
+                    version,
+                    Until::of(Q::API_KEY),
+                    move |controller, context| asked.decide(controller, context),
+                );
+                match decided.await {
+                    // To ask again would bring the same.
+                    Err(ControllerUnavailable::Refused) => request.refuse(ErrorCode::PolicyViolation),
+                    decided => decided.map_err(|error| Attempt::Again(error.to_string()))?,
+                }
             }
             None => {
                 let peer = self.leader_peer()?;
@@ -272,6 +279,19 @@ impl ControllerChannel {
     /// The controller in this process, where it leads.
     fn local_leader(&self) -> Option<&Arc<ControllerServer>> {
         self.local.as_ref().filter(|_| self.leader.borrow().leader_id == Some(self.node_id))
+    }
+
+    /// First and last version in which the active controller takes a request that is forwarded to it, as far as that
+    /// differs from this node's. None: it does not, or there is no connection to it.
+    pub(crate) fn limits(&self) -> Option<impl Fn(ApiKey) -> Option<(i16, i16)>> {
+        if self.local_leader().is_some() {
+            return None;
+        }
+        let endpoint = self.leader.borrow().endpoint.clone()?;
+        let current = self.peer.lock();
+        let (_, peer) = current.as_ref().filter(|(address, _)| *address == endpoint)?;
+        let peer = Arc::clone(peer);
+        peer.is_connected().then_some(move |api| peer.served(api))
     }
 
     /// The connection to the leader.

@@ -6,18 +6,19 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use controller::ControllerResult;
-use metadata::MetadataImage;
+use metadata::{MetadataDelta, MetadataImage};
 use network::Outbox;
 use protocol::Reader;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::broker_watch::HeartbeatConnections;
 use crate::controller_channel::LeaderAndEpoch;
-use crate::controller_thread::ControllerHandle;
+use crate::controller_thread::{ControllerHandle, Until};
 use crate::handlers;
 use crate::handlers::controller::Asker;
 use crate::principal;
 use crate::request::{BadRequest, RawRequest};
+use crate::settings::Settings;
 
 /// What came of a request that only the active controller answers.
 pub(crate) enum Decided {
@@ -35,14 +36,29 @@ pub(crate) struct ControllerServer {
     pub(crate) node_id: i32,
     pub(crate) cluster_id: String,
     pub(crate) controller: ControllerHandle,
+    /// This node's configuration, dynamic settings included.
+    pub(crate) settings: Settings,
     /// The newest metadata.
     pub(crate) image: ArcSwap<MetadataImage>,
+    /// Wakes whoever keeps the controller registered.
+    pub(crate) image_changed: Notify,
     pub(crate) leader: watch::Receiver<LeaderAndEpoch>,
     /// On which connections brokers say that they live.
     pub(crate) heartbeats: HeartbeatConnections,
 }
 
 impl ControllerServer {
+    /// Takes over new metadata.
+    pub(crate) fn publish(&self, delta: &MetadataDelta, image: &MetadataImage) {
+        if delta.configs_delta().is_some() {
+            self.settings.update(image);
+        }
+        self.image.store(Arc::new(image.clone()));
+        if delta.features_delta().is_some() || delta.cluster_delta().is_some() {
+            self.image_changed.notify_one();
+        }
+    }
+
     /// Whether this is the active controller, as far as is known.
     pub(crate) fn is_active(&self) -> bool {
         self.leader.borrow().leader_id == Some(self.node_id)
@@ -57,7 +73,7 @@ impl ControllerServer {
 
     /// The process behind a broker's last registration is known to be gone: a new one may register at once.
     pub(crate) async fn end_session(&self, broker_id: i32) {
-        let ended = self.controller.request(0, move |controller, _| {
+        let ended = self.controller.request(0, Until::Decided, move |controller, _| {
             controller.end_session(broker_id);
             ControllerResult::of(Vec::new(), ())
         });

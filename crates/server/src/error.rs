@@ -53,6 +53,14 @@ pub enum ServerError {
     /// A metadata record cannot be written.
     #[error("a metadata record cannot be written: {0}")]
     WriteRecord(EncodeError),
+    /// A decision is more than a batch of the metadata log holds.
+    #[error("{records} records that belong together are more than a batch of {max_bytes} bytes")]
+    TooManyRecords {
+        /// How many.
+        records: usize,
+        /// What a batch holds, in bytes.
+        max_bytes: usize,
+    },
     /// Records do not fit the state before them.
     #[error("the metadata log contradicts itself: {0}")]
     Replay(String),
@@ -65,19 +73,6 @@ pub enum ServerError {
     /// Every log directory has failed.
     #[error("every log directory has failed; the errors above name the disks to look at")]
     NoLogDir,
-    /// The log directory with the metadata log has failed.
-    #[error("the log directory {0}, which holds the metadata log, has failed; the errors above say why")]
-    MetadataLogDir(String),
-    /// The controller was not told of a failed log directory in time.
-    #[error(
-        "the controller could not be told within {timeout_ms} ms (log.dir.failure.timeout.ms) that the log directory {dir} has failed"
-    )]
-    LogDirNotTold {
-        /// The directory.
-        dir: String,
-        /// `log.dir.failure.timeout.ms`.
-        timeout_ms: i64,
-    },
     /// The controller has stopped.
     #[error("the controller has stopped")]
     ControllerStopped,

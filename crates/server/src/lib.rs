@@ -22,7 +22,6 @@ mod group_settings;
 mod handlers;
 mod housekeeping;
 mod lifecycle;
-mod log_dir_failures;
 mod principal;
 mod producer_ids;
 mod publisher;

@@ -1,14 +1,14 @@
 //! A broker's life in its cluster (`BrokerLifecycleManager`): it registers, is let in when it is ready and has caught up,
 //! sends heartbeats, and hands over what it leads before it leaves.
 
-use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{ErrorCode, Uuid};
 use config::BrokerConfig;
-use parking_lot::Mutex;
+use metadata::{MetadataDelta, MetadataImage, MetadataVersion};
 use protocol::messages::broker_registration_request::{Feature, Listener};
 use protocol::messages::{BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest};
 use tokio::sync::{Notify, watch};
@@ -21,6 +21,9 @@ use crate::error::ServerError;
 const IMPATIENT: Duration = Duration::from_millis(10);
 /// How long a broker that wants to leave waits for others to take over what it leads.
 const LONGEST_SHUTDOWN: Duration = Duration::from_secs(5 * 60);
+
+/// How long a broker that is registered tries to register again.
+const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the broker has come to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,12 +44,10 @@ pub(crate) struct Lifecycle {
     ready: AtomicBool,
     /// The broker wants to stop.
     wants_shut_down: AtomicBool,
-    /// The broker is to stop without a word: it has nothing left to hand over.
-    abandoned: AtomicBool,
-    /// The log directories that have failed, and whether the controller has been told.
-    offline_dirs: Mutex<BTreeMap<Uuid, bool>>,
     /// There is something to say before the next heartbeat is due.
     wake: Notify,
+    /// The registration lacks what there is room for by now.
+    register_again: Notify,
     state: watch::Sender<BrokerState>,
 }
 
@@ -56,22 +57,6 @@ impl Lifecycle {
         self.ready.store(true, Ordering::Relaxed);
         self.wake.notify_one();
         self.reached(BrokerState::Running).await;
-    }
-
-    /// The controller is told at once that a log directory has failed.
-    pub(crate) fn propagate_directory_failure(&self, id: Uuid) {
-        self.offline_dirs.lock().entry(id).or_insert(false);
-        self.wake.notify_one();
-    }
-
-    /// Whether the controller knows that a log directory has failed.
-    pub(crate) fn is_directory_failure_told(&self, id: Uuid) -> bool {
-        self.offline_dirs.lock().get(&id).copied().unwrap_or(false)
-    }
-
-    /// Nothing is to be handed over when the broker stops.
-    pub(crate) fn abandon(&self) {
-        self.abandoned.store(true, Ordering::Relaxed);
     }
 
     async fn reached(&self, state: BrokerState) {
@@ -153,6 +138,37 @@ pub(crate) async fn register(
     }
 }
 
+/// Looks whether the registration has the log directories, which it has since `metadata.version` 3.7-IV2: a broker that
+/// registered before an upgrade must say them again (`BrokerRegistrationTracker`).
+pub(crate) fn check_registration(broker: &Broker, delta: &MetadataDelta, image: &MetadataImage) {
+    if delta.features_delta().is_none() && delta.cluster_delta().is_none() {
+        return;
+    }
+    let registered = image.cluster.broker(broker.node_id);
+    if image.features.metadata_version().is_some_and(MetadataVersion::is_directory_assignment_supported)
+        && registered.is_some_and(|registered| {
+            registered.epoch == broker.epoch.load(Ordering::Relaxed) && registered.directories.is_empty()
+        })
+    {
+        broker.lifecycle.register_again.notify_one();
+    }
+}
+
+/// Registers again whenever that is due, as the same incarnation, which keeps its epoch.
+pub(crate) async fn register_again(broker: Arc<Broker>, registration: BrokerRegistrationRequest) {
+    loop {
+        broker.lifecycle.register_again.notified().await;
+        tracing::info!("registering again: metadata.version has room for the log directories now");
+        match register(&broker.channel, &registration, REGISTRATION_TIMEOUT).await {
+            Ok(epoch) => {
+                broker.epoch.store(epoch, Ordering::Relaxed);
+                broker.replicas.local_broker().set_epoch(epoch);
+            }
+            Err(error) => tracing::error!("{error}"),
+        }
+    }
+}
+
 fn explain(error: ErrorCode, request: &BrokerRegistrationRequest) -> String {
     let why = match error {
         ErrorCode::InconsistentClusterId => {
@@ -167,8 +183,8 @@ fn explain(error: ErrorCode, request: &BrokerRegistrationRequest) -> String {
     format!("{error}: {why}")
 }
 
-/// Sends heartbeats until the broker may stop (`broker.heartbeat.interval.ms`).
-pub(crate) async fn send_heartbeats(broker: Arc<Broker>) {
+/// Sends heartbeats until the broker may stop (`broker.heartbeat.interval.ms`). `directories` are the log directories.
+pub(crate) async fn send_heartbeats(broker: Arc<Broker>, directories: Vec<(PathBuf, Uuid)>) {
     let config = broker.settings.broker();
     let ms = |ms: i32| Duration::from_millis(u64::try_from(ms).unwrap_or(1).max(1));
     let interval = ms(config.quorum.broker_heartbeat_interval_ms);
@@ -180,14 +196,18 @@ pub(crate) async fn send_heartbeats(broker: Arc<Broker>) {
         leader.mark_unchanged();
         let wants_shut_down = lifecycle.wants_shut_down.load(Ordering::Relaxed);
         let want_fence = !lifecycle.ready.load(Ordering::Relaxed);
-        let offline: Vec<Uuid> = lifecycle.offline_dirs.lock().keys().copied().collect();
+        let offline = broker.replicas.logs().offline_dirs();
         let request = BrokerHeartbeatRequest {
             broker_id: broker.node_id,
             broker_epoch: broker.epoch.load(Ordering::Relaxed),
             current_metadata_offset: broker.image().offset(),
             want_fence,
             want_shut_down: wants_shut_down,
-            offline_log_dirs: offline.clone(),
+            offline_log_dirs: directories
+                .iter()
+                .filter(|(path, _)| offline.contains(path))
+                .map(|(_, id)| *id)
+                .collect(),
             ..BrokerHeartbeatRequest::default()
         };
         let state = *lifecycle.state.borrow();
@@ -198,9 +218,6 @@ pub(crate) async fn send_heartbeats(broker: Arc<Broker>) {
                 interval
             }
             Ok(answer) => {
-                for (id, told) in lifecycle.offline_dirs.lock().iter_mut() {
-                    *told |= offline.contains(id);
-                }
                 let next = next_state(&answer);
                 if next != state {
                     tell(state, next);
@@ -263,8 +280,7 @@ fn tell(state: BrokerState, next: BrokerState) {
 /// Asks to leave (`controlled.shutdown.enable`), and returns when what this broker leads is led by others, where there are
 /// any, or nobody can be asked.
 pub(crate) async fn leave(broker: &Broker, heartbeats: tokio::task::JoinHandle<()>) {
-    let abandoned = broker.lifecycle.abandoned.load(Ordering::Relaxed);
-    if broker.settings.broker().replication.controlled_shutdown_enable && !abandoned {
+    if broker.settings.broker().replication.controlled_shutdown_enable {
         broker.lifecycle.wants_shut_down.store(true, Ordering::Relaxed);
         broker.lifecycle.wake.notify_one();
         let abort = heartbeats.abort_handle();

@@ -12,6 +12,7 @@ use crate::broker::Broker;
 use crate::clock::now_ms;
 use crate::group_settings::update_group_settings;
 use crate::handlers::groups::Topics;
+use crate::lifecycle;
 use crate::start::connection_limits;
 
 /// Applies a change of the metadata.
@@ -41,6 +42,7 @@ pub(crate) fn publish(broker: &Arc<Broker>, delta: &MetadataDelta, image: &Metad
     update_topic_settings(broker, delta, image, all_topics);
     update_coordinators(broker, delta, image, now);
     broker.image.store(Arc::new(image.clone()));
+    lifecycle::check_registration(broker, delta, image);
     // Behind the image, in which they find the leaders.
     broker.fetchers.apply(&changes);
     if let Some(topics) = delta.topics_delta() {

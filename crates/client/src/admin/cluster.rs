@@ -304,15 +304,13 @@ impl Admin {
         Ok(results)
     }
 
-    /// Moves partitions to other replicas; `None` ends the move that is under way. What became of each. A move that changes how many
-    /// replicas a partition has can be refused (KIP-860; from Kafka 4.1).
+    /// Moves partitions to other replicas; `None` ends the move that is under way. What became of each.
     ///
     /// # Errors
     /// If no broker answers, or the controller refuses.
     pub async fn alter_partition_reassignments(
         &self,
         reassignments: &BTreeMap<TopicPartition, Option<Vec<i32>>>,
-        allow_replication_factor_change: bool,
     ) -> Result<BTreeMap<TopicPartition, Result<(), ClientError>>, ClientError> {
         let mut topics: Vec<ReassignableTopic> = Vec::new();
         for (at, replicas) in reassignments {
@@ -328,7 +326,7 @@ impl Admin {
         let request = AlterPartitionReassignmentsRequest {
             timeout_ms: self.timeout_ms(),
             topics,
-            allow_replication_factor_change,
+            ..AlterPartitionReassignmentsRequest::default()
         };
         let response: AlterPartitionReassignmentsResponse = self.ask_controller(&request).await?;
         ClientError::check(response.error_code, response.error_message.as_deref())?;

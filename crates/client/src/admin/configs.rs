@@ -184,11 +184,8 @@ impl Admin {
             }],
             validate_only: false,
         };
-        let broker = own_broker(resource).filter(|_| !self.controllers);
-        if broker.is_some() {
-            self.cluster.nodes().await?;
-        }
-        let response: IncrementalAlterConfigsResponse = match broker {
+        self.cluster.nodes().await?;
+        let response: IncrementalAlterConfigsResponse = match own_broker(resource) {
             Some(id) => self.cluster.node(id).await?.call(&request).await?,
             None => self.ask_controller(&request).await?,
         };

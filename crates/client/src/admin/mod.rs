@@ -128,11 +128,7 @@ impl Admin {
         let patience = self.cluster.config().connect_timeout.min(self.cluster.config().api_timeout);
         let deadline = std::time::Instant::now() + patience;
         loop {
-            let connection = match self.controllers {
-                true => self.quorum_connection().await.map(|(connection, _)| connection),
-                false => self.cluster.controller().await,
-            };
-            let result = match connection {
+            let result = match self.cluster.controller().await {
                 Ok(connection) => connection.call(request).await,
                 Err(error) => Err(error),
             };
@@ -148,15 +144,12 @@ impl Admin {
         }
     }
 
-    /// The brokers there are, or the controllers where those are the bootstrap servers.
+    /// The brokers there are.
     ///
     /// # Errors
-    /// If nobody answers.
+    /// If no broker answers.
     pub async fn describe_cluster(&self) -> Result<Vec<Node>, ClientError> {
-        match self.controllers {
-            true => self.controller_nodes().await,
-            false => self.cluster.nodes().await,
-        }
+        self.cluster.nodes().await
     }
 
     /// The names of all topics, and whether each is internal, sorted.

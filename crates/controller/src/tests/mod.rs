@@ -100,6 +100,7 @@ impl Cluster {
             next_write_offset: self.log.len() as i64,
             seed: self.seed,
             forwarded: true,
+            kraft_upgrade: Ok(()),
         }
     }
 

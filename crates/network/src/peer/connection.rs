@@ -157,6 +157,11 @@ impl Connection {
         Some(Ok(response.api_keys.iter().filter_map(known).collect()))
     }
 
+    /// First and last version of an API that the peer serves.
+    pub(super) fn served(&self, api: ApiKey) -> Option<(i16, i16)> {
+        self.versions.get(&api).copied()
+    }
+
     /// The highest version of an API that both sides speak, at most `limit`.
     pub(super) fn version(&self, api: ApiKey, limit: i16) -> Result<i16, PeerError> {
         let served = self.versions.get(&api).copied();

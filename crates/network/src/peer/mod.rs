@@ -127,6 +127,11 @@ impl Peer {
         connection.ok_or_else(|| self.timeout(api, timeout))??.version(api, max_version)
     }
 
+    /// First and last version of an API that the peer serves. None: there is no connection, or it does not serve it.
+    pub fn served(&self, api: ApiKey) -> Option<(i16, i16)> {
+        self.open()?.served(api)
+    }
+
     /// Whether there is a connection that is not known to be lost.
     pub fn is_connected(&self) -> bool {
         self.open().is_some()

@@ -6,10 +6,12 @@ use std::sync::mpsc::{self, Receiver, Sender};
 
 use controller::{ControllerRequestContext, ControllerResult, QuorumController};
 use metadata::MetadataImage;
+use protocol::ApiKey;
 use raft::{QuorumRequest, QuorumResponse, RaftNode, RequestFailure};
 use tokio::sync::{oneshot, watch};
 
-use super::state::{MetadataState, Publisher};
+use super::publishing::Publisher;
+use super::state::{MetadataState, Ran};
 use crate::controller_channel::LeaderAndEpoch;
 use crate::error::ServerError;
 
@@ -24,6 +26,8 @@ pub(super) enum Work {
     Request { request: QuorumRequest, answer: oneshot::Sender<QuorumResponse> },
     /// Another node of the quorum has answered, or has not.
     Response { from: i32, correlation_id: u64, result: Result<QuorumResponse, RequestFailure> },
+    /// New metadata cannot be acted on.
+    Fault(ServerError),
     /// End.
     Stop,
 }
@@ -46,6 +50,23 @@ pub(crate) struct Jobs {
     pub(super) kraft_version: Arc<AtomicI16>,
 }
 
+/// What an answer waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// Whoever gets it sees what was decided up to then.
+    Published,
+    /// As `Published` where it changes something; otherwise it does not wait for what others have changed. For what
+    /// brokers' sessions live by.
+    Decided,
+}
+
+impl Until {
+    /// What the answer to a request waits for.
+    pub(crate) fn of(api: ApiKey) -> Until {
+        if api == ApiKey::BrokerHeartbeat { Until::Decided } else { Until::Published }
+    }
+}
+
 /// The way to the metadata's thread: requests as any broker would send them, and those of the quorum.
 #[derive(Clone)]
 pub(crate) struct ControllerHandle {
@@ -55,11 +76,17 @@ pub(crate) struct ControllerHandle {
 }
 
 impl ControllerHandle {
-    /// Runs a request on the active controller; the answer comes once its records are committed and published here.
+    /// Runs a request on the active controller; the answer comes once its records and those before them are committed, and
+    /// published here as `until` says.
     ///
     /// Errors: this node is not the active controller, or was it no longer when the records should have been committed;
-    /// then they may be, or not. Or the thread has ended.
-    pub(crate) async fn request<T, F>(&self, api_version: i16, request: F) -> Result<T, ControllerUnavailable>
+    /// then they may be, or not. Or they cannot be written, or the thread has ended.
+    pub(crate) async fn request<T, F>(
+        &self,
+        api_version: i16,
+        until: Until,
+        request: F,
+    ) -> Result<T, ControllerUnavailable>
     where
         T: Send + 'static,
         F: FnOnce(&mut QuorumController, &ControllerRequestContext<'_>) -> ControllerResult<T>
@@ -69,13 +96,18 @@ impl ControllerHandle {
         let (sender, receiver) = oneshot::channel();
         self.run(Box::new(move |state| {
             match state.run(api_version, request)? {
-                Some(response) => state.answer_once_committed(Box::new(move |committed| {
-                    let answer =
-                        if committed { Ok(response) } else { Err(ControllerUnavailable::NotController) };
-                    // A client that is gone does not want it any more.
-                    drop(sender.send(answer));
-                })),
-                None => drop(sender.send(Err(ControllerUnavailable::NotController))),
+                Ran::Decided { response, changes } => {
+                    let release = move |committed| {
+                        let answer =
+                            if committed { Ok(response) } else { Err(ControllerUnavailable::NotController) };
+                        // A client that is gone does not want it any more.
+                        drop(sender.send(answer));
+                    };
+                    let once_published = changes || until == Until::Published;
+                    state.answer_once_committed(once_published, Box::new(release));
+                }
+                Ran::NotActive => drop(sender.send(Err(ControllerUnavailable::NotController))),
+                Ran::Refused => drop(sender.send(Err(ControllerUnavailable::Refused))),
             }
             Ok(())
         }))?;
@@ -107,14 +139,12 @@ impl ControllerHandle {
         receiver.await.map_err(|_| ControllerUnavailable::Stopped)
     }
 
-    /// From now on `publisher` learns of every image, on the thread and before the answer to whoever caused it; of the
-    /// present one at once, as a change from nothing.
+    /// From now on `publisher` learns of every image, before the answer to whoever caused it; of the present one before this
+    /// returns, as a change from nothing.
     pub(crate) async fn publish_to(&self, publisher: Publisher) -> Result<(), ControllerUnavailable> {
         let (sender, receiver) = oneshot::channel();
         self.run(Box::new(move |state| {
-            state.publish_to(publisher)?;
-            // Whoever installed it may be gone; it stays.
-            let _ = sender.send(());
+            state.publish_to(publisher, sender);
             Ok(())
         }))?;
         receiver.await.map_err(|_| ControllerUnavailable::Stopped)
@@ -156,6 +186,9 @@ pub(crate) enum ControllerUnavailable {
     /// Another node leads the quorum, or none.
     #[error("this node is not the active controller")]
     NotController,
+    /// What it would write cannot be written: more than one batch of the metadata log may hold.
+    #[error("the request asks for more changes at once than the metadata log takes")]
+    Refused,
     /// The thread has ended.
     #[error("the controller has stopped")]
     Stopped,

@@ -98,7 +98,13 @@ async fn exchange(
             let response = ask(peer, &request, timeout).await?;
             wire::api_versions_response(&read(&response)?)
         }
-        WireRequest::AddRaftVoter(request) => {
+        WireRequest::AddRaftVoter(mut request) => {
+            // Before Kafka 4.2 a leader answered only when the voter was committed, and could not be asked for less.
+            let last = last_stable(ApiKey::AddRaftVoter);
+            let version = peer.version(ApiKey::AddRaftVoter, last, timeout).await;
+            if version.map_err(|error| failure(&error))? == 0 {
+                request.ack_when_committed = true;
+            }
             let response = ask(peer, &request, timeout).await?;
             let response: protocol::messages::AddRaftVoterResponse = read(&response)?;
             let message = response.error_message;

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::handle::{Jobs, Work};
 use super::peers::QuorumPeers;
+use super::publishing::Publishing;
 use super::state::MetadataState;
 use crate::clock::now_ms;
 use crate::error::ServerError;
@@ -56,7 +57,8 @@ impl MetadataThread {
         );
         let node_id = config.node_id;
         let raft = RaftNode::open(config, now_ms())?;
-        let mut state = MetadataState::new(node_id, raft, controller, leader, kraft_version);
+        let publishing = Publishing::begin(sender.clone())?;
+        let mut state = MetadataState::new(node_id, raft, controller, leader, kraft_version, publishing);
         state.advance()?;
         Ok(MetadataThread { state, peers, sender, receiver, asked: HashMap::new(), last_token: 0 })
     }
@@ -126,6 +128,7 @@ impl MetadataThread {
             Work::Response { from, correlation_id, result } => {
                 self.state.raft().handle(RaftInput::Response { from, correlation_id, result }, now_ms())?;
             }
+            Work::Fault(error) => return Err(error),
             Work::Stop => {}
         }
         Ok(())

@@ -6,22 +6,17 @@ use std::sync::atomic::{AtomicI16, Ordering};
 
 use controller::{ControllerRequestContext, ControllerResult, QuorumController};
 use metadata::{
-    BootstrapMetadata, CommittedBatch, LoaderUpdate, MetadataDelta, MetadataImage, MetadataLoader,
-    MetadataProvenance, VersionedRecord,
+    BootstrapMetadata, CommittedBatch, MetadataImage, MetadataLoader, MetadataProvenance, VersionedRecord,
 };
 use protocol::{MetadataRecord, Writer};
 use raft::{OffsetAndEpoch, RaftEvent, RaftNode, SnapshotReader};
 use tokio::sync::{oneshot, watch};
 
+use super::batches::batches;
+use super::publishing::{Publisher, Publishing};
 use crate::clock::now_ms;
 use crate::controller_channel::LeaderAndEpoch;
 use crate::error::ServerError;
-
-/// Records in one batch, where they need not be one.
-const RECORDS_PER_BATCH: usize = 1000;
-
-/// Learns of each new image, on the metadata's thread and before the answer to whoever caused it.
-pub(crate) type Publisher = Box<dyn FnMut(&MetadataDelta, &MetadataImage) + Send>;
 
 /// What releases an answer; it is told whether the records before it are committed.
 type Release = Box<dyn FnOnce(bool) + Send>;
@@ -29,7 +24,19 @@ type Release = Box<dyn FnOnce(bool) + Send>;
 /// An answer that waits for everything below an offset to be committed.
 struct Pending {
     offset: i64,
+    /// And published: whoever gets it must see it.
+    once_published: bool,
     release: Release,
+}
+
+/// What came of a request to the controller.
+pub(super) enum Ran<T> {
+    /// What it decided, and whether that changes anything.
+    Decided { response: T, changes: bool },
+    /// It is not active.
+    NotActive,
+    /// Its records cannot be written, and so nothing was.
+    Refused,
 }
 
 /// What the thread owns.
@@ -41,7 +48,7 @@ pub(crate) struct MetadataState {
     /// The epoch that the controller is active in.
     active_epoch: Option<i32>,
     loader: MetadataLoader,
-    publishers: Vec<Publisher>,
+    publishing: Publishing,
     pending: VecDeque<Pending>,
     waiting_for_image: Vec<oneshot::Sender<Arc<MetadataImage>>>,
     leader: watch::Sender<LeaderAndEpoch>,
@@ -55,6 +62,7 @@ impl MetadataState {
         controller: Option<QuorumController>,
         leader: watch::Sender<LeaderAndEpoch>,
         kraft_version: Arc<AtomicI16>,
+        publishing: Publishing,
     ) -> MetadataState {
         MetadataState {
             node_id,
@@ -62,7 +70,7 @@ impl MetadataState {
             controller,
             active_epoch: None,
             loader: MetadataLoader::new(),
-            publishers: Vec::new(),
+            publishing,
             pending: VecDeque::new(),
             waiting_for_image: Vec::new(),
             leader,
@@ -81,15 +89,8 @@ impl MetadataState {
         self.raft.next_poll_ms().min(event_ms)
     }
 
-    pub(super) fn publish_to(&mut self, mut publisher: Publisher) -> Result<(), ServerError> {
-        let image = self.loader.image().clone();
-        let mut delta = MetadataDelta::new(&MetadataImage::empty());
-        for (record, _) in snapshot_records(&image)? {
-            delta.replay(&record).map_err(replay)?;
-        }
-        publisher(&delta, &image);
-        self.publishers.push(publisher);
-        Ok(())
+    pub(super) fn publish_to(&mut self, publisher: Publisher, told: oneshot::Sender<()>) {
+        self.publishing.add(publisher, self.loader.image().clone(), told);
     }
 
     pub(super) fn tell_when_caught_up(&mut self, waiting: oneshot::Sender<Arc<MetadataImage>>) {
@@ -97,25 +98,38 @@ impl MetadataState {
         self.tell_caught_up();
     }
 
-    /// Runs a request on the controller and appends its records. None: it is not active.
+    /// Runs a request on the controller and appends its records.
     pub(super) fn run<T>(
         &mut self,
         api_version: i16,
         request: impl FnOnce(&mut QuorumController, &ControllerRequestContext<'_>) -> ControllerResult<T>,
-    ) -> Result<Option<T>, ServerError> {
+    ) -> Result<Ran<T>, ServerError> {
         if !self.leads() {
-            return Ok(None);
+            return Ok(Ran::NotActive);
         }
         let context = self.context(api_version);
-        let Some(controller) = &mut self.controller else { return Ok(None) };
-        let result = request(controller, &context);
-        self.append(result.records, result.is_atomic)?;
-        Ok(Some(result.response))
+        let Some(controller) = &mut self.controller else { return Ok(Ran::NotActive) };
+        let ControllerResult { records, response, is_atomic, kraft_version } = request(controller, &context);
+        match batches(&records, is_atomic, self.raft.max_append_bytes()) {
+            Ok(batches) => {
+                if let Some(level) = kraft_version {
+                    let epoch = self.raft.leader_and_epoch().epoch;
+                    self.raft.upgrade_kraft_version(epoch, level, now_ms())?;
+                }
+                self.append(&records, batches)?;
+                Ok(Ran::Decided { response, changes: !records.is_empty() })
+            }
+            Err(error) => {
+                tracing::error!("a request is refused because of what it would write: {error}");
+                Ok(Ran::Refused)
+            }
+        }
     }
 
-    /// Holds an answer back until all that was appended so far is committed.
-    pub(super) fn answer_once_committed(&mut self, release: Release) {
-        self.pending.push_back(Pending { offset: self.raft.log_end_offset(), release });
+    /// Holds an answer back until all that was appended so far is committed, and if it says so published here.
+    pub(super) fn answer_once_committed(&mut self, once_published: bool, release: Release) {
+        let offset = self.raft.log_end_offset();
+        self.pending.push_back(Pending { offset, once_published, release });
     }
 
     /// Whether what the controller decides can be appended: it is active, and raft still leads its epoch.
@@ -132,31 +146,31 @@ impl MetadataState {
             next_write_offset: self.raft.log_end_offset(),
             seed: common::Uuid::random().as_u128() as u64,
             forwarded: false,
+            kraft_upgrade: self.raft.can_upgrade_kraft_version(),
         }
     }
 
-    fn append(&mut self, records: Vec<VersionedRecord>, is_atomic: bool) -> Result<(), ServerError> {
+    fn append_decided(&mut self, records: &[VersionedRecord], is_atomic: bool) -> Result<(), ServerError> {
+        let batches = batches(records, is_atomic, self.raft.max_append_bytes())?;
+        self.append(records, batches)
+    }
+
+    /// Appends records and replays them into the controller; `batches` are the same records, framed.
+    fn append(&mut self, records: &[VersionedRecord], batches: Vec<Vec<Vec<u8>>>) -> Result<(), ServerError> {
         let epoch = self.raft.leader_and_epoch().epoch;
-        let per_batch = if is_atomic { records.len().max(1) } else { RECORDS_PER_BATCH };
-        for batch in records.chunks(per_batch) {
-            let mut framed = Vec::with_capacity(batch.len());
-            for (record, version) in batch {
-                let mut writer = Writer::new();
-                record.write_framed(&mut writer, *version).map_err(ServerError::WriteRecord)?;
-                framed.push(writer.into_bytes());
-            }
-            let last_offset = self.raft.append(epoch, &framed, now_ms())?;
+        let mut records = records.iter();
+        for batch in batches {
+            let last_offset = self.raft.append(epoch, &batch, now_ms())?;
             let first_offset = last_offset + 1 - batch.len() as i64;
-            if let Some(controller) = &mut self.controller {
-                for (offset, (record, _)) in (first_offset..).zip(batch) {
-                    controller.replay(record, offset).map_err(replay)?;
-                }
+            let Some(controller) = &mut self.controller else { continue };
+            for (offset, (record, _)) in (first_offset..).zip(records.by_ref().take(batch.len())) {
+                controller.replay(record, offset).map_err(replay)?;
             }
         }
         Ok(())
     }
 
-    /// Syncs what was appended, publishes what is committed, and lets the answers go that waited for it.
+    /// Syncs what was appended, has published what is committed, and lets the answers go that waited for it.
     pub(super) fn advance(&mut self) -> Result<(), ServerError> {
         loop {
             let events = self.raft.poll(now_ms())?;
@@ -177,8 +191,12 @@ impl MetadataState {
     fn release(&mut self) {
         let committed = self.raft.high_watermark().unwrap_or(0);
         while self.pending.front().is_some_and(|pending| pending.offset <= committed) {
-            if let Some(pending) = self.pending.pop_front() {
-                (pending.release)(true);
+            match self.pending.pop_front() {
+                Some(Pending { once_published: true, release, .. }) => {
+                    self.publishing.release(move || release(true));
+                }
+                Some(pending) => (pending.release)(true),
+                None => break,
             }
         }
     }
@@ -262,7 +280,7 @@ impl MetadataState {
         tracing::info!(epoch, "becoming the active controller");
         let activation = controller.activate(now_ms(), kraft_version);
         self.active_epoch = Some(epoch);
-        self.append(activation.records, activation.is_atomic)
+        self.append_decided(&activation.records, activation.is_atomic)
     }
 
     /// Gives up as the active controller, and goes back to what is committed: the rest may be lost, or not.
@@ -314,7 +332,7 @@ impl MetadataState {
             .loader
             .load_snapshot(provenance, records.iter())
             .map_err(|error| ServerError::Replay(error.to_string()))?;
-        self.publish(&update);
+        self.publishing.publish(update);
         Ok(())
     }
 
@@ -350,16 +368,10 @@ impl MetadataState {
             .collect();
         let updates =
             self.loader.load_commit(&committed).map_err(|error| ServerError::Replay(error.to_string()))?;
-        for update in &updates {
-            self.publish(update);
+        for update in updates {
+            self.publishing.publish(update);
         }
         Ok(())
-    }
-
-    fn publish(&mut self, update: &LoaderUpdate) {
-        for publisher in &mut self.publishers {
-            publisher(&update.delta, &update.image);
-        }
     }
 
     pub(super) fn run_timed_events(&mut self) -> Result<(), ServerError> {
@@ -367,7 +379,7 @@ impl MetadataState {
             let context = self.context(0);
             let result = self.controller.as_mut().and_then(|controller| controller.poll(&context));
             let Some(result) = result else { break };
-            self.append(result.records, result.is_atomic)?;
+            self.append_decided(&result.records, result.is_atomic)?;
         }
         Ok(())
     }
@@ -405,7 +417,7 @@ impl MetadataState {
 }
 
 /// All that an image says, as records; nothing where no cluster was begun yet, whose records would have no version.
-fn snapshot_records(image: &MetadataImage) -> Result<Vec<VersionedRecord>, ServerError> {
+pub(super) fn snapshot_records(image: &MetadataImage) -> Result<Vec<VersionedRecord>, ServerError> {
     if image.features.metadata_version().is_none() {
         return Ok(Vec::new());
     }

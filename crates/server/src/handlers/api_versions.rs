@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use common::ErrorCode;
 use network::{Handled, Outbox};
+use protocol::ApiKey;
 use protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 
 use crate::apis::{self, ListenerKind};
 use crate::broker::Broker;
+use crate::controller_channel::ControllerChannel;
 use crate::controller_server::ControllerServer;
 use crate::request::{BadRequest, Head, Request};
 
@@ -20,6 +22,8 @@ pub(crate) struct About<'a> {
     finalized_features: BTreeMap<String, i16>,
     /// The offset of the metadata that the features are from.
     epoch: i64,
+    /// Of a broker: whose limits hold for what it passes on.
+    channel: Option<&'a ControllerChannel>,
 }
 
 impl<'a> About<'a> {
@@ -31,6 +35,7 @@ impl<'a> About<'a> {
             cluster_id: &broker.cluster_id,
             finalized_features: broker.finalized_features(&image),
             epoch: image.provenance.last_contained_offset,
+            channel: Some(&broker.channel),
         }
     }
 
@@ -42,7 +47,21 @@ impl<'a> About<'a> {
             cluster_id: &controller.cluster_id,
             finalized_features: controller.finalized_features(&image),
             epoch: image.provenance.last_contained_offset,
+            channel: None,
         }
+    }
+
+    /// Key, first and last version of what is served.
+    fn apis(&self) -> impl Iterator<Item = (ApiKey, i16, i16)> {
+        let limits = self.channel.and_then(ControllerChannel::limits);
+        apis::advertised(self.kind).filter_map(move |(api, first, last)| {
+            let Some(limits) = limits.as_ref().filter(|_| apis::is_forwarded(api)) else {
+                return Some((api, first, last));
+            };
+            let (its_first, its_last) = limits(api)?;
+            let (first, last) = (first.max(its_first), last.min(its_last));
+            (first <= last).then_some((api, first, last))
+        })
     }
 }
 
@@ -120,7 +139,8 @@ fn response(about: &About<'_>, version: i16) -> ApiVersionsResponse {
         .collect();
     ApiVersionsResponse {
         error_code: 0,
-        api_keys: apis::advertised(about.kind)
+        api_keys: about
+            .apis()
             .map(|(api, min_version, max_version)| ApiVersion {
                 api_key: api.code(),
                 min_version,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::ErrorCode;
-use config::ConfigError;
 use config::describe::{self, ConfigEntry};
+use config::{BrokerConfig, ConfigError};
 use metadata::{ConfigResource, ConfigResourceType, MetadataImage};
 use network::{Handled, Outbox};
 use protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -15,18 +15,39 @@ use protocol::messages::describe_configs_response::{
 use protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 
 use crate::broker::Broker;
+use crate::controller_server::ControllerServer;
 use crate::request::{BadRequest, Request};
 use crate::settings::overrides;
 
 type Refusal = (ErrorCode, String);
 
+/// On a broker's listener.
 pub(crate) fn describe(
     broker: &Arc<Broker>,
     mut request: Request<'_>,
     out: &mut Outbox,
 ) -> Result<Handled, BadRequest> {
     let body: DescribeConfigsRequest = request.read()?;
-    let image = broker.image();
+    let response = response(&broker.settings.broker(), &broker.image(), &body);
+    request.head.answer(&response, out)
+}
+
+/// On a controller's listener.
+pub(crate) fn describe_on_controller(
+    server: &ControllerServer,
+    mut request: Request<'_>,
+    out: &mut Outbox,
+) -> Result<Handled, BadRequest> {
+    let body: DescribeConfigsRequest = request.read()?;
+    let response = response(&server.settings.broker(), &server.image.load(), &body);
+    request.head.answer(&response, out)
+}
+
+fn response(
+    config: &BrokerConfig,
+    image: &MetadataImage,
+    body: &DescribeConfigsRequest,
+) -> DescribeConfigsResponse {
     let results = body
         .resources
         .iter()
@@ -36,7 +57,7 @@ pub(crate) fn describe(
                 resource_name: resource.resource_name.clone(),
                 ..DescribeConfigsResult::default()
             };
-            match entries(broker, &image, resource) {
+            match entries(config, image, resource) {
                 Ok(entries) => {
                     result.configs = entries
                         .into_iter()
@@ -51,16 +72,15 @@ pub(crate) fn describe(
             result
         })
         .collect();
-    request.head.answer(&DescribeConfigsResponse { results, ..Default::default() }, out)
+    DescribeConfigsResponse { results, ..Default::default() }
 }
 
 fn entries(
-    broker: &Broker,
+    config: &BrokerConfig,
     image: &MetadataImage,
     resource: &DescribeConfigsResource,
 ) -> Result<Vec<ConfigEntry>, Refusal> {
     let name = resource.resource_name.as_str();
-    let config = broker.settings.broker();
     let set = |resource_type| -> BTreeMap<String, String> {
         overrides(image, &ConfigResource { resource_type, name: name.to_owned() })
     };
@@ -78,23 +98,23 @@ fn entries(
                     "This server does not host this topic-partition.".to_owned(),
                 ));
             }
-            describe::topic(&config, &set(ConfigResourceType::TOPIC), names).map_err(invalid)
+            describe::topic(config, &set(ConfigResourceType::TOPIC), names).map_err(invalid)
         }
-        ConfigResourceType::BROKER if name.is_empty() => Ok(describe::broker_defaults(&config, names)),
+        ConfigResourceType::BROKER if name.is_empty() => Ok(describe::broker_defaults(config, names)),
         ConfigResourceType::BROKER => {
-            check_broker_id(broker, name, " or empty string,")?;
-            Ok(describe::broker(&config, names))
+            check_broker_id(config, name, " or empty string,")?;
+            Ok(describe::broker(config, names))
         }
         ConfigResourceType::BROKER_LOGGER if name.is_empty() => {
             Err((ErrorCode::InvalidRequest, "Broker id must not be empty".to_owned()))
         }
         // Divergence: Kafka lists its loggers; milena's log level is set for the whole process when it starts.
-        ConfigResourceType::BROKER_LOGGER => check_broker_id(broker, name, "").map(|()| Vec::new()),
+        ConfigResourceType::BROKER_LOGGER => check_broker_id(config, name, "").map(|()| Vec::new()),
         ConfigResourceType::GROUP if name.is_empty() => {
             Err((ErrorCode::InvalidRequest, "Group name must not be empty".to_owned()))
         }
         ConfigResourceType::GROUP => {
-            describe::group(&config, &set(ConfigResourceType::GROUP), names).map_err(invalid)
+            describe::group(config, &set(ConfigResourceType::GROUP), names).map_err(invalid)
         }
         ConfigResourceType::CLIENT_METRICS if name.is_empty() => {
             Err((ErrorCode::InvalidRequest, "Client metrics subscription name must not be empty".to_owned()))
@@ -109,12 +129,12 @@ fn entries(
 }
 
 /// A broker describes itself only. `or` is what else could have been said.
-fn check_broker_id(broker: &Broker, name: &str, or: &str) -> Result<(), Refusal> {
+fn check_broker_id(config: &BrokerConfig, name: &str, or: &str) -> Result<(), Refusal> {
     let refuse = |message| Err((ErrorCode::InvalidRequest, message));
     match name.parse::<i32>() {
         Err(_) => refuse(format!("Broker id must be an integer, but it is: {name}")),
-        Ok(id) if id != broker.node_id => {
-            refuse(format!("Unexpected broker id, expected {}{or} but received {name}", broker.node_id))
+        Ok(id) if id != config.node_id => {
+            refuse(format!("Unexpected broker id, expected {}{or} but received {name}", config.node_id))
         }
         Ok(_) => Ok(()),
     }

@@ -14,9 +14,10 @@ use protocol::messages::{
 };
 use protocol::{ApiKey, Message, Reader};
 
-use super::{api_versions, describe_cluster, describe_quorum, envelope, quorum};
+use super::{api_versions, configs, describe_cluster, describe_quorum, envelope, quorum};
 use crate::controller_requests::ControllerRequest;
 use crate::controller_server::{ControllerServer, Decided, Deciding};
+use crate::controller_thread::{ControllerUnavailable, Until};
 use crate::principal;
 use crate::request::{BadRequest, Head, Request};
 
@@ -39,6 +40,7 @@ pub(crate) fn dispatch(
     match request.head.api {
         ApiKey::ApiVersions => api_versions::handle(&api_versions::About::controller(server), request, out),
         ApiKey::DescribeCluster => describe_cluster::controllers(server, request, out),
+        ApiKey::DescribeConfigs => configs::describe_on_controller(server, request, out),
         ApiKey::Envelope => envelope::handle(server, request, out),
         _ => {
             let (kind, name) = principal::ANONYMOUS;
@@ -129,19 +131,28 @@ fn by_controller<Q: ControllerRequest>(
     let server = Arc::clone(server);
     Ok(Box::pin(async move {
         let asked = Arc::clone(&body);
-        let answer = server.controller.request(head.version, move |controller, context| {
-            let context = ControllerRequestContext {
-                principal: &asker.principal,
-                forwarded: asker.forwarded,
-                ..*context
-            };
-            asked.decide(controller, &context)
-        });
-        // Without a controller, or with one that resigned meanwhile, another one is to be asked.
-        let answer = answer.await.unwrap_or_else(|_| body.refuse(ErrorCode::NotController));
+        let answer =
+            server.controller.request(head.version, Until::of(head.api), move |controller, context| {
+                let context = ControllerRequestContext {
+                    principal: &asker.principal,
+                    forwarded: asker.forwarded,
+                    ..*context
+                };
+                asked.decide(controller, &context)
+            });
+        let answer = answer.await.unwrap_or_else(|unavailable| body.refuse(error_of(unavailable)));
         let error = Q::error(&answer);
         decided(head, &answer, error)
     }))
+}
+
+fn error_of(unavailable: ControllerUnavailable) -> ErrorCode {
+    match unavailable {
+        // As Kafka answers to "excessively large" operations.
+        ControllerUnavailable::Refused => ErrorCode::PolicyViolation,
+        // Without a controller, or with one that resigned meanwhile, another one is to be asked.
+        ControllerUnavailable::NotController | ControllerUnavailable::Stopped => ErrorCode::NotController,
+    }
 }
 
 /// An answer, and whether it says that another controller is to be asked.

@@ -38,7 +38,6 @@ use crate::error::ServerError;
 use crate::fetch_session::FetchSessions;
 use crate::group_settings::group_config;
 use crate::lifecycle::Lifecycle;
-use crate::log_dir_failures::look_after_failures;
 use crate::producer_ids::ProducerIds;
 use crate::replication::{
     IsrChanges, ReplicaFetchers, ReplicaSelector, ReplicationQuotas, expire_followers, propose_isr_changes,
@@ -49,7 +48,7 @@ use crate::{housekeeping, lifecycle, publisher};
 pub(crate) use listeners::connection_limits;
 use listeners::{bind, registered_listeners};
 pub(crate) use quorum::peer_config;
-use quorum::{keep_registering, make_controller, raft_config, raft_peer_config, register_controller};
+use quorum::{ControllerRegistration, make_controller, raft_config, raft_peer_config};
 
 /// A node that runs.
 pub struct RunningServer {
@@ -101,9 +100,8 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
     let raft = raft_config(&config, &meta, &addresses);
     let thread = MetadataThread::open(raft, quorum_controller, raft_peer_config(&config), jobs)?;
     let is_lone = roles.broker && thread.leads();
-    let raise = Arc::clone(&raiser);
     let thread = thread
-        .spawn(move |error| raise.raise(error))
+        .spawn(move |error| raiser.raise(error))
         .map_err(|error| ServerError::Io("no thread for the metadata", error))?;
 
     let (controller_bound, broker_bound): (Vec<_>, Vec<_>) = bound
@@ -116,12 +114,14 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
             node_id: config.node_id,
             cluster_id: cluster_id.clone(),
             controller: handle.clone(),
+            settings: Settings::new(config.clone()),
             image: ArcSwap::from_pointee(MetadataImage::empty()),
+            image_changed: Notify::new(),
             leader: handle.leader(),
             heartbeats: HeartbeatConnections::default(),
         });
         let published = Arc::clone(&server);
-        let publisher = move |_: &_, image: &MetadataImage| published.image.store(Arc::new(image.clone()));
+        let publisher = move |delta: &_, image: &_| published.publish(delta, image);
         if handle.publish_to(Box::new(publisher)).await.is_err() {
             return Err(why_stopped(&mut fault).await);
         }
@@ -133,15 +133,15 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
     let channel =
         ControllerChannel::new(config.node_id, controller.clone(), handle.leader(), peer_config(&config));
     let mut controller_tasks = Vec::new();
-    if roles.controller {
-        if is_lone {
-            register_controller(&channel, &config, &addresses).await?;
-        } else {
-            let peers = peer_config(&config);
-            let channel = ControllerChannel::new(config.node_id, controller.clone(), handle.leader(), peers);
-            let registering = keep_registering(channel, config.clone(), addresses.clone());
-            controller_tasks.push(tokio::spawn(registering));
+    if let Some(controller) = &controller {
+        let peers = peer_config(&config);
+        let channel =
+            ControllerChannel::new(config.node_id, Some(Arc::clone(controller)), handle.leader(), peers);
+        let registration = ControllerRegistration::new(Arc::clone(controller), channel, &addresses);
+        if is_lone && registration.is_due() {
+            registration.register().await?;
         }
+        controller_tasks.push(tokio::spawn(registration.keep()));
     }
     if let Some(controller) = &controller {
         controller_tasks.push(tokio::spawn(broker_watch::look_on_activation(Arc::clone(controller))));
@@ -159,7 +159,6 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
             logs: &logs,
             addresses: &addresses,
             connections: &connections,
-            fault: raiser,
         };
         broker = match start_broker(parts, channel, broker_bound).await {
             Ok(broker) => Some(broker),
@@ -194,7 +193,6 @@ struct BrokerParts<'a> {
     logs: &'a Arc<LogManager>,
     addresses: &'a [(String, SocketAddr)],
     connections: &'a Arc<ConnectionQuota>,
-    fault: Arc<Fault>,
 }
 
 /// Waits for the metadata, loads the logs, registers, and serves.
@@ -203,7 +201,7 @@ async fn start_broker(
     channel: ControllerChannel,
     bound: Vec<(EndPoint, Listener, SocketAddr)>,
 ) -> Result<RunningBroker, ServerError> {
-    let BrokerParts { config, cluster_id, handle, logs, addresses, connections, fault } = parts;
+    let BrokerParts { config, cluster_id, handle, logs, addresses, connections } = parts;
     let image = handle.caught_up().await.map_err(|_| ServerError::ControllerStopped)?;
     let replica_selector = ReplicaSelector::of(config)?;
     let settings = Settings::new(config.clone());
@@ -214,7 +212,7 @@ async fn start_broker(
         cluster_id,
         Uuid::random(),
         registered_listeners(&config.advertised_listeners, addresses),
-        logs.live_directory_ids(),
+        logs.directory_ids().into_iter().map(|(_, id)| id).collect(),
         logs.previous_broker_epoch(),
     );
 
@@ -262,14 +260,13 @@ async fn start_broker(
     broker.epoch.store(epoch, Ordering::Relaxed);
     broker.replicas.local_broker().set_epoch(epoch);
 
-    look_after_failures(&broker, &config.metadata_log_dir, fault)
-        .map_err(|error| ServerError::Io("no thread for log directories that fail", error))?;
     let mut tasks = housekeeping::start(&broker, group_timers);
+    tasks.push(tokio::spawn(lifecycle::register_again(Arc::clone(&broker), registration)));
     broker.cleaners.reconfigure(&broker.settings.broker());
     tasks.push(tokio::spawn(propose_isr_changes(Arc::clone(&broker))));
     tasks.push(tokio::spawn(expire_followers(Arc::clone(&broker))));
     tasks.push(tokio::spawn(send_assignments(Arc::clone(&broker))));
-    let heartbeats = tokio::spawn(lifecycle::send_heartbeats(Arc::clone(&broker)));
+    let heartbeats = tokio::spawn(lifecycle::send_heartbeats(Arc::clone(&broker), logs.directory_ids()));
     let listeners = serve(bound, &Server::Broker(Arc::clone(&broker)), connections)?;
     broker.lifecycle.run().await;
     Ok(RunningBroker { broker, listeners, tasks, heartbeats })
@@ -338,7 +335,6 @@ impl RunningServer {
             thread.stop();
             let Some(broker) = stopped else { return Ok(()) };
             broker.cleaners.stop();
-            logs.failures().close();
             logs.shutdown(broker.epoch.load(Ordering::Relaxed))
         });
         let closed = closed.await;

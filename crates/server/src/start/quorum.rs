@@ -1,18 +1,23 @@
 //! The node of the quorum, and its controller.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::Uuid;
 use config::BrokerConfig;
 use controller::{ControllerConfig, QuorumController};
+use metadata::MetadataVersion;
 use network::peer::PeerConfig;
 use protocol::messages::ControllerRegistrationRequest;
+use protocol::messages::controller_registration_request::{Feature, Listener};
 use raft::RaftConfig;
 use storage::checkpoint::MetaProperties;
+use tokio::time::{sleep, timeout};
 
 use super::listeners::advertised;
 use crate::controller_channel::ControllerChannel;
+use crate::controller_server::ControllerServer;
 use crate::error::ServerError;
 
 /// The pause between attempts to register a controller.
@@ -95,50 +100,80 @@ pub(super) fn make_controller(
     Ok(QuorumController::new(ControllerConfig::new(config.clone(), cluster_id, bootstrap)))
 }
 
-/// Tells the active controller of this one (`ControllerRegistrationManager`).
-pub(super) async fn register_controller(
-    channel: &ControllerChannel,
-    config: &BrokerConfig,
-    addresses: &[(String, SocketAddr)],
-) -> Result<(), ServerError> {
-    use protocol::messages::controller_registration_request::{Feature, Listener};
-    let request = ControllerRegistrationRequest {
-        controller_id: config.node_id,
-        incarnation_id: Uuid::random(),
-        zk_migration_ready: false,
-        listeners: advertised(&config.advertised_controller_listeners, addresses)
-            .map(|(endpoint, port)| Listener {
-                name: endpoint.listener_name.clone(),
-                host: endpoint.host.clone(),
-                port,
-                security_protocol: endpoint.security_protocol.code(),
-            })
-            .collect(),
-        features: metadata::supported_features()
-            .into_iter()
-            .map(|(name, range)| Feature {
-                name,
-                min_supported_version: range.min,
-                max_supported_version: range.max,
-            })
-            .collect(),
-    };
-    let refused = |reason: String| ServerError::Registration(format!("as controller: {reason}"));
-    let response = channel.send(request).await.map_err(|error| refused(error.to_string()))?;
-    match common::ErrorCode::from_code(response.error_code) {
-        common::ErrorCode::None => Ok(()),
-        error => Err(refused(error.to_string())),
-    }
+/// Keeps the active controller told of this one, as long as `metadata.version` has room for it
+/// (`ControllerRegistrationManager`).
+pub(super) struct ControllerRegistration {
+    server: Arc<ControllerServer>,
+    channel: ControllerChannel,
+    request: ControllerRegistrationRequest,
 }
 
-/// Tells of this controller until it is known: while there is no leader there is nobody to tell.
-pub(super) async fn keep_registering(
-    channel: ControllerChannel,
-    config: BrokerConfig,
-    addresses: Vec<(String, SocketAddr)>,
-) {
-    while let Err(error) = register_controller(&channel, &config, &addresses).await {
-        tracing::warn!("{error}; trying again");
-        tokio::time::sleep(REGISTRATION_PAUSE).await;
+impl ControllerRegistration {
+    pub(super) fn new(
+        server: Arc<ControllerServer>,
+        channel: ControllerChannel,
+        addresses: &[(String, SocketAddr)],
+    ) -> ControllerRegistration {
+        let config = server.settings.broker();
+        let request = ControllerRegistrationRequest {
+            controller_id: config.node_id,
+            incarnation_id: Uuid::random(),
+            zk_migration_ready: false,
+            listeners: advertised(&config.advertised_controller_listeners, addresses)
+                .map(|(endpoint, port)| Listener {
+                    name: endpoint.listener_name.clone(),
+                    host: endpoint.host.clone(),
+                    port,
+                    security_protocol: endpoint.security_protocol.code(),
+                })
+                .collect(),
+            features: metadata::supported_features()
+                .into_iter()
+                .map(|(name, range)| Feature {
+                    name,
+                    min_supported_version: range.min,
+                    max_supported_version: range.max,
+                })
+                .collect(),
+        };
+        ControllerRegistration { server, channel, request }
+    }
+
+    /// Whether the metadata knows of another incarnation or of none, and could know of this one.
+    pub(super) fn is_due(&self) -> bool {
+        let image = self.server.image.load();
+        let known = image.cluster.controllers.get(&self.request.controller_id);
+        image.features.metadata_version().is_some_and(MetadataVersion::is_controller_registration_supported)
+            && known.is_none_or(|known| known.incarnation_id != self.request.incarnation_id)
+    }
+
+    /// Tells of this controller once.
+    pub(super) async fn register(&self) -> Result<(), ServerError> {
+        let refused = |reason: String| ServerError::Registration(format!("as controller: {reason}"));
+        let answered = self.channel.send(self.request.clone()).await;
+        let response = answered.map_err(|error| refused(error.to_string()))?;
+        match common::ErrorCode::from_code(response.error_code) {
+            common::ErrorCode::None => Ok(()),
+            error => Err(refused(error.to_string())),
+        }
+    }
+
+    /// Tells of this controller whenever that is due, also after an upgrade of `metadata.version`; while there is no leader there
+    /// is nobody to tell.
+    pub(super) async fn keep(self) {
+        loop {
+            if !self.is_due() {
+                self.server.image_changed.notified().await;
+                continue;
+            }
+            match self.register().await {
+                // The metadata says so in a moment; if it does not, it is told again.
+                Ok(()) => drop(timeout(REGISTRATION_PAUSE, self.server.image_changed.notified()).await),
+                Err(error) => {
+                    tracing::warn!("{error}; trying again");
+                    sleep(REGISTRATION_PAUSE).await;
+                }
+            }
+        }
     }
 }

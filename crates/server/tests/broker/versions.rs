@@ -120,6 +120,7 @@ async fn on_controller(broker: &Broker, client: &mut Client, api: ApiKey, versio
             assert_eq!(error(response.error_code), ErrorCode::InconsistentClusterId);
         }
         ApiKey::AlterPartition => cluster::alter_partition(client, version).await,
+        ApiKey::DescribeConfigs => cluster::describe_controllers_configs(client, version).await,
         ApiKey::AssignReplicasToDirs => cluster::assign_replicas_to_dirs(client, version).await,
         ApiKey::ControllerRegistration => cluster::controller_registration(client, version).await,
         ApiKey::Envelope => cluster::envelope(broker, client, version).await,

@@ -159,3 +159,22 @@ pub async fn envelope(broker: &Broker, client: &mut Client, version: i16) {
         }
     }
 }
+
+/// A controller describes itself, under the resource type of brokers.
+pub async fn describe_controllers_configs(client: &mut Client, version: i16) {
+    let resource = |name: String| protocol::messages::describe_configs_request::DescribeConfigsResource {
+        resource_type: 4,
+        resource_name: name,
+        configuration_keys: Some(vec!["node.id".to_owned()]),
+    };
+    let request = protocol::messages::DescribeConfigsRequest {
+        resources: vec![resource(NODE.to_string()), resource("77".to_owned())],
+        ..Default::default()
+    };
+    let response = client.call(version, &request).await;
+    ok(response.results[0].error_code);
+    let config = &response.results[0].configs[0];
+    assert_eq!((config.name.as_str(), config.value.as_deref()), ("node.id", Some(NODE.to_string().as_str())));
+    assert!(config.read_only);
+    assert_eq!(error(response.results[1].error_code), ErrorCode::InvalidRequest, "that is another node");
+}
