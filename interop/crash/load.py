@@ -1,9 +1,12 @@
 """An idempotent producer through crashes of its broker: python load.py BOOTSTRAP TOPIC COUNT RATE [PARTITIONS].
 
 Sends the numbers below COUNT, RATE in a second, and prints `NUMBER PARTITION OFFSET TIME` for each that the broker
-acknowledged, with the time of the acknowledgement in milliseconds. Ends well when every one is."""
+acknowledged, with the time of the acknowledgement in milliseconds. Ends well when every one is. A COUNT of 0: until its
+standard input ends."""
 
+import itertools
 import sys
+import threading
 import time
 
 from confluent_kafka import Producer
@@ -30,10 +33,15 @@ producer = Producer({
     "batch.num.messages": 100,
     "linger.ms": 5,
     "reconnect.backoff.max.ms": 500,
-    "queue.buffering.max.messages": COUNT + 1,
+    # A broker behind a cut network answers nothing; the default is a minute.
+    "socket.timeout.ms": 10_000,
+    "queue.buffering.max.messages": COUNT + 1 if COUNT else 10_000_000,
 })
+ended = threading.Event()
+if not COUNT:
+    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
 started = time.monotonic()
-for number in range(COUNT):
+for number in range(COUNT) if COUNT else itertools.takewhile(lambda _: not ended.is_set(), itertools.count()):
     producer.produce(TOPIC, b"%d" % number, partition=number % PARTITIONS, on_delivery=delivered)
     if number % 100 == 0:
         producer.poll(0)

@@ -5,7 +5,7 @@ use super::program;
 use super::wire;
 use crate::{apache, project};
 use std::fs::File;
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -148,6 +148,7 @@ pub struct Broker {
     child: Child,
     /// Its standard output and error.
     pub log: PathBuf,
+    host: IpAddr,
     pub port: u16,
 }
 
@@ -162,7 +163,7 @@ impl Broker {
     /// Waits for the first answer.
     pub fn answers(&mut self) -> Result<(), String> {
         let until = Instant::now() + Duration::from_secs(90);
-        while wire::api_versions(self.port).is_err() {
+        while !self.serves() {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(format!("the broker ended with {status}: {}", self.last_words()));
             }
@@ -178,13 +179,30 @@ impl Broker {
         Ok(())
     }
 
+    fn serves(&self) -> bool {
+        if self.host.is_loopback() {
+            return wire::api_versions(self.port).is_ok();
+        }
+        // In a network of its own: whoever started it asks it more.
+        TcpStream::connect_timeout(&(self.host, self.port).into(), Duration::from_secs(1)).is_ok()
+    }
+
     /// Sends a signal by its name, such as `STOP` or `CONT`.
     pub fn signal(&self, name: &str) -> Result<(), String> {
         project::finish(Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]))
     }
 
     /// Starts a command that serves on a port, and waits for nothing.
-    pub fn launch(mut command: Command, dir: &Path, port: u16) -> Result<Broker, String> {
+    pub fn launch(command: Command, dir: &Path, port: u16) -> Result<Broker, String> {
+        Broker::launch_at(command, dir, (Ipv4Addr::LOCALHOST.into(), port))
+    }
+
+    /// The same at another address.
+    pub fn launch_at(
+        mut command: Command,
+        dir: &Path,
+        (host, port): (IpAddr, u16),
+    ) -> Result<Broker, String> {
         let log = (0..).map(|run| dir.join(format!("server-{run}.log"))).find(|path| !path.exists());
         let log = log.ok_or("no name left for a log")?;
         let out = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
@@ -192,7 +210,7 @@ impl Broker {
         let name = command.get_program().to_string_lossy().into_owned();
         command.current_dir(dir).stdin(Stdio::null()).stdout(out).stderr(err);
         let child = command.spawn().map_err(|error| format!("{name}: {error}"))?;
-        Ok(Broker { child, log, port })
+        Ok(Broker { child, log, host, port })
     }
 
     pub fn bootstrap(&self) -> String {

@@ -3,6 +3,7 @@
 
 use super::World;
 use super::broker::{Broker, Kind, apache_kafka, cluster_id, empty, free_port};
+use super::namespaces;
 use super::program;
 use super::toolbox::{kcat, tool};
 use crate::{apache, project};
@@ -36,19 +37,45 @@ impl Role {
     }
 }
 
+/// How the controllers know of each other.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Quorum {
+    /// All of them vote, as every configuration says.
+    Static,
+    /// The log says who votes: at first node 1 alone.
+    Dynamic,
+}
+
 /// One node: its directory and configuration, and its process while there is one.
 pub struct Member {
     pub id: i32,
     pub dir: PathBuf,
     pub data: PathBuf,
-    properties: PathBuf,
+    pub properties: PathBuf,
     role: Role,
+    /// What formatting its directory is told of the voters.
+    format: &'static [&'static str],
+    host: String,
+    /// The network namespace that it runs in, if it has one of its own.
+    pub namespace: Option<String>,
     /// Of its broker's listener, or of its controller's where it is no broker.
     port: u16,
     process: Option<Broker>,
 }
 
 impl Member {
+    /// Where clients find it.
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// The id of its directory, as the quorum knows it.
+    pub fn directory_id(&self) -> Result<String, String> {
+        let text = project::read(&self.data.join("meta.properties"))?;
+        let id = text.lines().find_map(|line| line.strip_prefix("directory.id="));
+        id.map(str::to_owned).ok_or_else(|| format!("node {} has a directory without an id", self.id))
+    }
+
     /// The process; an error if it does not run.
     pub fn process(&mut self) -> Result<&mut Broker, String> {
         self.process.as_mut().ok_or_else(|| format!("node {} does not run", self.id))
@@ -69,7 +96,7 @@ impl Member {
                     java
                 }
             };
-            format.args(["format", "-t", cluster_id, "-c"]).arg(&self.properties);
+            format.args(["format", "-t", cluster_id]).args(self.format).arg("-c").arg(&self.properties);
             program::run(&mut format, &self.dir, "format")?.good()?;
         }
         let command = match kind {
@@ -80,7 +107,12 @@ impl Member {
             }
             Kind::Apache => apache_kafka(&self.properties, "512m")?,
         };
-        self.process = Some(Broker::launch(command, &self.dir, self.port)?);
+        let command = match &self.namespace {
+            Some(name) => namespaces::within(name, &command),
+            None => command,
+        };
+        let host = self.host.parse().map_err(|error| format!("{}: {error}", self.host))?;
+        self.process = Some(Broker::launch_at(command, &self.dir, (host, self.port))?);
         Ok(())
     }
 
@@ -105,24 +137,42 @@ pub struct Cluster {
 impl Cluster {
     /// The nodes on free loopback ports, in a directory that is emptied first. `extra` goes to the end of all properties.
     pub fn new(world: &World, case: &str, roles: &[Role], extra: &[(&str, &str)]) -> Result<Cluster, String> {
+        let hosts = vec!["127.0.0.1".to_owned(); roles.len()];
+        Cluster::of(world, case, (roles, &hosts), Quorum::Static, extra)
+    }
+
+    /// The same with a quorum of either kind, and each node at an address of its own.
+    pub fn of(
+        world: &World,
+        case: &str,
+        (roles, hosts): (&[Role], &[String]),
+        quorum: Quorum,
+        extra: &[(&str, &str)],
+    ) -> Result<Cluster, String> {
         let dir = world.dir().join(case);
         empty(&dir)?;
         let mut nodes = Vec::new();
-        for (id, role) in (1..).zip(roles) {
-            nodes.push((id, *role, free_port()?, free_port()?));
+        for ((id, role), host) in (1..).zip(roles).zip(hosts) {
+            nodes.push((id, *role, host.clone(), free_port()?, free_port()?));
         }
-        let voters: Vec<String> = nodes
-            .iter()
-            .filter(|(_, role, ..)| role.is_controller())
-            .map(|(id, _, _, controller)| format!("{id}@127.0.0.1:{controller}"))
-            .collect();
+        let controllers = nodes.iter().filter(|(_, role, ..)| role.is_controller());
+        let voters: Vec<String> = match quorum {
+            Quorum::Static => {
+                controllers.map(|(id, _, host, _, port)| format!("{id}@{host}:{port}")).collect()
+            }
+            Quorum::Dynamic => controllers.map(|(_, _, host, _, port)| format!("{host}:{port}")).collect(),
+        };
+        let key = match quorum {
+            Quorum::Static => "controller.quorum.voters",
+            Quorum::Dynamic => "controller.quorum.bootstrap.servers",
+        };
         let brokers = roles.iter().filter(|role| role.is_broker()).count().min(3);
         let mut members = Vec::new();
-        for (id, role, broker_port, controller_port) in nodes {
+        for (id, role, host, broker_port, controller_port) in nodes {
             let dir = dir.join(format!("node-{id}"));
             project::make_dir(&dir)?;
-            let broker = format!("PLAINTEXT://127.0.0.1:{broker_port}");
-            let controller = format!("CONTROLLER://127.0.0.1:{controller_port}");
+            let broker = format!("PLAINTEXT://{host}:{broker_port}");
+            let controller = format!("CONTROLLER://{host}:{controller_port}");
             let listeners = match role {
                 Role::Broker => broker,
                 Role::Controller => controller,
@@ -130,7 +180,7 @@ impl Cluster {
             };
             let data = dir.join("data");
             let mut text = format!(
-                "process.roles={}\nnode.id={id}\ncontroller.quorum.voters={}\nlisteners={listeners}\n\
+                "process.roles={}\nnode.id={id}\n{key}={}\nlisteners={listeners}\n\
                  controller.listener.names=CONTROLLER\n\
                  listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\nlog.dirs={}\n",
                 role.name(),
@@ -150,7 +200,13 @@ impl Cluster {
             let properties = dir.join("server.properties");
             project::write(&properties, text)?;
             let port = if role.is_broker() { broker_port } else { controller_port };
-            members.push(Member { id, dir, data, properties, role, port, process: None });
+            let format: &[&str] = match (quorum, role) {
+                (Quorum::Static, _) | (_, Role::Broker) => &[],
+                (Quorum::Dynamic, _) if id == 1 => &["--standalone"],
+                (Quorum::Dynamic, _) => &["--no-initial-controllers"],
+            };
+            let (namespace, process) = (None, None);
+            members.push(Member { id, dir, data, properties, role, format, host, namespace, port, process });
         }
         Ok(Cluster { dir, members, cluster_id: cluster_id()? })
     }
@@ -166,12 +222,17 @@ impl Cluster {
         self.settle()
     }
 
-    /// Starts one node that does not run, and waits until its broker is let in.
-    pub fn start_one(&mut self, world: &World, id: i32, kind: Kind) -> Result<(), String> {
+    /// Starts one node that does not run, and waits for nothing but its first answer.
+    pub fn launch_one(&mut self, world: &World, id: i32, kind: Kind) -> Result<(), String> {
         let cluster_id = self.cluster_id.clone();
         let member = self.member(id)?;
         member.launch(world, kind, &cluster_id)?;
-        member.process()?.answers()?;
+        member.process()?.answers()
+    }
+
+    /// Starts one node that does not run, and waits until its broker is let in.
+    pub fn start_one(&mut self, world: &World, id: i32, kind: Kind) -> Result<(), String> {
+        self.launch_one(world, id, kind)?;
         self.settle()
     }
 
@@ -186,14 +247,13 @@ impl Cluster {
 
     /// Where clients begin: every broker that runs.
     pub fn bootstrap(&self) -> String {
-        let ports: Vec<String> =
-            self.running_brokers().map(|member| format!("127.0.0.1:{}", member.port)).collect();
+        let ports: Vec<String> = self.running_brokers().map(Member::address).collect();
         ports.join(",")
     }
 
     /// One broker.
     pub fn bootstrap_of(&mut self, id: i32) -> Result<String, String> {
-        Ok(format!("127.0.0.1:{}", self.member(id)?.port))
+        Ok(self.member(id)?.address())
     }
 
     /// Stops every node that runs, the controllers last.
@@ -205,15 +265,15 @@ impl Cluster {
     /// Where clients begin, whether or not all brokers run.
     pub fn all_brokers(&self) -> String {
         let brokers = self.members.iter().filter(|member| member.role.is_broker());
-        let ports: Vec<String> = brokers.map(|member| format!("127.0.0.1:{}", member.port)).collect();
+        let ports: Vec<String> = brokers.map(Member::address).collect();
         ports.join(",")
     }
 
     /// Waits until clients are sent to every broker that runs, whichever they ask.
-    fn settle(&self) -> Result<(), String> {
+    pub fn settle(&self) -> Result<(), String> {
         let count = self.running_brokers().count();
         for member in self.running_brokers() {
-            self.wait_for(&format!("127.0.0.1:{}", member.port), None, |listed| {
+            self.wait_for(&member.address(), None, |listed| {
                 listed.lines().filter(|line| line.starts_with("  broker ")).count() == count
             })
             .map_err(|listed| format!("node {} lists other than {count} brokers: {listed}", member.id))?;
@@ -231,7 +291,12 @@ impl Cluster {
 
     /// The leader of a partition; none while there is none.
     pub fn leader(&self, topic: &str, partition: u32) -> Result<Option<i32>, String> {
-        let listed = self.list(&self.bootstrap(), Some(topic))?;
+        self.leader_by(&self.bootstrap(), topic, partition)
+    }
+
+    /// The same as those brokers have it.
+    pub fn leader_by(&self, bootstrap: &str, topic: &str, partition: u32) -> Result<Option<i32>, String> {
+        let listed = self.list(bootstrap, Some(topic))?;
         let line = format!("    partition {partition}, leader ");
         let rest = listed.lines().find_map(|listed| listed.strip_prefix(&line));
         Ok(rest

@@ -77,8 +77,9 @@ fn kills(world: &World, report: &mut Report, client: &str, mut load: Command) ->
     );
     let acknowledged = acknowledged(&ran.out)?;
     report.check(
-        &format!("{client}: nothing is missing, nothing is doubled"),
-        served(&node.dir, &broker.bootstrap()).and_then(|served| same(&acknowledged, &served, count)),
+        &format!("{client}: nothing is missing, nothing is doubled, nothing is out of order"),
+        served(&node.dir, &broker.bootstrap(), "load", PARTITIONS)
+            .and_then(|served| same(&acknowledged, &served, count)),
     );
     cuts(world, report, client, &node, broker)
 }
@@ -116,11 +117,16 @@ pub(super) fn parse<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("{text:?} is no number"))
 }
 
-/// Each served record: (partition, offset, number).
-pub(super) fn served(dir: &Path, bootstrap: &str) -> Result<Vec<(u32, u64, String)>, String> {
+/// Each served record of a topic: (partition, offset, number), in the order of the partitions and their offsets.
+pub(super) fn served(
+    dir: &Path,
+    bootstrap: &str,
+    topic: &str,
+    partitions: u32,
+) -> Result<Vec<(u32, u64, String)>, String> {
     let mut served = Vec::new();
-    for partition in 0..PARTITIONS {
-        let text = std::fs::read_to_string(read(dir, bootstrap, partition, "served")?)
+    for partition in 0..partitions {
+        let text = std::fs::read_to_string(read(dir, bootstrap, topic, partition, "served")?)
             .map_err(|error| error.to_string())?;
         for line in text.lines() {
             let (offset, number) = line.split_once(' ').unwrap_or_default();
@@ -130,21 +136,28 @@ pub(super) fn served(dir: &Path, bootstrap: &str) -> Result<Vec<(u32, u64, Strin
     Ok(served)
 }
 
-fn read(dir: &Path, bootstrap: &str, partition: u32, label: &str) -> Result<PathBuf, String> {
-    let mut kcat = kcat_read(bootstrap, "load", partition, "%o %s\n");
+fn read(dir: &Path, bootstrap: &str, topic: &str, partition: u32, label: &str) -> Result<PathBuf, String> {
+    let mut kcat = kcat_read(bootstrap, topic, partition, "%o %s\n");
     let ran = program::run(&mut kcat, dir, &format!("{label}-{partition}"))?;
     ran.good()?;
     Ok(ran.out)
 }
 
-/// Each acknowledged record once, and where it was acknowledged.
+/// Each acknowledged record once, where it was acknowledged, and in each partition in the order of sending.
 pub(super) fn same(
     acknowledged: &HashMap<String, (u32, u64)>,
     served: &[(u32, u64, String)],
     count: usize,
 ) -> Result<String, String> {
     let mut seen: HashMap<&str, (u32, u64)> = HashMap::new();
+    let mut last: HashMap<u32, u64> = HashMap::new();
     for (partition, offset, number) in served {
+        let sent = parse(number)?;
+        if let Some(before) = last.insert(*partition, sent)
+            && before > sent
+        {
+            return Err(format!("{number} is at {offset} of partition {partition}, behind {before}"));
+        }
         if let Some(before) = seen.insert(number, (*partition, *offset)) {
             return Err(format!("{number} is at {before:?} and at {:?}", (partition, offset)));
         }
@@ -161,7 +174,7 @@ pub(super) fn same(
     if acknowledged.len() != count || seen.len() != count {
         return Err(format!("{} acknowledged and {} served of {count}", acknowledged.len(), seen.len()));
     }
-    Ok(format!("{count} records, each once, each where it was acknowledged"))
+    Ok(format!("{count} records, each once, in order, each where it was acknowledged"))
 }
 
 fn cuts(
@@ -174,13 +187,13 @@ fn cuts(
     let mut chance = Chance(world.seed);
     let cuts = if world.smoke { 2 } else { 10 };
     for cut in 1..=cuts {
-        let whole = read(&node.dir, &broker.bootstrap(), 0, "whole")?;
+        let whole = read(&node.dir, &broker.bootstrap(), "load", 0, "whole")?;
         let kept = node.dir.join("before-the-cut.txt");
         std::fs::rename(whole, &kept).map_err(|error| error.to_string())?;
         broker.kill()?;
         let (at, end) = cut_last_segment(node, &mut chance)?;
         broker = node.start(world)?;
-        let left = read(&node.dir, &broker.bootstrap(), 0, "left")?;
+        let left = read(&node.dir, &broker.bootstrap(), "load", 0, "left")?;
         report.check(
             &format!("{client}: cut {cut} at byte {at}: every whole batch is served"),
             prefix(&kept, &left, end),
@@ -194,7 +207,7 @@ fn cuts(
         "after",
         &line,
     )?;
-    let text = std::fs::read_to_string(read(&node.dir, &broker.bootstrap(), 0, "after-read")?)
+    let text = std::fs::read_to_string(read(&node.dir, &broker.bootstrap(), "load", 0, "after-read")?)
         .map_err(|error| error.to_string())?;
     let last = text.lines().last().unwrap_or_default();
     let result = if last.ends_with(" after the cuts") {

@@ -21,6 +21,8 @@ mod librdkafka;
 mod lines;
 mod members;
 mod mixed_cluster;
+mod namespaces;
+mod partitions;
 mod program;
 mod properties;
 mod report;
@@ -149,8 +151,23 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "mixed-cluster",
-        what: "several nodes, milena's and Apache Kafka's: shared, failing over, migrating there and back",
+        what: "several nodes, milena's and Apache Kafka's: shared, and failing over",
         run: mixed_cluster::run,
+    },
+    Case {
+        name: "mixed-quorum",
+        what: "voters of milena and of Apache Kafka in one quorum, static and dynamic",
+        run: mixed_cluster::quorum,
+    },
+    Case {
+        name: "migration",
+        what: "a cluster of Apache Kafka becomes one of milena node by node under load, and goes back",
+        run: mixed_cluster::migration,
+    },
+    Case {
+        name: "partitions",
+        what: "three hosts whose network is cut, both ways and one way, under load",
+        run: partitions::run,
     },
     Case {
         name: "properties",
@@ -221,25 +238,6 @@ pub fn become_apache(arguments: &[String]) -> Result<(), String> {
     let node = broker::Node::at(dir, port.parse().map_err(|error| format!("{port}: {error}"))?)?;
     Err(std::os::unix::process::CommandExt::exec(&mut node.apache()?).to_string())
 }
-
-/// Becomes Apache Kafka with a file of properties, as a node of a cluster: what `cargo xtask bench --cluster --apache` measures.
-pub fn become_apache_node(arguments: &[String]) -> Result<(), String> {
-    let [dir, properties] = arguments else { return Err("apache-node DIR PROPERTIES".to_owned()) };
-    let properties = std::path::absolute(properties).map_err(|error| error.to_string())?;
-    let dir = std::path::Path::new(dir);
-    let formatted = dir.join("formatted");
-    if !formatted.exists() {
-        let mut format = crate::apache::Jars::Broker.java()?;
-        format.args(["kafka.tools.StorageTool", "format", "-t", BENCH_CLUSTER_ID, "-c"]).arg(&properties);
-        program::run(&mut format, dir, "format")?.good()?;
-        project::write(&formatted, "")?;
-    }
-    let mut java = broker::apache_kafka(&properties, "1g")?;
-    Err(std::os::unix::process::CommandExt::exec(&mut java).to_string())
-}
-
-/// The id of clusters that are measured.
-const BENCH_CLUSTER_ID: &str = "bWlsZW5hLWJlbmNoLWNsdQ";
 
 fn clock_seed() -> u64 {
     std::time::UNIX_EPOCH.elapsed().map_or(1, |elapsed| elapsed.as_secs())

@@ -67,12 +67,22 @@ pub fn start(
     input: Option<&Path>,
 ) -> Result<Running, String> {
     crate::project::make_dir(dir)?;
-    let (out, err) = (dir.join(format!("{label}.out")), dir.join(format!("{label}.err")));
-    let create = |path: &Path| File::create(path).map_err(|error| format!("{}: {error}", path.display()));
     let stdin = match input {
         Some(path) => Stdio::from(File::open(path).map_err(|error| format!("{}: {error}", path.display()))?),
         None => Stdio::null(),
     };
+    spawn(command, dir, label, stdin)
+}
+
+/// Starts a program that ends when its standard input does: see [`Running::tell_to_end`].
+pub fn start_until_told(command: &mut Command, dir: &Path, label: &str) -> Result<Running, String> {
+    crate::project::make_dir(dir)?;
+    spawn(command, dir, label, Stdio::piped())
+}
+
+fn spawn(command: &mut Command, dir: &Path, label: &str, stdin: Stdio) -> Result<Running, String> {
+    let (out, err) = (dir.join(format!("{label}.out")), dir.join(format!("{label}.err")));
+    let create = |path: &Path| File::create(path).map_err(|error| format!("{}: {error}", path.display()));
     let name = command.get_program().to_string_lossy().into_owned();
     let child = command
         .stdin(stdin)
@@ -84,6 +94,11 @@ pub fn start(
 }
 
 impl Running {
+    /// Ends the standard input of a program that goes on until then.
+    pub fn tell_to_end(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
     /// Waits for its end, and kills it after the limit.
     pub fn wait(mut self, limit: Duration) -> Ran {
         self.ran.status = wait(&mut self.child, limit);

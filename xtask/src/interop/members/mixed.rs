@@ -57,7 +57,7 @@ fn one_group(
     name: &str,
     members: &[(Client, Protocol)],
 ) -> Result<(), String> {
-    let mut group = Group::new(world, node, broker, name, PARTITIONS)?;
+    let mut group = Group::new(world, &node.dir, &broker.bootstrap(), name, PARTITIONS)?;
     let rate = if world.smoke { 500_u32 } else { 5_000 };
     let count = rate * 5 * u32::try_from(members.len()).unwrap_or(1);
     let mut load = toolbox::python(world, "crash/load.py")?;

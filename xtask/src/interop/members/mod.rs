@@ -8,12 +8,12 @@ mod rolling;
 pub use mixed::run as mixed;
 pub use rolling::run as rolling;
 
-use super::broker::{Broker, Node};
 use super::{World, program, toolbox};
 use history::{Event, Life};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -77,7 +77,8 @@ struct Member {
 /// A group on one topic: its members, living and gone, and what they said.
 pub struct Group<'a> {
     world: &'a World,
-    node: &'a Node,
+    /// Where what they said is kept.
+    dir: PathBuf,
     bootstrap: String,
     name: String,
     topic: String,
@@ -94,20 +95,19 @@ impl<'a> Group<'a> {
     /// A group of nobody on a new topic.
     pub fn new(
         world: &'a World,
-        node: &'a Node,
-        broker: &Broker,
+        dir: &Path,
+        bootstrap: &str,
         name: &str,
         partitions: u32,
     ) -> Result<Group<'a>, String> {
-        let (topic, bootstrap) = (format!("{name}-topic"), broker.bootstrap());
+        let topic = format!("{name}-topic");
         let count = partitions.to_string();
         let create = ["--create", "--topic", &topic, "--partitions", &count];
-        program::run(&mut toolbox::tool("kafka-topics", &bootstrap, &create)?, &node.dir, "create")?
-            .good()?;
+        program::run(&mut toolbox::tool("kafka-topics", bootstrap, &create)?, dir, "create")?.good()?;
         Ok(Group {
             world,
-            node,
-            bootstrap,
+            dir: dir.to_owned(),
+            bootstrap: bootstrap.to_owned(),
             name: name.to_owned(),
             topic,
             partitions,
@@ -141,7 +141,7 @@ impl<'a> Group<'a> {
         if let Some(instance) = instance {
             command.arg(format!("group.instance.id={instance}"));
         }
-        let create = |end: &str| File::create(self.node.dir.join(format!("{}-{name}.{end}", self.name)));
+        let create = |end: &str| File::create(self.dir.join(format!("{}-{name}.{end}", self.name)));
         let (out, err) = (create("out"), create("err"));
         command.stdin(Stdio::piped());
         command
@@ -200,7 +200,7 @@ impl<'a> Group<'a> {
             }
         }
         for life in &mut self.lives {
-            let path = self.node.dir.join(format!("{}-{}.out", self.name, life.name));
+            let path = self.dir.join(format!("{}-{}.out", self.name, life.name));
             let text = crate::project::read(&path)?;
             // The last line may not be whole yet.
             let whole = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -257,7 +257,7 @@ impl<'a> Group<'a> {
         let counts = history::check(&self.lives, ends, &self.excused_us)?;
         let describe = ["--describe", "--group", &self.name, "--offsets"];
         let mut describe = toolbox::tool("kafka-consumer-groups", &self.bootstrap, &describe)?;
-        let described = program::run(&mut describe, &self.node.dir, "offsets")?.text()?;
+        let described = program::run(&mut describe, &self.dir, "offsets")?.text()?;
         let committed = committed(&described, &self.topic);
         if committed != *ends {
             return Err(format!("committed are {committed:?} of {ends:?}"));
@@ -277,7 +277,7 @@ impl<'a> Group<'a> {
     pub fn described(&self) -> Result<Vec<String>, String> {
         let describe = ["--describe", "--group", &self.name, "--members", "--verbose"];
         let mut describe = toolbox::tool("kafka-consumer-groups", &self.bootstrap, &describe)?;
-        let text = program::run(&mut describe, &self.node.dir, "members")?.text()?;
+        let text = program::run(&mut describe, &self.dir, "members")?.text()?;
         let mut lines: Vec<String> = text.lines().map(|line| line.trim_end().to_owned()).collect();
         lines.sort_unstable();
         Ok(lines)

@@ -55,7 +55,7 @@ pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
     let size = if world.smoke { SMOKE } else { FULL };
     let node = Node::new(world, "rolling", BROKER)?;
     let broker = node.start(world)?;
-    let mut group = Group::new(world, &node, &broker, "rolling", size.partitions)?;
+    let mut group = Group::new(world, &node.dir, &broker.bootstrap(), "rolling", size.partitions)?;
 
     let seconds: u64 = size.turns.iter().map(|(_, time)| time.as_secs()).sum();
     let count = size.rate * (seconds + 10);

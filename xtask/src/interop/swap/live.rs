@@ -27,11 +27,11 @@ pub fn turns(world: &World, report: &mut Report, first: Kind, second: Kind) -> R
     let node = Node::new(world, &format!("swap/live-{}-first", first.name()), &settings)?;
     let mut broker = node.start_as(world, first)?;
     let range = Protocol::Classic("range");
-    let mut classic = Group::new(world, &node, &broker, "classic", PARTITIONS)?;
+    let mut classic = Group::new(world, &node.dir, &broker.bootstrap(), "classic", PARTITIONS)?;
     classic.session_timeout_ms = SESSION_TIMEOUT_MS;
     classic.join(Client::Java, range, Some("static"))?;
     classic.join(Client::Librdkafka, range, None)?;
-    let mut consumer = Group::new(world, &node, &broker, "consumer", PARTITIONS)?;
+    let mut consumer = Group::new(world, &node.dir, &broker.bootstrap(), "consumer", PARTITIONS)?;
     consumer.join(Client::Java, Protocol::Consumer, None)?;
     consumer.join(Client::Librdkafka, Protocol::Consumer, Some("static"))?;
     let mut groups =

@@ -1,12 +1,20 @@
 //! Clusters of several nodes, each served by milena or by Apache Kafka: ours under Apache Kafka's controller, Apache
-//! Kafka's under ours, leaders that are killed, paused and stopped under load, and a rolling migration there and back.
+//! Kafka's under ours, leaders that are killed, paused and stopped under load; and the rolling migration there and back.
+
+mod quorum;
+mod rolling;
+
+pub use quorum::run as quorum;
+pub use rolling::run as migration;
 
 use super::broker::Kind;
 use super::cluster::{Cluster, Role};
 use super::crash::{acknowledged, parse, same, served, wait_for_acknowledged};
+use super::members::ends;
 use super::report::Report;
-use super::toolbox::{java, kcat_read, kcat_write, python, tool};
+use super::toolbox::{kcat_read, kcat_write, python, tool};
 use super::{World, program, zookeeper_days};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
@@ -23,8 +31,7 @@ pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
     if world.smoke {
         return Ok(());
     }
-    shared(world, report, &format!("apache under {name}'s controller"), [ours, Kind::Apache, ours])?;
-    rolling(world, report)
+    shared(world, report, &format!("apache under {name}'s controller"), [ours, Kind::Apache, ours])
 }
 
 /// One controller and two brokers: topics created through either broker, led and followed across the two.
@@ -79,9 +86,12 @@ fn shared(world: &World, report: &mut Report, what: &str, kinds: [Kind; 3]) -> R
 }
 
 /// A producer that runs while things happen to its cluster, and the times when they happened.
-struct Load {
+pub(super) struct Load {
     running: program::Running,
-    count: usize,
+    topic: String,
+    partitions: u32,
+    /// None: until it is told to end.
+    count: Option<usize>,
     /// What happened, and when it began, in milliseconds since 1970.
     events: Vec<(String, u64)>,
 }
@@ -91,28 +101,65 @@ fn now_ms() -> u64 {
 }
 
 impl Load {
+    /// Sends `count` records to the topic `load`, `rate` in a second.
     fn start(cluster: &Cluster, mut client: Command, count: usize, rate: usize) -> Result<Load, String> {
         client.args([&cluster.all_brokers(), "load", &count.to_string(), &rate.to_string()]);
         let running = program::start(&mut client, &cluster.dir, "load", None)?;
-        Ok(Load { running, count, events: Vec::new() })
+        Ok(Load { running, topic: "load".to_owned(), partitions: 2, count: Some(count), events: Vec::new() })
+    }
+
+    /// Sends records to a topic until [`Load::finish`], `rate` in a second.
+    pub(super) fn start_until_told(
+        cluster: &Cluster,
+        mut client: Command,
+        (topic, partitions): (&str, u32),
+        rate: usize,
+    ) -> Result<Load, String> {
+        client.args([&cluster.all_brokers(), topic, "0", &rate.to_string(), &partitions.to_string()]);
+        let running = program::start_until_told(&mut client, &cluster.dir, &format!("{topic}-load"))?;
+        Ok(Load { running, topic: topic.to_owned(), partitions, count: None, events: Vec::new() })
     }
 
     /// Waits until so much of the load is done, in hundredths.
     fn reach(&mut self, percent: usize) -> Result<(), String> {
-        wait_for_acknowledged(&mut self.running, self.count * percent / 100)
+        wait_for_acknowledged(&mut self.running, self.count.unwrap_or(0) * percent / 100)
     }
 
-    fn mark(&mut self, what: String) {
+    /// How many records were acknowledged so far.
+    fn acknowledged(&self) -> usize {
+        self.running.so_far().lines().count()
+    }
+
+    /// Waits until so many more records are acknowledged.
+    pub(super) fn go_on(&mut self, records: usize) -> Result<(), String> {
+        let now = self.acknowledged();
+        wait_for_acknowledged(&mut self.running, now + records)
+    }
+
+    /// The log ends of its topic, by what was acknowledged so far.
+    fn ends(&self) -> BTreeMap<u32, u64> {
+        ends(&self.running.so_far())
+    }
+
+    pub(super) fn mark(&mut self, what: String) {
         self.events.push((what, now_ms()));
     }
 
     /// Waits for the end; reports the longest gap between acknowledgements after each event, and that nothing is lost,
-    /// doubled or elsewhere.
-    fn finish(self, report: &mut Report, what: &str, cluster: &Cluster) -> Result<(), String> {
+    /// doubled, elsewhere or out of order. Gives the log ends.
+    pub(super) fn finish(
+        mut self,
+        report: &mut Report,
+        what: &str,
+        cluster: &Cluster,
+    ) -> Result<BTreeMap<u32, u64>, String> {
+        self.running.tell_to_end();
         let ran = self.running.wait(Duration::from_secs(300));
+        let told = acknowledged(&ran.out)?;
+        let count = self.count.unwrap_or(told.len());
         report.check(
             &format!("{what}: the producer lives through it"),
-            ran.good().map(|()| format!("{} records", self.count)),
+            ran.good().map(|()| format!("{count} records")),
         );
         let times = times(&ran.out)?;
         for (index, (event, begun)) in self.events.iter().enumerate() {
@@ -124,11 +171,10 @@ impl Load {
                 .max();
             println!("     {what}: {event}: longest gap between acknowledgements {} ms", gap.unwrap_or(0));
         }
-        let told = acknowledged(&ran.out)?;
-        let result =
-            served(&cluster.dir, &cluster.bootstrap()).and_then(|served| same(&told, &served, self.count));
-        report.check(&format!("{what}: nothing is lost, doubled or moved"), result);
-        Ok(())
+        let result = served(&cluster.dir, &cluster.bootstrap(), &self.topic, self.partitions)
+            .and_then(|served| same(&told, &served, count));
+        report.check(&format!("{what}: nothing is lost, doubled, moved or out of order"), result);
+        Ok(ends(&crate::project::read(&ran.out)?))
     }
 }
 
@@ -184,78 +230,4 @@ fn failover(world: &World, report: &mut Report, kinds: &[Kind; 3]) -> Result<(),
     cluster.start_one(world, leader, kinds[0])?;
     load.finish(report, what, &cluster)?;
     cluster.wait_in_sync("load", 3)
-}
-
-/// Three nodes of Apache Kafka under load, with a group: each is stopped and the other broker started on its directory and
-/// configuration, until none is left, and then back.
-fn rolling(world: &World, report: &mut Report) -> Result<(), String> {
-    let what = "rolling migration";
-    let ours = world.kind;
-    let extra = [("min.insync.replicas", "2")];
-    let mut cluster = Cluster::new(world, "mixed-cluster/rolling", &[Role::Combined; 3], &extra)?;
-    cluster.start(world, &[Kind::Apache; 3])?;
-    cluster.create_topic("load", 2, 3)?;
-    cluster.wait_in_sync("load", 3)?;
-    let (count, rate) = if world.smoke { (60_000, 1_000) } else { (300_000, 2_000) };
-    let mut load = Load::start(&cluster, java("crash/Load.java")?, count, rate)?;
-    let mut group = Group::default();
-    load.reach(2)?;
-    group.consume(&cluster, "before")?;
-    for (turn, kind) in [("to", ours), ("back from", Kind::Apache)] {
-        for id in 1..=3 {
-            load.mark(format!("{turn} {}: node {id} is replaced", ours.name()));
-            let moved = cluster.member(id)?.stop();
-            let moved = moved.and_then(|()| cluster.start_one(world, id, kind));
-            let moved = moved.and_then(|()| cluster.wait_in_sync("load", 3));
-            report.check(&format!("{what}: node {id} {turn} {}", ours.name()), moved.map(|()| String::new()));
-            group.consume(&cluster, &format!("{}-{id}", turn.replace(' ', "-")))?;
-        }
-    }
-    load.finish(report, what, &cluster)?;
-    for last in 1..=3 {
-        group.consume(&cluster, &format!("after-{last}"))?;
-    }
-    // kcat drops the record that it holds when it is interrupted, though it has committed it: one in a turn at most.
-    let everything = count - group.seen.len() <= group.turns && group.twice == 0;
-    let told = format!("{} records in {} turns, {} twice", group.seen.len(), group.turns, group.twice);
-    report.check(
-        &format!("{what}: a group goes on from its offsets"),
-        if everything { Ok(told) } else { Err(format!("{told}, of {count}")) },
-    );
-    Ok(())
-}
-
-/// A consumer group that comes and goes, and what it has read.
-#[derive(Default)]
-struct Group {
-    seen: std::collections::HashSet<String>,
-    twice: usize,
-    turns: usize,
-}
-
-impl Group {
-    /// One turn: joins, reads for some seconds, commits and leaves.
-    fn consume(&mut self, cluster: &Cluster, label: &str) -> Result<(), String> {
-        // An interrupt is how kcat is told to commit and leave; while records come it never reaches an end by itself.
-        let mut consumer = Command::new("timeout");
-        consumer.args([
-            "--signal=INT",
-            "6",
-            "kcat",
-            "-b",
-            &cluster.all_brokers(),
-            "-X",
-            "broker.address.family=v4",
-        ]);
-        consumer.args(["-G", "migrated", "-q", "-f", "%s\n", "-X", "auto.offset.reset=earliest", "load"]);
-        let ran = program::start(&mut consumer, &cluster.dir, &format!("group-{label}"), None)?
-            .wait(Duration::from_secs(60));
-        for line in crate::project::read(&ran.out)?.lines() {
-            if !self.seen.insert(line.to_owned()) {
-                self.twice += 1;
-            }
-        }
-        self.turns += 1;
-        Ok(())
-    }
 }
