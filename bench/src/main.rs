@@ -55,12 +55,12 @@ bench COMMAND [--flag value]...
                [--acks 1] [--requests 500 | --seconds N] [--synced]
   fetch        --topic NAME [--max-bytes 1048576]: everything in partition 0, from its start
   roundtrip    [--in-flight 1] [--record-size 100] [--requests 20000]: one record per request
-  e2e          [--rate 1000] [--records 1] [--record-size 100] [--seconds 10]: open loop, a waiting consumer
+  e2e          [--rate 1000] [--acks 1] [--records 1] [--record-size 100] [--seconds 10]: open loop, a waiting consumer
   connections  [--count 1000]: connect, ApiVersions, stay idle
   startup      --command 'CMD {dir} {port} {properties}' [--runs 5] [--formats]: exec to first answer, metadata, first ack
   memory       --command 'CMD {dir} {port} {properties}': resident memory idle, and after load
-  suite        --milena BINARY [--apache 'CMD {dir} {port}'] [--system NAME='CMD']... [--speed] [--groups] [--growth]
-               [--recovery] [--all] [--rounds 5] [--quick] [--only WORDS] [--json FILE] [--out DIR] [--dir DIR] [--realtime] [--check]: all of it, the systems in turns
+  suite        --milena BINARY [--apache 'CMD {dir} {port}' [--apache-node 'CMD {dir} {properties}']] [--system NAME='CMD']... [--speed] [--groups] [--growth]
+               [--recovery] [--cluster] [--all] [--rounds 5] [--quick] [--only WORDS] [--json FILE] [--out DIR] [--dir DIR] [--realtime] [--check]: all of it, the systems in turns
 
 Loads take --server HOST:PORT (127.0.0.1:9092), --topic NAME (made, and deleted afterwards, where none is named) and
 --server-pid PID for the server's CPU time. A command is words without quotes; {bench} is this program. One that leaves

@@ -17,10 +17,11 @@ cargo xtask interop [OPTION] [CASE...]
                                   other people's software against ours; `cargo xtask interop help` lists the cases
 cargo xtask simulate [--scenario NAME] [--seeds N] [--seed SEED]
                                   thousands of simulated runs, or one of them with all its events
-cargo xtask bench [--speed] [--groups] [--growth] [--recovery] [--all] [--quick] [--apache] [--record]
+cargo xtask bench [--speed] [--groups] [--growth] [--recovery] [--cluster] [--all] [--quick] [--apache] [--record]
                                   builds milena and the load generator and runs the suite, beside Apache Kafka; its tables and
                                   plots go into docs/performance
 cargo xtask apache-server DIR PORT
+cargo xtask apache-node DIR PROPERTIES
                                   Apache Kafka on 127.0.0.1:PORT, its data in DIR
 cargo xtask vectors               remakes the golden bytes with Apache Kafka's own classes
 cargo xtask schema                remakes crates/protocol/schema from Apache Kafka's published jars
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         "bench" => ci::bench(rest),
         "tidy" => tidy::check(&project::root()).map(|report| println!("{report}")),
         "apache-server" => interop::become_apache(rest),
+        "apache-node" => interop::become_apache_node(rest),
         "interop" => interop::run(rest),
         "schema" => vectors::schema(),
         "vectors" => vectors::vectors(),

@@ -24,7 +24,7 @@ fn floor(sendfile: bool) -> (Target, TempDir) {
     let address = listener.local_addr().unwrap();
     let path = dir.path().to_owned();
     thread::spawn(move || super::serve(&listener, path, sendfile));
-    (Target { address, pid: None }, dir)
+    (Target { address, servers: crate::measure::process::Servers::default() }, dir)
 }
 
 fn options(topic: &str) -> produce::Options {
@@ -79,6 +79,7 @@ fn a_waiting_fetch_gets_every_record() {
         rate: 2000,
         records_per_batch: 5,
         record_size: 50,
+        acks: 1,
         duration: Duration::from_millis(200),
     };
     let delivered = end_to_end::run(target, &options).unwrap();
@@ -101,7 +102,7 @@ fn topics_are_made_once_and_deleted() {
         Some(error_code::UNKNOWN_TOPIC_OR_PARTITION)
     );
     connection.create_topic("t", 3, &[]).unwrap();
-    assert_eq!(connection.metadata(Some("t")).unwrap().partitions_led, 3);
+    assert_eq!(connection.metadata(Some("t")).unwrap().partitions_led(), 3);
     assert!(connection.create_topic("t", 3, &[]).is_err());
     connection.delete_topic("t").unwrap();
     assert!(connection.delete_topic("t").is_err());

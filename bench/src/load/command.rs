@@ -3,11 +3,17 @@
 use std::time::Duration;
 
 use super::{Target, connections, end_to_end, fetch, produce, resolve};
-use crate::{Result, args::Args, measure::Metric, wire::batch, wire::connection::Connection};
+use crate::{
+    Result,
+    args::Args,
+    measure::{Metric, process::Servers},
+    wire::{batch, connection::Connection},
+};
 
 fn target(args: &mut Args) -> Result<Target> {
     let server = args.text("--server")?.unwrap_or_else(|| "127.0.0.1:9092".to_owned());
-    Ok(Target { address: resolve(&server)?, pid: args.optional("--server-pid")? })
+    let servers = args.optional("--server-pid")?.map(Servers::one).unwrap_or_default();
+    Ok(Target { address: resolve(&server)?, servers })
 }
 
 fn print(metrics: &[Metric]) {
@@ -104,6 +110,7 @@ pub fn end_to_end(args: &mut Args) -> Result<()> {
         topic: String::new(),
         rate: args.or("--rate", 1000)?,
         records_per_batch: args.or("--records", 1)?,
+        acks: args.or("--acks", 1)?,
         record_size: args.or("--record-size", 100)?,
         duration: Duration::from_secs_f64(args.or("--seconds", 10.0)?),
     };

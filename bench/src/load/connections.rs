@@ -5,18 +5,14 @@ use std::time::Duration;
 use super::Target;
 use crate::{
     Result,
-    measure::{
-        Metric,
-        process::{Meter, resident_bytes},
-    },
+    measure::{Metric, process::Meter},
     wire::connection::Connection,
 };
 
 /// Opens `count` connections, each with one ApiVersions exchange, and keeps them until it has read the memory.
 pub fn run(target: Target, count: usize) -> Result<Vec<Metric>> {
-    let resident = |target: Target| target.pid.map(resident_bytes).transpose();
-    let before = resident(target)?;
-    let meter = Meter::start(target.pid)?;
+    let before = target.servers.resident_bytes()?;
+    let meter = Meter::start(target.servers)?;
     let mut open = Vec::with_capacity(count);
     for _ in 0..count {
         let mut connection = Connection::open(target.address)?;
@@ -26,7 +22,7 @@ pub fn run(target: Target, count: usize) -> Result<Vec<Metric>> {
     }
     let usage = meter.stop()?;
     std::thread::sleep(Duration::from_millis(200));
-    let per_connection = match (before, resident(target)?) {
+    let per_connection = match (before, target.servers.resident_bytes()?) {
         (Some(before), Some(after)) => (after as f64 - before as f64) / 1024.0 / count as f64,
         _ => f64::NAN,
     };

@@ -37,6 +37,7 @@ pub struct Options {
     pub rate: usize,
     pub records_per_batch: usize,
     pub record_size: usize,
+    pub acks: i16,
     pub duration: Duration,
 }
 
@@ -81,11 +82,11 @@ pub fn run(target: Target, options: &Options) -> Result<Delivered> {
     let mut frames: Vec<Vec<u8>> = (0..16)
         .map(|_| {
             let batch = batch::build(options.records_per_batch, options.record_size, &mut batch_noise);
-            requests::produce(&options.topic, 0, 1, &batch)
+            requests::produce(&options.topic, 0, options.acks, &batch)
         })
         .collect();
 
-    let meter = Meter::start(target.pid)?;
+    let meter = Meter::start(target.servers)?;
     let (latency, lateness) = thread::scope(|scope| {
         let consuming = scope.spawn(|| consume(&mut consumer, options, start_offset, epoch, &sent));
         thread::sleep(HEAD_START);

@@ -67,7 +67,7 @@ pub fn run(target: Target, topic: &str, partition: i32, max_bytes: i32) -> Resul
         bytes: 0,
         usage: Usage { wall_s: 0.0, server_cpu_s: 0.0, others_cores: 0.0 },
     };
-    let meter = Meter::start(target.pid)?;
+    let meter = Meter::start(target.servers)?;
     let mut offset = 0;
     while offset < end_offset {
         let mut frame = requests::fetch(topic, partition, offset, limits);

@@ -7,7 +7,7 @@ use crate::{
     Failure, Result,
     measure::{
         Metric,
-        process::{Meter, resident_bytes},
+        process::{Meter, Servers},
     },
     wire::{
         batch::{self, Noise},
@@ -30,7 +30,7 @@ pub fn partitions(target: Target, topic: &str, partitions: i32, bytes: usize) ->
     let mut connection = Connection::open(target.address)?;
     let count = bytes / (records * RECORD);
     let places = frames.len();
-    let meter = Meter::start(target.pid)?;
+    let meter = Meter::start(target.servers)?;
     let in_turn = |number: usize| (0, number % places);
     let latency =
         window::run(&mut [&mut connection], &mut frames, count, 5, in_turn, |number, reply, id| {
@@ -59,19 +59,19 @@ pub fn partitions(target: Target, topic: &str, partitions: i32, bytes: usize) ->
 pub fn connections(target: Target, topic: &str, connections: usize, count: usize) -> Result<Vec<Metric>> {
     let batch = batch::build(1, RECORD, &mut Noise::new(1));
     let mut frames = vec![requests::produce(topic, 0, 1, &batch); connections.min(16)];
-    let before = target.pid.map(resident_bytes).transpose()?;
+    let before = target.servers.resident_bytes()?;
     let mut open =
         (0..connections).map(|_| Connection::open(target.address)).collect::<Result<Vec<Connection>>>()?;
     let mut open: Vec<&mut Connection> = open.iter_mut().collect();
     let places = frames.len();
-    let meter = Meter::start(target.pid)?;
+    let meter = Meter::start(target.servers)?;
     let in_turn = |number: usize| (number % connections, number % places);
     let latency =
         window::run(&mut open, &mut frames, count, connections.min(16), in_turn, |_, reply, id| {
             expect_no_error("Produce", replies::produce(reply, id)?.0)
         })?;
     let usage = meter.stop()?;
-    let grown_kib = match (before, target.pid.map(resident_bytes).transpose()?) {
+    let grown_kib = match (before, target.servers.resident_bytes()?) {
         (Some(before), Some(after)) => (after as f64 - before as f64) / 1024.0 / connections as f64,
         _ => f64::NAN,
     };
@@ -95,8 +95,8 @@ pub fn readers(target: Target, topic: &str, readers: usize, bytes: usize) -> Res
         expect_no_error("Produce", replies::produce(reply, id)?.0)?;
     }
     // The server's process is measured over all of them together.
-    let one = Target { pid: None, ..target };
-    let meter = Meter::start(target.pid)?;
+    let one = Target { servers: Servers::default(), ..target };
+    let meter = Meter::start(target.servers)?;
     let read: Vec<Result<usize>> = thread::scope(|scope| {
         let running: Vec<_> = (0..readers)
             .map(|_| scope.spawn(move || Ok(fetch::run(one, topic, 0, 1 << 20)?.bytes)))

@@ -11,14 +11,14 @@ pub mod window;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use crate::{Failure, Result};
+use crate::{Failure, Result, measure::process::Servers};
 
 /// The server under load.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
     pub address: SocketAddr,
-    /// The process whose CPU time and memory count.
-    pub pid: Option<u32>,
+    /// The processes whose CPU time and memory count.
+    pub servers: Servers,
 }
 
 /// The first address behind `HOST:PORT`.

@@ -79,7 +79,7 @@ pub fn run(target: Target, options: &Options) -> Result<Produced> {
     let connections = (0..options.connections)
         .map(|index| Producer::open(target, options, index))
         .collect::<Result<Vec<_>>>()?;
-    let meter = Meter::start(target.pid)?;
+    let meter = Meter::start(target.servers)?;
     let barrier = Barrier::new(connections.len());
     let results: Vec<Result<(usize, Histogram)>> = thread::scope(|scope| {
         let running: Vec<_> = connections

@@ -74,9 +74,43 @@ pub struct Usage {
     pub others_cores: f64,
 }
 
+/// The processes whose CPU time and memory count, together: one server, the nodes of a cluster, or none that is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Servers([Option<u32>; 3]);
+
+impl Servers {
+    pub fn one(pid: u32) -> Self {
+        Self([Some(pid), None, None])
+    }
+
+    pub fn cluster(pids: [u32; 3]) -> Self {
+        Self(pids.map(Some))
+    }
+
+    fn pids(self) -> impl Iterator<Item = u32> {
+        self.0.into_iter().flatten()
+    }
+
+    fn are_known(self) -> bool {
+        self.pids().next().is_some()
+    }
+
+    /// CPU time since their starts.
+    fn cpu_time(self) -> Result<Option<Duration>> {
+        let sum = self.pids().map(cpu_time).sum::<Result<Duration>>()?;
+        Ok(self.are_known().then_some(sum))
+    }
+
+    /// Resident memory in bytes.
+    pub fn resident_bytes(self) -> Result<Option<u64>> {
+        let sum = self.pids().map(resident_bytes).sum::<Result<u64>>()?;
+        Ok(self.are_known().then_some(sum))
+    }
+}
+
 /// Begins a measurement; `stop` ends it.
 pub struct Meter {
-    server_pid: Option<u32>,
+    servers: Servers,
     begun: Instant,
     server: Option<Duration>,
     own: Duration,
@@ -84,20 +118,20 @@ pub struct Meter {
 }
 
 impl Meter {
-    pub fn start(server_pid: Option<u32>) -> Result<Self> {
+    pub fn start(servers: Servers) -> Result<Self> {
         Ok(Self {
-            server_pid,
+            servers,
             own: cpu_time(std::process::id())?,
             machine_s: machine_busy_s(),
-            server: server_pid.map(cpu_time).transpose()?,
+            server: servers.cpu_time()?,
             begun: Instant::now(),
         })
     }
 
     pub fn stop(&self) -> Result<Usage> {
         let wall_s = self.begun.elapsed().as_secs_f64();
-        let server_cpu_s = match (self.server_pid, self.server) {
-            (Some(pid), Some(before)) => (cpu_time(pid)? - before).as_secs_f64(),
+        let server_cpu_s = match (self.servers.cpu_time()?, self.server) {
+            (Some(now), Some(before)) => (now - before).as_secs_f64(),
             _ => f64::NAN,
         };
         let own_s = (cpu_time(std::process::id())? - self.own).as_secs_f64();

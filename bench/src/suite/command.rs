@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    cluster,
     goals::{self, Goal},
     plot, recovery, report,
     report::Table,
@@ -122,10 +123,12 @@ enum Part {
     Growth,
     /// Starts after a kill, and on long logs.
     Recovery,
+    /// Three brokers.
+    Cluster,
 }
 
 impl Part {
-    const ALL: [Part; 4] = [Part::Speed, Part::Groups, Part::Growth, Part::Recovery];
+    const ALL: [Part; 5] = [Part::Speed, Part::Groups, Part::Growth, Part::Recovery, Part::Cluster];
 
     fn name(self) -> &'static str {
         match self {
@@ -133,6 +136,7 @@ impl Part {
             Part::Groups => "groups",
             Part::Growth => "growth",
             Part::Recovery => "recovery",
+            Part::Cluster => "cluster",
         }
     }
 
@@ -149,7 +153,7 @@ impl Part {
             Part::Speed => workload::all(quick),
             Part::Groups => workload::groups(quick),
             Part::Growth => workload::growth(quick),
-            Part::Recovery => Vec::new(),
+            Part::Recovery | Part::Cluster => Vec::new(),
         }
     }
 
@@ -159,6 +163,7 @@ impl Part {
             Part::Groups => goals::GROUPS,
             Part::Growth => goals::GROWTH,
             Part::Recovery => goals::RECOVERY,
+            Part::Cluster => goals::CLUSTER,
         }
     }
 }
@@ -193,7 +198,11 @@ pub fn suite(args: &mut Args) -> Result<()> {
         systems.push(System::new(name, command, false)?);
     }
     if let Some(command) = args.text("--apache")? {
-        systems.push(System::new("apache", &command, true)?);
+        let apache = System::new("apache", &command, true)?;
+        systems.push(match args.text("--apache-node")? {
+            Some(command) => apache.with_node_command(&command),
+            None => apache,
+        });
     }
     let parts = Part::of(args);
     let options = Options {
@@ -246,6 +255,7 @@ pub fn suite(args: &mut Args) -> Result<()> {
                     }
                 }
             }
+            Part::Cluster => run.clusters(&options),
             Part::Recovery => {
                 let share = if options.quick { 8 } else { 1 };
                 let (partitions, bytes) = KILLED;
@@ -308,8 +318,8 @@ impl Run {
         let rounds = match (part, options.quick) {
             (Part::Speed, false) => 5,
             // A group waits for heartbeats, whatever the machine does.
-            (Part::Groups | Part::Growth | Part::Recovery, false) | (Part::Speed, true) => 3,
-            (Part::Groups | Part::Growth | Part::Recovery, true) => 1,
+            (_, false) | (Part::Speed, true) => 3,
+            (_, true) => 1,
         };
         Self {
             part,
@@ -318,6 +328,7 @@ impl Run {
                 .systems
                 .iter()
                 .filter(|system| part == Part::Speed || system.name != "floor")
+                .filter(|system| part != Part::Cluster || system.clusters())
                 .cloned()
                 .collect(),
             workloads: workloads.into_iter().filter(|workload| options.wants(workload.name)).collect(),
@@ -366,6 +377,30 @@ impl Run {
                 let dir = self.scratch.path.join(&system.name).join(what.replace([' ', ',', ':'], "-"));
                 let done = measure(&system, &dir);
                 self.record(what, &system.name, round, done);
+                if let Err(error) = fs::remove_dir_all(&dir) {
+                    eprintln!("bench: {}: {error}", dir.display());
+                }
+            }
+        }
+    }
+
+    /// Three nodes of each system, set up anew in each round.
+    fn clusters(&mut self, options: &Options) {
+        let partitions = if options.quick { 1_000 } else { 10_000 };
+        for round in 0..self.rounds {
+            for index in order(self.systems.len(), round) {
+                let system = self.systems[index].clone();
+                eprintln!("bench: three brokers, round {round}, {}", system.name);
+                let dir = self.scratch.path.join(&system.name).join("cluster");
+                let wants = |name: &str| options.wants(name);
+                match cluster::run(&system, &dir, options.quick, partitions, wants) {
+                    Ok(found) => {
+                        for (what, done) in found {
+                            self.record(what, &system.name, round, done);
+                        }
+                    }
+                    Err(failure) => self.record("three brokers", &system.name, round, Err(failure)),
+                }
                 if let Err(error) = fs::remove_dir_all(&dir) {
                     eprintln!("bench: {}: {error}", dir.display());
                 }
@@ -441,7 +476,8 @@ impl Run {
         let shown =
             |workload: &str, figure: &str| match self.workloads.iter().find(|known| known.name == workload) {
                 Some(known) => known.figures.contains(&figure),
-                None => true,
+                // It has a column of its own.
+                None => figure != "others",
             };
         println!("{}", self.table.markdown(&names, shown));
         let goals = match names.iter().any(|name| name == "milena") {

@@ -1,11 +1,13 @@
 //! What milena must reach, beside the floor server in the same run.
 
 use super::{
+    cluster,
     command::{COLD, WARM},
     report::Table,
     workload::{
-        BATCHES_100, BATCHES_1024, END_TO_END_1K, HEARTBEAT_CPU, ONE_GROUP, ONE_IN_FLIGHT, TEN_JOIN,
-        TEN_LEAVE,
+        BATCHES_100, BATCHES_1024, END_TO_END_1K, END_TO_END_20K, END_TO_END_100K, FIVE_IN_FLIGHT,
+        HEARTBEAT_CPU, ONE_GROUP, ONE_IN_FLIGHT, SMALL_BATCHES, SYNCED_1, SYNCED_16, SYNCED_64,
+        SYNCED_BATCHES, TEN_JOIN, TEN_LEAVE,
     },
 };
 
@@ -16,8 +18,12 @@ enum Bound {
     RatioAtMost(f64),
     /// The ratio to the floor is at least this.
     RatioAtLeast(f64),
+    /// The ratio to Apache Kafka is at most this.
+    ApacheAtMost(f64),
     /// The value itself is below this.
     Below(f64),
+    /// The value itself is at least this.
+    AtLeast(f64),
 }
 
 /// One figure and what it must be.
@@ -29,12 +35,42 @@ pub struct Goal {
 
 /// Of the part `speed`.
 pub const SPEED: &[Goal] = &[
-    Goal { workload: ONE_IN_FLIGHT, figure: "CPU per request", bound: Bound::RatioAtMost(2.0) },
-    Goal { workload: END_TO_END_1K, figure: "p50", bound: Bound::RatioAtMost(1.5) },
-    Goal { workload: BATCHES_100, figure: "throughput", bound: Bound::RatioAtLeast(0.5) },
-    Goal { workload: BATCHES_1024, figure: "throughput", bound: Bound::RatioAtLeast(0.5) },
-    Goal { workload: "start", figure: "first answer", bound: Bound::Below(20.0) },
-    Goal { workload: "idle", figure: "resident memory", bound: Bound::Below(20.0) },
+    Goal { workload: BATCHES_100, figure: "records", bound: Bound::RatioAtLeast(0.8) },
+    Goal { workload: BATCHES_100, figure: "CPU per GB", bound: Bound::RatioAtMost(1.4) },
+    Goal { workload: BATCHES_1024, figure: "throughput", bound: Bound::RatioAtLeast(0.7) },
+    Goal { workload: BATCHES_1024, figure: "CPU per GB", bound: Bound::RatioAtMost(1.6) },
+    Goal { workload: SMALL_BATCHES, figure: "records", bound: Bound::RatioAtLeast(0.7) },
+    Goal { workload: SMALL_BATCHES, figure: "CPU per GB", bound: Bound::RatioAtMost(1.5) },
+    Goal { workload: BATCHES_1024, figure: "fetch throughput", bound: Bound::RatioAtLeast(1.0) },
+    Goal { workload: BATCHES_1024, figure: "fetch CPU per GB", bound: Bound::RatioAtMost(1.0) },
+    Goal { workload: ONE_IN_FLIGHT, figure: "CPU per request", bound: Bound::RatioAtMost(1.5) },
+    Goal { workload: ONE_IN_FLIGHT, figure: "p50", bound: Bound::RatioAtMost(1.25) },
+    Goal { workload: ONE_IN_FLIGHT, figure: "p99", bound: Bound::RatioAtMost(1.3) },
+    Goal { workload: FIVE_IN_FLIGHT, figure: "CPU per request", bound: Bound::RatioAtMost(1.5) },
+    Goal { workload: FIVE_IN_FLIGHT, figure: "requests", bound: Bound::RatioAtLeast(0.7) },
+    Goal { workload: END_TO_END_1K, figure: "p50", bound: Bound::RatioAtMost(1.25) },
+    Goal { workload: END_TO_END_1K, figure: "p99", bound: Bound::RatioAtMost(1.3) },
+    Goal { workload: END_TO_END_1K, figure: "p99.9", bound: Bound::RatioAtMost(1.5) },
+    Goal { workload: END_TO_END_20K, figure: "p50", bound: Bound::RatioAtMost(1.25) },
+    Goal { workload: END_TO_END_20K, figure: "p99", bound: Bound::RatioAtMost(1.3) },
+    Goal { workload: END_TO_END_20K, figure: "p99.9", bound: Bound::RatioAtMost(1.5) },
+    Goal { workload: END_TO_END_100K, figure: "p50", bound: Bound::RatioAtMost(1.25) },
+    Goal { workload: END_TO_END_100K, figure: "p99", bound: Bound::RatioAtMost(1.3) },
+    Goal { workload: END_TO_END_100K, figure: "p99.9", bound: Bound::RatioAtMost(1.5) },
+    Goal { workload: END_TO_END_1K, figure: "CPU per message", bound: Bound::RatioAtMost(1.4) },
+    Goal { workload: SYNCED_1, figure: "requests", bound: Bound::RatioAtLeast(0.8) },
+    Goal { workload: SYNCED_1, figure: "p99", bound: Bound::RatioAtMost(1.5) },
+    Goal { workload: SYNCED_16, figure: "requests", bound: Bound::RatioAtLeast(0.8) },
+    Goal { workload: SYNCED_16, figure: "p99", bound: Bound::RatioAtMost(1.5) },
+    Goal { workload: SYNCED_64, figure: "requests", bound: Bound::RatioAtLeast(0.8) },
+    Goal { workload: SYNCED_64, figure: "p99", bound: Bound::RatioAtMost(1.5) },
+    Goal { workload: SYNCED_BATCHES, figure: "throughput", bound: Bound::RatioAtLeast(0.8) },
+    Goal { workload: "start", figure: "first answer", bound: Bound::Below(12.0) },
+    Goal { workload: "idle", figure: "resident memory", bound: Bound::Below(12.0) },
+    Goal { workload: "idle", figure: "CPU", bound: Bound::Below(0.1) },
+    Goal { workload: "after load", figure: "resident memory", bound: Bound::Below(30.0) },
+    Goal { workload: "idle connections", figure: "CPU per connection", bound: Bound::Below(40.0) },
+    Goal { workload: "idle connections", figure: "memory per connection", bound: Bound::Below(10.0) },
 ];
 
 /// Of the part `groups`: a heartbeat interval and 100 ms.
@@ -61,6 +97,19 @@ pub const RECOVERY: &[Goal] = &[
     Goal { workload: COLD, figure: "every partition takes a record", bound: Bound::Below(3.0) },
 ];
 
+/// Of the part `cluster`.
+pub const CLUSTER: &[Goal] = &[
+    Goal { workload: cluster::BATCHES, figure: "throughput", bound: Bound::AtLeast(250.0) },
+    Goal { workload: cluster::BATCHES, figure: "CPU per GB", bound: Bound::Below(5.0) },
+    Goal { workload: cluster::ONE_RECORD, figure: "p50", bound: Bound::ApacheAtMost(0.5) },
+    Goal { workload: cluster::ONE_RECORD, figure: "p99", bound: Bound::ApacheAtMost(0.5) },
+    Goal { workload: cluster::ONE_RECORD, figure: "CPU per request", bound: Bound::ApacheAtMost(0.2) },
+    Goal { workload: cluster::END_TO_END_1K, figure: "p99", bound: Bound::Below(5_000.0) },
+    Goal { workload: cluster::END_TO_END_20K, figure: "p99", bound: Bound::Below(10_000.0) },
+    Goal { workload: cluster::STOPPED, figure: cluster::GAP, bound: Bound::Below(150.0) },
+    Goal { workload: cluster::KILLED, figure: cluster::GAP, bound: Bound::Below(1_000.0) },
+];
+
 const RESIDENT: &str = "resident memory";
 const START: &str = "start to first answer";
 
@@ -79,24 +128,21 @@ pub fn verdicts(goals: &[Goal], table: &Table, system: &str) -> Vec<Verdict> {
     goals
         .iter()
         .map(|goal| {
-            let (measured, limit, met): (_, _, fn(f64, f64) -> bool) = match goal.bound {
-                Bound::RatioAtMost(_) | Bound::RatioAtLeast(_) => {
-                    let ratio = table.ratio(goal.workload, goal.figure, system, "floor");
-                    match goal.bound {
-                        Bound::RatioAtLeast(limit) => (ratio, format!(">= {limit} x floor"), |a, b| a >= b),
-                        Bound::RatioAtMost(limit) | Bound::Below(limit) => {
-                            (ratio, format!("<= {limit} x floor"), |a, b| a <= b)
-                        }
-                    }
-                }
-                Bound::Below(limit) => {
-                    let unit = table.unit(goal.workload, goal.figure).unwrap_or_default();
-                    (table.median(goal.workload, goal.figure, system), format!("< {limit} {unit}"), |a, b| {
-                        a < b
-                    })
+            let ratio = |to| table.ratio(goal.workload, goal.figure, system, to);
+            let value = || table.median(goal.workload, goal.figure, system);
+            let unit = table.unit(goal.workload, goal.figure).unwrap_or_default();
+            let at_most: fn(f64, f64) -> bool = |a, b| a <= b;
+            let at_least: fn(f64, f64) -> bool = |a, b| a >= b;
+            let (measured, limit, met, bound) = match goal.bound {
+                Bound::RatioAtMost(x) => (ratio("floor"), format!("<= {x} x floor"), at_most, x),
+                Bound::RatioAtLeast(x) => (ratio("floor"), format!(">= {x} x floor"), at_least, x),
+                Bound::ApacheAtMost(x) => (ratio("apache"), format!("<= {x} x apache"), at_most, x),
+                Bound::AtLeast(x) => (value(), format!(">= {x} {unit}"), at_least, x),
+                Bound::Below(x) => {
+                    let below: fn(f64, f64) -> bool = |a, b| a < b;
+                    (value(), format!("< {x} {unit}"), below, x)
                 }
             };
-            let (Bound::RatioAtMost(bound) | Bound::RatioAtLeast(bound) | Bound::Below(bound)) = goal.bound;
             Verdict {
                 what: format!("{}: {}", goal.workload, goal.figure),
                 limit,
@@ -119,11 +165,15 @@ mod tests {
             table.add(ONE_IN_FLIGHT, "floor", round, &[Metric::new("CPU per request", "CPU us", floor)]);
             table.add(ONE_IN_FLIGHT, "milena", round, &[Metric::new("CPU per request", "CPU us", milena)]);
         }
-        table.add("start", "milena", 0, &[Metric::new("first answer", "ms", 20.0)]);
+        table.add("start", "milena", 0, &[Metric::new("first answer", "ms", 11.0)]);
         let verdicts = verdicts(SPEED, &table, "milena");
-        assert_eq!(verdicts[0].measured, Some(1.8));
-        assert!(verdicts[0].met);
-        assert_eq!((verdicts[4].measured, verdicts[4].met), (Some(20.0), false));
-        assert_eq!((verdicts[5].measured, verdicts[5].met), (None, false));
+        let verdict = |workload: &str, figure: &str| {
+            let what = format!("{workload}: {figure}");
+            let verdict = verdicts.iter().find(|verdict| verdict.what == what).unwrap();
+            (verdict.measured, verdict.met)
+        };
+        assert_eq!(verdict(ONE_IN_FLIGHT, "CPU per request"), (Some(1.8), false));
+        assert_eq!(verdict(ONE_IN_FLIGHT, "p50"), (None, false));
+        assert_eq!(verdict("start", "first answer"), (Some(11.0), true));
     }
 }

@@ -1,5 +1,6 @@
 //! Systems side by side: started, loaded in turns, compared as ratios of the same round.
 
+mod cluster;
 pub mod command;
 mod goals;
 mod plot;

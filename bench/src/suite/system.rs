@@ -11,7 +11,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{Failure, Result, load::Target, wire::connection::Connection};
+use crate::{Failure, Result, load::Target, measure::process::Servers, wire::connection::Connection};
 
 /// How often a starting server is asked whether it answers.
 pub const ASK_EVERY: Duration = Duration::from_micros(500);
@@ -25,6 +25,10 @@ pub struct System {
     pub name: String,
     /// Words, in which `{dir}`, `{port}`, `{properties}` and `{bench}` (this program) are filled in.
     command: Vec<String>,
+    /// The same for a node of a cluster, with properties that the suite writes; none where it cannot be one.
+    node_command: Option<Vec<String>>,
+    /// What formats a node's directory, where its command does not: `{cluster}` is the cluster's id.
+    format_command: Option<Vec<String>>,
     /// Whether a new data directory takes a long first start (Apache Kafka formats it with a JVM of its own): then
     /// only later starts are timed.
     pub formats: bool,
@@ -32,11 +36,16 @@ pub struct System {
 
 impl System {
     pub fn new(name: &str, command: &str, formats: bool) -> Result<Self> {
-        let command: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+        let command = words(command);
         if command.is_empty() {
             return Err(Failure::new(format!("no command for {name}")));
         }
-        Ok(Self { name: name.to_owned(), command, formats })
+        Ok(Self { name: name.to_owned(), command, node_command: None, format_command: None, formats })
+    }
+
+    /// The system with the command that starts it as a node of a cluster.
+    pub fn with_node_command(self, command: &str) -> Self {
+        Self { node_command: Some(words(command)), ..self }
     }
 
     /// The floor server: this program itself.
@@ -48,12 +57,53 @@ impl System {
     pub fn milena(binary: &str) -> Result<Self> {
         // Kept as one word, whatever the path holds.
         let binary = fs::canonicalize(binary).map_err(|error| Failure::new(format!("{binary}: {error}")))?;
-        let words = [&binary.to_string_lossy(), "server-start", "{properties}"];
-        Ok(Self { name: "milena".to_owned(), command: words.map(str::to_owned).to_vec(), formats: false })
+        let words = |words: &[&str]| -> Vec<String> {
+            let binary = binary.to_string_lossy().into_owned();
+            std::iter::once(binary).chain(words.iter().map(|word| (*word).to_owned())).collect()
+        };
+        Ok(Self {
+            name: "milena".to_owned(),
+            command: words(&["server-start", "{properties}"]),
+            node_command: Some(words(&["server-start", "{properties}"])),
+            format_command: Some(words(&["storage", "format", "-t", "{cluster}", "-c", "{properties}"])),
+            formats: false,
+        })
+    }
+
+    /// Whether it can be a node of a cluster.
+    pub fn clusters(&self) -> bool {
+        self.node_command.is_some()
     }
 
     /// Starts the system, with its files below `dir`. It need not answer yet.
     pub fn spawn(&self, dir: &Path, port: u16) -> Result<Running> {
+        self.launch(&self.command, dir, port, &server_properties(dir, port))
+    }
+
+    /// Starts it as a node of a cluster, with these properties; formats the directory the first time.
+    pub fn spawn_node(&self, dir: &Path, port: u16, properties: &str, cluster_id: &str) -> Result<Running> {
+        let command = self
+            .node_command
+            .as_ref()
+            .ok_or_else(|| Failure::new(format!("{}: no command for a node of a cluster", self.name)))?;
+        fs::create_dir_all(dir)?;
+        if let Some(format) = self.format_command.as_ref().filter(|_| !dir.join("server.properties").exists())
+        {
+            let file = dir.join("server.properties");
+            fs::write(&file, properties)?;
+            let fill = |word: &String| {
+                word.replace("{properties}", &file.to_string_lossy()).replace("{cluster}", cluster_id)
+            };
+            let words: Vec<String> = format.iter().map(fill).collect();
+            let done = Command::new(&words[0]).args(&words[1..]).output()?;
+            if !done.status.success() {
+                return Err(Failure::new(String::from_utf8_lossy(&done.stderr).into_owned()));
+            }
+        }
+        self.launch(command, dir, port, properties)
+    }
+
+    fn launch(&self, command: &[String], dir: &Path, port: u16, text: &str) -> Result<Running> {
         fs::create_dir_all(dir)?;
         let pid_file = dir.join("pid");
         if pid_file.exists() {
@@ -62,9 +112,9 @@ impl System {
         let properties = dir.join("server.properties");
         let own = std::env::current_exe()?;
         let mut words = Vec::new();
-        for word in &self.command {
+        for word in command {
             if word.contains("{properties}") {
-                fs::write(&properties, server_properties(dir, port))?;
+                fs::write(&properties, text)?;
             }
             let word = word.replace("{dir}", &dir.to_string_lossy()).replace("{port}", &port.to_string());
             let word = word.replace("{properties}", &properties.to_string_lossy());
@@ -90,6 +140,10 @@ impl System {
         running.wait_for_answer()?;
         Ok(running)
     }
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
 }
 
 /// The configuration that a system gets where its command names `{properties}`: a single node that formats its directory
@@ -134,7 +188,7 @@ impl Running {
     }
 
     pub fn target(&self) -> Target {
-        Target { address: self.address, pid: Some(self.pid()) }
+        Target { address: self.address, servers: Servers::one(self.pid()) }
     }
 
     /// Asks ApiVersions again and again until there is an answer.

@@ -33,6 +33,11 @@ pub enum Kind {
         requests: usize,
         synced: bool,
     },
+    /// Batches of 1 MB, each on the disk before it is acknowledged.
+    SyncedBatches {
+        connections: usize,
+        bytes: usize,
+    },
     EndToEnd {
         rate: usize,
         records_per_batch: usize,
@@ -80,8 +85,16 @@ pub struct Workload {
 
 pub const BATCHES_100: &str = "100 B, 1 MB batches";
 pub const BATCHES_1024: &str = "1 KiB, 1 MB batches";
+pub const SMALL_BATCHES: &str = "100 B, 16 KB batches";
 pub const ONE_IN_FLIGHT: &str = "one record, 1 in flight";
+pub const FIVE_IN_FLIGHT: &str = "one record, 5 in flight";
 pub const END_TO_END_1K: &str = "end to end, 1 k/s x 100 B";
+pub const END_TO_END_20K: &str = "end to end, 20 k/s x 1 KiB in 20s";
+pub const END_TO_END_100K: &str = "end to end, 100 k/s x 1 KiB in 100s";
+pub const SYNCED_1: &str = "synced, 1 connection";
+pub const SYNCED_16: &str = "synced, 16 connections";
+pub const SYNCED_64: &str = "synced, 64 connections";
+pub const SYNCED_BATCHES: &str = "synced, 1 MB batches, 4 connections";
 
 const BATCH_FIGURES: &[&str] =
     &["throughput", "records", "CPU per GB", "fetch throughput", "fetch CPU per GB"];
@@ -134,14 +147,20 @@ pub fn all(quick: bool) -> Vec<Workload> {
     vec![
         batches(BATCHES_100, 100, 1_000_000, 1_000_000_000),
         batches(BATCHES_1024, 1024, 1_000_000, 1_000_000_000),
-        batches("100 B, 16 KB batches", 100, 16_384, 300_000_000),
+        batches(SMALL_BATCHES, 100, 16_384, 300_000_000),
         requests(ONE_IN_FLIGHT, 1, 1, false, 20_000),
-        requests("one record, 5 in flight", 5, 1, false, 40_000),
+        requests(FIVE_IN_FLIGHT, 5, 1, false, 40_000),
         end_to_end(END_TO_END_1K, 1_000, 1, 100),
-        end_to_end("end to end, 20 k/s x 1 KiB in 20s", 20_000, 20, 1024),
-        end_to_end("end to end, 100 k/s x 1 KiB in 100s", 100_000, 100, 1024),
-        requests("synced, 1 connection", 1, 1, true, 1_000),
-        requests("synced, 16 connections", 1, 16, true, 200),
+        end_to_end(END_TO_END_20K, 20_000, 20, 1024),
+        end_to_end(END_TO_END_100K, 100_000, 100, 1024),
+        requests(SYNCED_1, 1, 1, true, 1_000),
+        requests(SYNCED_16, 1, 16, true, 200),
+        requests(SYNCED_64, 1, 64, true, 100),
+        Workload {
+            name: SYNCED_BATCHES,
+            kind: Kind::SyncedBatches { connections: 4, bytes: 400_000_000 / share },
+            figures: &["throughput", "CPU per GB", "p99"],
+        },
         Workload {
             name: "idle connections",
             kind: Kind::Connections { count: if quick { 500 } else { 2_000 } },
@@ -236,7 +255,7 @@ pub fn run(workload: &Workload, target: Target, topic: &str, dir: &Path) -> Resu
     if let Kind::Connections { count } = workload.kind {
         return connections::run(target, count);
     }
-    let synced = matches!(workload.kind, Kind::Requests { synced: true, .. });
+    let synced = matches!(workload.kind, Kind::Requests { synced: true, .. } | Kind::SyncedBatches { .. });
     let configs: &[(&str, &str)] = if synced { &[("flush.messages", "1")] } else { &[] };
     let mut connection = Connection::open(target.address)?;
     connection.create_topic(topic, workload.partitions(), configs)?;
@@ -280,8 +299,15 @@ fn on_topic(workload: &Workload, target: Target, topic: &str, dir: &Path) -> Res
         Kind::Requests { in_flight, connections, requests, .. } => {
             Ok(produce(in_flight, connections, 1, 100, requests)?.metrics())
         }
+        Kind::SyncedBatches { connections, bytes } => {
+            warm_page_cache(dir, bytes)?;
+            let records = batch::records_that_fit(1_000_000, 1024);
+            let requests = bytes / (records * 1024) / connections;
+            Ok(produce(1, connections, records, 1024, requests)?.metrics())
+        }
         Kind::EndToEnd { rate, records_per_batch, record_size, duration } => {
-            let options = end_to_end::Options { topic, rate, records_per_batch, record_size, duration };
+            let options =
+                end_to_end::Options { topic, rate, records_per_batch, record_size, acks: 1, duration };
             Ok(end_to_end::run(target, &options)?.metrics())
         }
         Kind::Connections { count } => connections::run(target, count),

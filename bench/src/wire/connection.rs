@@ -150,26 +150,40 @@ impl Connection {
     /// Creates a topic and waits until every partition has a leader that answers.
     pub fn create_topic(&mut self, topic: &str, partitions: i32, configs: &[(&str, &str)]) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(30);
-        let (reply, id) = self.call(&mut requests::create_topic(topic, partitions, configs))?;
+        self.create_replicated(topic, partitions, 1, configs)?;
+        self.await_partitions(topic, partitions, deadline)
+    }
+
+    /// Creates a topic whose partitions have so many replicas, and waits for nothing.
+    pub fn create_replicated(
+        &mut self,
+        topic: &str,
+        partitions: i32,
+        replicas: i16,
+        configs: &[(&str, &str)],
+    ) -> Result<()> {
+        let (reply, id) = self.call(&mut requests::create_topic(topic, partitions, replicas, configs))?;
         match replies::create_topic(reply, id)? {
-            (error_code::NONE, _) => {}
+            (error_code::NONE, _) => Ok(()),
             (error, message) => {
                 let message = message.unwrap_or_default();
-                return Err(Failure::new(format!("CreateTopics of {topic}: error {error} {message}")));
+                Err(Failure::new(format!("CreateTopics of {topic}: error {error} {message}")))
             }
         }
-        self.await_partitions(topic, partitions, deadline)
     }
 
     /// Waits until every partition of a topic has a leader that answers.
     pub fn await_partitions(&mut self, topic: &str, partitions: i32, deadline: Instant) -> Result<()> {
-        while self.metadata(Some(topic))?.partitions_led < partitions as usize {
+        while self.metadata(Some(topic))?.partitions_led() < partitions as usize {
             wait_until(deadline, || format!("{topic} has partitions without leader"))?;
         }
-        for partition in 0..partitions {
-            while self.list_offsets(topic, partition, -1)?.0 != error_code::NONE {
-                wait_until(deadline, || format!("{topic}-{partition} does not answer"))?;
-            }
+        (0..partitions).try_for_each(|partition| self.await_partition(topic, partition, deadline))
+    }
+
+    /// Waits until the leader of a partition, which this is a connection to, answers.
+    pub fn await_partition(&mut self, topic: &str, partition: i32, deadline: Instant) -> Result<()> {
+        while self.list_offsets(topic, partition, -1)?.0 != error_code::NONE {
+            wait_until(deadline, || format!("{topic}-{partition} does not answer"))?;
         }
         Ok(())
     }

@@ -38,14 +38,31 @@ pub struct Metadata {
     pub brokers: usize,
     /// Error code of the topic that was asked for; `None` if none was.
     pub topic_error: Option<i16>,
+    /// Its partitions.
+    pub partitions: Vec<PartitionState>,
+}
+
+/// What Metadata says about a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionState {
+    pub index: i32,
+    /// The leader's id, if there is one, and no error.
+    pub leader: Option<i32>,
+    /// How many replicas are in sync.
+    pub in_sync: usize,
+}
+
+impl Metadata {
     /// Partitions that have a leader and no error.
-    pub partitions_led: usize,
+    pub fn partitions_led(&self) -> usize {
+        self.partitions.iter().filter(|partition| partition.leader.is_some()).count()
+    }
 }
 
 /// Metadata v9.
 pub fn metadata(frame: &[u8], correlation_id: i32) -> Result<Metadata, Malformed> {
     let mut r = begin(frame, api::METADATA, version::METADATA, correlation_id)?;
-    let mut found = Metadata { brokers: 0, topic_error: None, partitions_led: 0 };
+    let mut found = Metadata { brokers: 0, topic_error: None, partitions: Vec::new() };
     r.i32()?;
     found.brokers = r.array()?;
     for _ in 0..found.brokers {
@@ -63,15 +80,17 @@ pub fn metadata(frame: &[u8], correlation_id: i32) -> Result<Metadata, Malformed
         r.i8()?;
         for _ in 0..r.array()? {
             let error = r.i16()?;
+            let index = r.i32()?;
+            let leader = Some(r.i32()?).filter(|leader| error == 0 && *leader >= 0);
             r.i32()?;
-            let leader = r.i32()?;
-            r.i32()?;
-            for _ in 0..3 {
-                let nodes = r.array()?;
-                r.take(nodes * 4)?;
+            let mut nodes = [0; 3];
+            for count in &mut nodes {
+                *count = r.array()?;
+                r.take(*count * 4)?;
             }
             r.tags()?;
-            found.partitions_led += usize::from(error == 0 && leader >= 0);
+            let [_, in_sync, _] = nodes;
+            found.partitions.push(PartitionState { index, leader, in_sync });
         }
         r.i32()?;
         r.tags()?;

@@ -70,13 +70,13 @@ pub fn metadata_of_all() -> Vec<u8> {
     })
 }
 
-/// CreateTopics for one topic with replication factor 1.
-pub fn create_topic(topic: &str, partitions: i32, configs: &[(&str, &str)]) -> Vec<u8> {
+/// CreateTopics for one topic.
+pub fn create_topic(topic: &str, partitions: i32, replicas: i16, configs: &[(&str, &str)]) -> Vec<u8> {
     frame(api::CREATE_TOPICS, version::CREATE_TOPICS, |w| {
         w.array(1);
         w.string(topic);
         w.i32(partitions);
-        w.i16(1);
+        w.i16(replicas);
         w.array(0);
         w.array(configs.len());
         for (name, value) in configs {
@@ -211,7 +211,7 @@ mod tests {
         for frame in [
             fetch("topic", 0, 1, limits),
             list_offsets("topic", 0, -1),
-            create_topic("topic", 1, &[("flush.messages", "1")]),
+            create_topic("topic", 1, 1, &[("flush.messages", "1")]),
             delete_topic("topic"),
             metadata(None),
         ] {

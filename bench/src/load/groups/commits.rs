@@ -34,7 +34,7 @@ pub fn run(target: Target, topic: &str, connections: usize, requests: usize) -> 
         open.push(connection);
     }
     let mut open: Vec<&mut Connection> = open.iter_mut().collect();
-    let meter = Meter::start(target.pid)?;
+    let meter = Meter::start(target.servers)?;
     let in_turn = |number: usize| (number % connections, number % connections);
     let latency = window::run(&mut open, &mut frames, requests, connections, in_turn, |_, reply, id| {
         check(reply, id, 1)

@@ -70,7 +70,7 @@ pub fn run(target: Target, topic: &str, options: Options) -> Result<Vec<Metric>>
     }
     let count = options.groups * options.members;
     let mut metrics = Vec::new();
-    let meter = Meter::start(target.pid)?;
+    let meter = Meter::start(target.servers)?;
     let joined_s = fleet.settle(PHASE_LIMIT, |fleet| fleet.join(0..count))?;
     let usage = meter.stop()?;
     metrics.push(Metric::new("all join: until each owns its target", "s", joined_s));
@@ -94,16 +94,16 @@ pub fn run(target: Target, topic: &str, options: Options) -> Result<Vec<Metric>>
 
     let per_heartbeat = |usage: Usage| usage.server_cpu_s * 1e6 / options.heartbeats as f64;
     fleet.drain()?;
-    let meter = Meter::start(target.pid)?;
+    let meter = Meter::start(target.servers)?;
     fleet.saturate(options.heartbeats, 1)?;
     metrics.push(Metric::new("CPU per heartbeat, one at a time", "CPU us", per_heartbeat(meter.stop()?)));
-    let meter = Meter::start(target.pid)?;
+    let meter = Meter::start(target.servers)?;
     let latency = fleet.saturate(options.heartbeats, IN_FLIGHT)?;
     let usage = meter.stop()?;
     metrics.push(Metric::new("CPU per heartbeat, 16 at a time", "CPU us", per_heartbeat(usage)));
     metrics.push(Metric::new("heartbeats", "1/s", options.heartbeats as f64 / usage.wall_s));
     metrics.push(Metric::new("heartbeats p99", "us", latency.micros(0.99)));
-    let meter = Meter::start(target.pid)?;
+    let meter = Meter::start(target.servers)?;
     fleet.saturate_one_connection(options.heartbeats, IN_FLIGHT)?;
     let one_connection = per_heartbeat(meter.stop()?);
     metrics.push(Metric::new("CPU per heartbeat, 16 in flight on one connection", "CPU us", one_connection));
