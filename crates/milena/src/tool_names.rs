@@ -20,6 +20,7 @@ pub(crate) const TOOLS: &[&str] = &[
     "configs",
     "log-dirs",
     "leader-election",
+    "reassign-partitions",
     "cluster",
     "features",
     "client-metrics",

@@ -47,6 +47,9 @@ pub enum PartitionError {
         /// Where the log ends.
         log_end_offset: i64,
     },
+    /// The log directory that holds the replica has failed.
+    #[error("the replica is in a log directory that is offline")]
+    Offline,
     /// The log refused an append.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -68,6 +71,7 @@ impl PartitionError {
             PartitionError::FencedLeaderEpoch => ErrorCode::FencedLeaderEpoch,
             PartitionError::UnknownFetchedEpoch(_) => ErrorCode::OffsetOutOfRange,
             PartitionError::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
+            PartitionError::Offline => ErrorCode::KafkaStorageError,
             PartitionError::OffsetMismatch { .. } => ErrorCode::UnknownServerError,
             PartitionError::Append(error) => error.error_code(),
             PartitionError::Read(error) => error.error_code(),

@@ -3,12 +3,13 @@
 
 use std::cell::LazyCell;
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use common::{TopicPartition, Uuid};
 use foldhash::fast::RandomState;
-use metadata::{MetadataDelta, MetadataImage, PartitionRegistration, TopicImage};
+use metadata::{MetadataDelta, MetadataImage, PartitionRegistration, TopicImage, directory_id};
 use parking_lot::Mutex;
 use storage::{LogConfig, LogManager};
 
@@ -208,6 +209,16 @@ impl ReplicaManager {
                 Some(partition) => {
                     partition.update(Arc::clone(registration), now_ms).map(|()| Arc::clone(partition))
                 }
+                None if self.may_lie_offline(registration) => {
+                    // **Invariant:** a replica that may lie in a directory that has failed is not begun anew in another.
+                    if before.is_none() {
+                        tracing::warn!(
+                            topic = %topic.name, partition = index,
+                            "the replica is not made here: it may lie in a log directory that is offline"
+                        );
+                    }
+                    continue;
+                }
                 None => self.open(topic, index, registration, &settings, now_ms).map(Arc::new),
             };
             match result {
@@ -215,12 +226,40 @@ impl ReplicaManager {
                     changes.changed.push(Arc::clone(&partition));
                     hosted.partitions[position] = Some(partition);
                 }
+                Err(PartitionError::Offline) => {
+                    tracing::debug!(topic = %topic.name, partition = index, "the replica is in a log directory that is offline");
+                }
                 Err(error) => {
                     tracing::error!(topic = %topic.name, partition = index, %error, "the partition cannot be served");
                 }
             }
         }
         hosted
+    }
+
+    /// Whether the log of a replica that is not open may be in a directory that has failed
+    /// (`Partition.createLogInAssignedDirectoryId`).
+    fn may_lie_offline(&self, registration: &PartitionRegistration) -> bool {
+        let Some(directory) = registration.directory(self.broker.node_id()) else { return false };
+        directory != directory_id::UNASSIGNED
+            && self.logs.has_offline_dirs()
+            && !self.logs.is_directory_online(directory)
+    }
+
+    /// A log directory has failed: its replicas serve nobody any more, and whoever waits for one of them learns it now. Returns
+    /// them (`ReplicaManager.handleLogDirFailure`).
+    pub fn handle_log_dir_failure(&self, dir: &Path) -> Vec<Arc<Partition>> {
+        let _no_change_meanwhile = self.changing.lock();
+        let offline: Vec<_> = self
+            .partitions()
+            .into_iter()
+            .filter(|partition| partition.log().dir_health().dir() == dir)
+            .collect();
+        self.logs.handle_log_dir_failure(dir);
+        for partition in &offline {
+            partition.wake_all();
+        }
+        offline
     }
 
     fn open(

@@ -73,6 +73,19 @@ pub enum ServerError {
     /// Every log directory has failed.
     #[error("every log directory has failed; the errors above name the disks to look at")]
     NoLogDir,
+    /// The log directory with the metadata log has failed.
+    #[error("the log directory {0}, which holds the metadata log, has failed; the errors above say why")]
+    MetadataLogDir(String),
+    /// The controller was not told of a failed log directory in time.
+    #[error(
+        "the controller could not be told within {timeout_ms} ms (log.dir.failure.timeout.ms) that the log directory {dir} has failed"
+    )]
+    LogDirNotTold {
+        /// The directory.
+        dir: String,
+        /// `log.dir.failure.timeout.ms`.
+        timeout_ms: i64,
+    },
     /// The controller has stopped.
     #[error("the controller has stopped")]
     ControllerStopped,

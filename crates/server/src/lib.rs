@@ -22,6 +22,7 @@ mod group_settings;
 mod handlers;
 mod housekeeping;
 mod lifecycle;
+mod log_dir_failures;
 mod principal;
 mod producer_ids;
 mod publisher;

@@ -1,7 +1,7 @@
 //! A broker's life in its cluster (`BrokerLifecycleManager`): it registers, is let in when it is ready and has caught up,
 //! sends heartbeats, and hands over what it leads before it leaves.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use common::{ErrorCode, Uuid};
 use config::BrokerConfig;
 use metadata::{MetadataDelta, MetadataImage, MetadataVersion};
+use parking_lot::Mutex;
 use protocol::messages::broker_registration_request::{Feature, Listener};
 use protocol::messages::{BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest};
 use tokio::sync::{Notify, watch};
@@ -44,6 +45,10 @@ pub(crate) struct Lifecycle {
     ready: AtomicBool,
     /// The broker wants to stop.
     wants_shut_down: AtomicBool,
+    /// The broker is to stop without a word: it has nothing left to hand over.
+    abandoned: AtomicBool,
+    /// The log directories that have failed, and whether the controller has been told.
+    offline_dirs: Mutex<BTreeMap<Uuid, bool>>,
     /// There is something to say before the next heartbeat is due.
     wake: Notify,
     /// The registration lacks what there is room for by now.
@@ -57,6 +62,22 @@ impl Lifecycle {
         self.ready.store(true, Ordering::Relaxed);
         self.wake.notify_one();
         self.reached(BrokerState::Running).await;
+    }
+
+    /// The controller is told at once that a log directory has failed.
+    pub(crate) fn propagate_directory_failure(&self, id: Uuid) {
+        self.offline_dirs.lock().entry(id).or_insert(false);
+        self.wake.notify_one();
+    }
+
+    /// Whether the controller knows that a log directory has failed.
+    pub(crate) fn is_directory_failure_told(&self, id: Uuid) -> bool {
+        self.offline_dirs.lock().get(&id).copied().unwrap_or(false)
+    }
+
+    /// Nothing is to be handed over when the broker stops.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
     }
 
     async fn reached(&self, state: BrokerState) {
@@ -183,8 +204,8 @@ fn explain(error: ErrorCode, request: &BrokerRegistrationRequest) -> String {
     format!("{error}: {why}")
 }
 
-/// Sends heartbeats until the broker may stop (`broker.heartbeat.interval.ms`). `directories` are the log directories.
-pub(crate) async fn send_heartbeats(broker: Arc<Broker>, directories: Vec<(PathBuf, Uuid)>) {
+/// Sends heartbeats until the broker may stop (`broker.heartbeat.interval.ms`).
+pub(crate) async fn send_heartbeats(broker: Arc<Broker>) {
     let config = broker.settings.broker();
     let ms = |ms: i32| Duration::from_millis(u64::try_from(ms).unwrap_or(1).max(1));
     let interval = ms(config.quorum.broker_heartbeat_interval_ms);
@@ -196,18 +217,14 @@ pub(crate) async fn send_heartbeats(broker: Arc<Broker>, directories: Vec<(PathB
         leader.mark_unchanged();
         let wants_shut_down = lifecycle.wants_shut_down.load(Ordering::Relaxed);
         let want_fence = !lifecycle.ready.load(Ordering::Relaxed);
-        let offline = broker.replicas.logs().offline_dirs();
+        let offline: Vec<Uuid> = lifecycle.offline_dirs.lock().keys().copied().collect();
         let request = BrokerHeartbeatRequest {
             broker_id: broker.node_id,
             broker_epoch: broker.epoch.load(Ordering::Relaxed),
             current_metadata_offset: broker.image().offset(),
             want_fence,
             want_shut_down: wants_shut_down,
-            offline_log_dirs: directories
-                .iter()
-                .filter(|(path, _)| offline.contains(path))
-                .map(|(_, id)| *id)
-                .collect(),
+            offline_log_dirs: offline.clone(),
             ..BrokerHeartbeatRequest::default()
         };
         let state = *lifecycle.state.borrow();
@@ -218,6 +235,9 @@ pub(crate) async fn send_heartbeats(broker: Arc<Broker>, directories: Vec<(PathB
                 interval
             }
             Ok(answer) => {
+                for (id, told) in lifecycle.offline_dirs.lock().iter_mut() {
+                    *told |= offline.contains(id);
+                }
                 let next = next_state(&answer);
                 if next != state {
                     tell(state, next);
@@ -280,7 +300,8 @@ fn tell(state: BrokerState, next: BrokerState) {
 /// Asks to leave (`controlled.shutdown.enable`), and returns when what this broker leads is led by others, where there are
 /// any, or nobody can be asked.
 pub(crate) async fn leave(broker: &Broker, heartbeats: tokio::task::JoinHandle<()>) {
-    if broker.settings.broker().replication.controlled_shutdown_enable {
+    let abandoned = broker.lifecycle.abandoned.load(Ordering::Relaxed);
+    if broker.settings.broker().replication.controlled_shutdown_enable && !abandoned {
         broker.lifecycle.wants_shut_down.store(true, Ordering::Relaxed);
         broker.lifecycle.wake.notify_one();
         let abort = heartbeats.abort_handle();

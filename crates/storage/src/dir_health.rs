@@ -1,10 +1,54 @@
-//! Whether a log directory can still be used (`LogDirFailureChannel`).
+//! Whether a log directory can still be used, and who is told when it can not (`LogDirFailureChannel`).
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::{Condvar, Mutex};
+
 use crate::error::StorageError;
+
+/// The directories that have failed and that nobody has looked after yet.
+#[derive(Debug, Default)]
+pub struct LogDirFailureChannel {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    failed: VecDeque<PathBuf>,
+    closed: bool,
+}
+
+impl LogDirFailureChannel {
+    /// The next directory that has failed, each once; waits for it. `None` when the channel is closed.
+    pub fn take_next(&self) -> Option<PathBuf> {
+        let mut queue = self.queue.lock();
+        loop {
+            if queue.closed {
+                return None;
+            }
+            if let Some(dir) = queue.failed.pop_front() {
+                return Some(dir);
+            }
+            self.changed.wait(&mut queue);
+        }
+    }
+
+    /// Nobody need look after failures any more: the broker stops.
+    pub fn close(&self) {
+        self.queue.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    fn add(&self, dir: &Path) {
+        self.queue.lock().failed.push_back(dir.to_owned());
+        self.changed.notify_all();
+    }
+}
 
 /// The state of one log directory, shared by its logs. An error of the operating system takes the directory offline for good: what
 /// it holds can no longer be trusted to be what was written, and another replica goes on.
@@ -12,12 +56,18 @@ use crate::error::StorageError;
 pub struct DirHealth {
     dir: PathBuf,
     offline: AtomicBool,
+    failures: Arc<LogDirFailureChannel>,
 }
 
 impl DirHealth {
-    /// A directory that works.
+    /// A directory that works, of which nobody is told when it fails.
     pub fn new(dir: &Path) -> DirHealth {
-        DirHealth { dir: dir.to_owned(), offline: AtomicBool::new(false) }
+        DirHealth::reporting_to(dir, Arc::default())
+    }
+
+    /// A directory that works. When it fails, `failures` hears of it.
+    pub(crate) fn reporting_to(dir: &Path, failures: Arc<LogDirFailureChannel>) -> DirHealth {
+        DirHealth { dir: dir.to_owned(), offline: AtomicBool::new(false), failures }
     }
 
     /// The directory.
@@ -51,6 +101,7 @@ impl DirHealth {
                 dir = %self.dir.display(), error = %source,
                 "{action}: the log directory is offline from now on; {advice}"
             );
+            self.failures.add(&self.dir);
         }
         StorageError::Io { action, dir: self.dir.clone(), source }
     }

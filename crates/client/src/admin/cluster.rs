@@ -304,13 +304,15 @@ impl Admin {
         Ok(results)
     }
 
-    /// Moves partitions to other replicas; `None` ends the move that is under way. What became of each.
+    /// Moves partitions to other replicas; `None` ends the move that is under way. What became of each. A move that changes how many
+    /// replicas a partition has can be refused (KIP-860; from Kafka 4.1).
     ///
     /// # Errors
     /// If no broker answers, or the controller refuses.
     pub async fn alter_partition_reassignments(
         &self,
         reassignments: &BTreeMap<TopicPartition, Option<Vec<i32>>>,
+        allow_replication_factor_change: bool,
     ) -> Result<BTreeMap<TopicPartition, Result<(), ClientError>>, ClientError> {
         let mut topics: Vec<ReassignableTopic> = Vec::new();
         for (at, replicas) in reassignments {
@@ -326,7 +328,7 @@ impl Admin {
         let request = AlterPartitionReassignmentsRequest {
             timeout_ms: self.timeout_ms(),
             topics,
-            ..AlterPartitionReassignmentsRequest::default()
+            allow_replication_factor_change,
         };
         let response: AlterPartitionReassignmentsResponse = self.ask_controller(&request).await?;
         ClientError::check(response.error_code, response.error_message.as_deref())?;

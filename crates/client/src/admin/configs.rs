@@ -184,8 +184,11 @@ impl Admin {
             }],
             validate_only: false,
         };
-        self.cluster.nodes().await?;
-        let response: IncrementalAlterConfigsResponse = match own_broker(resource) {
+        let broker = own_broker(resource).filter(|_| !self.controllers);
+        if broker.is_some() {
+            self.cluster.nodes().await?;
+        }
+        let response: IncrementalAlterConfigsResponse = match broker {
             Some(id) => self.cluster.node(id).await?.call(&request).await?,
             None => self.ask_controller(&request).await?,
         };

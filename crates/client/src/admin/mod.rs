@@ -128,7 +128,11 @@ impl Admin {
         let patience = self.cluster.config().connect_timeout.min(self.cluster.config().api_timeout);
         let deadline = std::time::Instant::now() + patience;
         loop {
-            let result = match self.cluster.controller().await {
+            let connection = match self.controllers {
+                true => self.quorum_connection().await.map(|(connection, _)| connection),
+                false => self.cluster.controller().await,
+            };
+            let result = match connection {
                 Ok(connection) => connection.call(request).await,
                 Err(error) => Err(error),
             };
@@ -144,12 +148,15 @@ impl Admin {
         }
     }
 
-    /// The brokers there are.
+    /// The brokers there are, or the controllers where those are the bootstrap servers.
     ///
     /// # Errors
-    /// If no broker answers.
+    /// If nobody answers.
     pub async fn describe_cluster(&self) -> Result<Vec<Node>, ClientError> {
-        self.cluster.nodes().await
+        match self.controllers {
+            true => self.controller_nodes().await,
+            false => self.cluster.nodes().await,
+        }
     }
 
     /// The names of all topics, and whether each is internal, sorted.

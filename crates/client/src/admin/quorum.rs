@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use common::topic::CLUSTER_METADATA_TOPIC;
 use common::{ErrorCode, Uuid};
+use protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use protocol::messages::{
     AddRaftVoterRequest, AddRaftVoterResponse, DescribeClusterRequest, DescribeClusterResponse,
     DescribeQuorumRequest, DescribeQuorumResponse, RemoveRaftVoterRequest, RemoveRaftVoterResponse,
@@ -11,8 +12,8 @@ use protocol::messages::{
 };
 
 use super::Admin;
-use crate::ClientError;
 use crate::connection::Connection;
+use crate::{ClientError, Node};
 
 /// Controllers, among the endpoints that `DescribeCluster` knows.
 const CONTROLLERS: i8 = 2;
@@ -63,14 +64,14 @@ pub struct QuorumInfo {
 }
 
 impl Admin {
-    /// An admin client whose bootstrap servers are controllers (`bootstrap.controllers`). Only what concerns the quorum can be
-    /// asked through it.
+    /// An admin client whose bootstrap servers are controllers (`bootstrap.controllers`). Only what concerns the quorum, and what a
+    /// controller decides, can be asked through it.
     pub fn for_controllers(config: crate::ClientConfig) -> Admin {
         Admin { controllers: true, ..Admin::new(config) }
     }
 
     /// A broker, or the active controller where the bootstrap servers are controllers; and the cluster's id.
-    async fn quorum_connection(&self) -> Result<(Arc<Connection>, String), ClientError> {
+    pub(super) async fn quorum_connection(&self) -> Result<(Arc<Connection>, String), ClientError> {
         let connection = self.cluster.any().await?;
         let endpoint_type = if self.controllers { CONTROLLERS } else { 1 };
         let request = DescribeClusterRequest { endpoint_type, ..DescribeClusterRequest::default() };
@@ -87,6 +88,21 @@ impl Admin {
         let address = format!("{}:{}", active.host, active.port);
         let connection = Connection::open(&address, self.cluster.config()).await?;
         Ok((Arc::new(connection), response.cluster_id))
+    }
+
+    /// The controllers as one of them knows them.
+    pub(super) async fn controller_nodes(&self) -> Result<Vec<Node>, ClientError> {
+        let request =
+            DescribeClusterRequest { endpoint_type: CONTROLLERS, ..DescribeClusterRequest::default() };
+        let response: DescribeClusterResponse = self.cluster.any().await?.call(&request).await?;
+        ClientError::check(response.error_code, response.error_message.as_deref())?;
+        let node = |node: DescribeClusterBroker| Node {
+            id: node.broker_id,
+            host: node.host,
+            port: node.port,
+            rack: node.rack,
+        };
+        Ok(response.brokers.into_iter().map(node).collect())
     }
 
     /// The quorum as its leader sees it.

@@ -22,7 +22,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("What happens to old segments: `delete` them, `compact` them to the last record of each key, both, or nothing for an empty list."),
     list("log.dir").or("/tmp/kafka-logs").high().valid(NON_EMPTY_SET)
         .doc("Directories of the logs, where log.dirs is not set."),
-    long("log.dir.failure.timeout.ms").or("30000").low().at_least(1).no_effect(NO_JBOD_MOVES)
+    long("log.dir.failure.timeout.ms").or("30000").low().at_least(1)
         .doc("A broker that cannot tell the controller of a failed log directory for this long stops."),
     list("log.dirs").or_null().high().valid(NON_EMPTY_SET)
         .doc("Directories of the logs. A new partition goes to the one with the fewest."),

@@ -24,6 +24,7 @@ mod log_compaction_tester;
 mod log_dirs;
 mod metadata_quorum;
 mod producer_perf_test;
+mod reassign_partitions;
 mod server_start;
 mod server_stop;
 mod storage;
@@ -67,6 +68,8 @@ pub(crate) enum Command {
     LogDirs(log_dirs::Arguments),
     /// Elect leaders of partitions (kafka-leader-election.sh)
     LeaderElection(leader_election::Arguments),
+    /// Move partitions to other brokers, and replicas to other log directories (kafka-reassign-partitions.sh)
+    ReassignPartitions(reassign_partitions::Arguments),
     /// Show a cluster's id and endpoints, and take brokers out of it (kafka-cluster.sh)
     Cluster(cluster::Arguments),
     /// Show and change the levels of features (kafka-features.sh)
@@ -103,6 +106,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Configs(arguments) => configs::run(arguments),
         Command::LogDirs(arguments) => log_dirs::run(arguments),
         Command::LeaderElection(arguments) => leader_election::run(arguments),
+        Command::ReassignPartitions(arguments) => reassign_partitions::run(arguments),
         Command::Cluster(arguments) => cluster::run(arguments),
         Command::Features(arguments) => features::run(arguments),
         Command::ClientMetrics(arguments) => client_metrics::run(arguments),

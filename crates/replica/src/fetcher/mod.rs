@@ -298,6 +298,8 @@ impl ReplicaFetcher {
             Err(
                 PartitionError::FencedLeaderEpoch | PartitionError::Append(AppendError::FencedEpoch { .. }),
             ) => State::Stopped,
+            // That the directory has failed was told where it failed.
+            Err(PartitionError::Offline) => State::Stopped,
             Err(error @ (PartitionError::Log(_) | PartitionError::Append(AppendError::Storage(_)))) => {
                 tracing::error!(partition = %name, %error, "the replica cannot be written any more");
                 State::Stopped
@@ -411,7 +413,7 @@ impl ReplicaFetcher {
         };
         match result {
             Ok(()) => State::Fetching,
-            Err(PartitionError::FencedLeaderEpoch) => State::Stopped,
+            Err(PartitionError::FencedLeaderEpoch | PartitionError::Offline) => State::Stopped,
             Err(error) => {
                 tracing::error!(partition = %partition.topic_partition(), %error, "the replica cannot be truncated");
                 State::Stopped

@@ -27,6 +27,7 @@ pub struct FollowerAppend {
 impl Partition {
     /// The lock of a follower in an epoch.
     fn follower(&self, leader_epoch: i32) -> Result<MutexGuard<'_, Role>, PartitionError> {
+        self.check_online()?;
         let role = self.role.lock();
         if !matches!(*role, Role::Follower) || self.registration.load().leader_epoch != leader_epoch {
             return Err(PartitionError::FencedLeaderEpoch);

@@ -139,9 +139,10 @@ impl Partition {
     /// Whether the high watermark has reached an offset that was appended in `leader_epoch`.
     ///
     /// # Errors
-    /// [`PartitionError::NotLeader`] where it never will under this leader, [`PartitionError::NotEnoughReplicasAfterAppend`]
+    /// [`PartitionError::Offline`] and [`PartitionError::NotLeader`] where it never will under this leader, [`PartitionError::NotEnoughReplicasAfterAppend`]
     /// where it has, and too few replicas are in sync by now.
     pub fn is_committed(&self, leader_epoch: i32, offset: i64) -> Result<bool, PartitionError> {
+        self.check_online()?;
         let role = self.role.lock();
         let Role::Leader(state) = &*role else { return Err(PartitionError::NotLeader) };
         if leader_epoch < state.led_since_epoch() {
@@ -162,7 +163,7 @@ impl Partition {
     /// Takes followers out of the ISR that lag (`replica.lag.time.max.ms`).
     pub fn maybe_shrink_isr(&self, now_ms: i64) -> Moved {
         let registration = self.registration.load();
-        if registration.isr.len() <= 1 || registration.leader != self.broker.node_id() {
+        if registration.isr.len() <= 1 || registration.leader != self.broker.node_id() || self.is_offline() {
             return Moved::default();
         }
         let mut role = self.role.lock();
@@ -181,6 +182,9 @@ impl Partition {
 
     /// What the controller is to be asked for, if anything.
     pub fn proposed_isr(&self) -> Option<ProposedIsr> {
+        if self.is_offline() {
+            return None;
+        }
         let role = self.role.lock();
         let Role::Leader(state) = &*role else { return None };
         let pending = state.pending()?;

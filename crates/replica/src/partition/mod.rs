@@ -189,6 +189,12 @@ impl Partition {
         }
         let node_id = self.broker.node_id();
         let leader_epoch = registration.leader_epoch;
+        if self.is_offline() {
+            // It neither leads nor follows, but knows what it does not serve.
+            *role = Role::Follower;
+            self.registration.store(registration);
+            return Err(PartitionError::Offline);
+        }
         if registration.leader != node_id {
             self.log.follow(leader_epoch);
             *role = Role::Follower;
@@ -239,11 +245,22 @@ impl Partition {
         self.commit_waiters.wake_up_to(i64::MAX - 1);
     }
 
+    /// Whether the log directory that holds the replica has failed. It serves nobody any more then, and never again in this life of
+    /// the broker (`HostedPartition.Offline`).
+    pub fn is_offline(&self) -> bool {
+        self.log.dir_health().is_offline()
+    }
+
+    fn check_online(&self) -> Result<(), PartitionError> {
+        if self.is_offline() { Err(PartitionError::Offline) } else { Ok(()) }
+    }
+
     /// What is known of the partition, if this broker has it in the epoch that a client knows (-1 for none).
     fn in_epoch(
         &self,
         current_leader_epoch: i32,
     ) -> Result<arc_swap::Guard<Arc<PartitionRegistration>>, PartitionError> {
+        self.check_online()?;
         let registration = self.registration.load();
         if current_leader_epoch >= 0 && current_leader_epoch != registration.leader_epoch {
             return Err(if current_leader_epoch < registration.leader_epoch {

@@ -81,7 +81,7 @@ pub(crate) fn handle(
                 isr_nodes: partition.isr.clone(),
                 eligible_leader_replicas: Some(partition.elr.clone()),
                 last_known_elr: Some(partition.last_known_elr.clone()),
-                offline_replicas: offline(&image, &partition.replicas, &listener),
+                offline_replicas: offline(&image, partition, &listener),
             });
         }
         response.topics.push(described);

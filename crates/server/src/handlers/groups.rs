@@ -5,7 +5,7 @@ use std::sync::Arc;
 use common::{ErrorCode, Uuid};
 use group::{Reply, RequestContext, TopicResolver, TopicsImage};
 use metadata::MetadataImage;
-use network::Handled;
+use network::{Handled, Outbox};
 use protocol::messages::consumer_group_describe_response::DescribedGroup;
 use protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse,
@@ -60,53 +60,56 @@ impl TopicsImage for Topics {
 /// Whether the protocol of KIP-848 is offered: the feature is finalised, and the configuration does not leave it out.
 fn offers_consumer_groups(broker: &Broker, image: &MetadataImage) -> bool {
     let level = image.features.finalized_versions.get("group.version").copied().unwrap_or(0);
-    let protocols = broker.settings.broker().value("group.coordinator.rebalance.protocols").clone();
-    let configured = match protocols {
+    let configured = match broker.settings.broker().value("group.coordinator.rebalance.protocols") {
         config::Value::List(protocols) => protocols.iter().any(|name| name == "consumer"),
         _ => true,
     };
     level >= 1 && configured
 }
 
-pub(crate) fn handle(broker: &Arc<Broker>, request: Request<'_>) -> Result<Handled, BadRequest> {
+pub(crate) fn handle(
+    broker: &Arc<Broker>,
+    request: Request<'_>,
+    out: &mut Outbox,
+) -> Result<Handled, BadRequest> {
     let groups = &broker.groups;
     let topics = Topics(broker.image());
     let now = now_ms();
     match request.head.api {
-        ApiKey::OffsetCommit => {
-            call(request, |context, body, reply| groups.commit_offsets(context, body, &topics, now, reply))
-        }
-        ApiKey::OffsetFetch => {
-            call(request, |context, body, reply| groups.fetch_offsets(context, body, &topics, now, reply))
-        }
-        ApiKey::OffsetDelete => {
-            call(request, |context, body, reply| groups.delete_offsets(context, body, &topics, now, reply))
-        }
+        ApiKey::OffsetCommit => call(request, out, |context, body, reply| {
+            groups.commit_offsets(context, body, &topics, now, reply)
+        }),
+        ApiKey::OffsetFetch => call(request, out, |context, body, reply| {
+            groups.fetch_offsets(context, body, &topics, now, reply)
+        }),
+        ApiKey::OffsetDelete => call(request, out, |context, body, reply| {
+            groups.delete_offsets(context, body, &topics, now, reply)
+        }),
         ApiKey::JoinGroup => {
-            call(request, |context, body, reply| groups.join_group(context, body, now, reply))
+            call(request, out, |context, body, reply| groups.join_group(context, body, now, reply))
         }
         ApiKey::SyncGroup => {
-            call(request, |context, body, reply| groups.sync_group(context, body, now, reply))
+            call(request, out, |context, body, reply| groups.sync_group(context, body, now, reply))
         }
         ApiKey::Heartbeat => {
-            call(request, |context, body, reply| groups.heartbeat(context, body, now, reply))
+            call(request, out, |context, body, reply| groups.heartbeat(context, body, now, reply))
         }
         ApiKey::LeaveGroup => {
-            call(request, |context, body, reply| groups.leave_group(context, body, now, reply))
+            call(request, out, |context, body, reply| groups.leave_group(context, body, now, reply))
         }
-        ApiKey::DescribeGroups => call(request, |context, body: DescribeGroupsRequest, reply| {
+        ApiKey::DescribeGroups => call(request, out, |context, body: DescribeGroupsRequest, reply| {
             let reply = if body.include_authorized_operations { with_operations(reply) } else { reply };
             groups.describe_groups(context, body, now, reply)
         }),
         ApiKey::ListGroups => {
-            call(request, |context, body, reply| groups.list_groups(context, body, now, reply))
+            call(request, out, |context, body, reply| groups.list_groups(context, body, now, reply))
         }
         ApiKey::DeleteGroups => {
-            call(request, |context, body, reply| groups.delete_groups(context, body, now, reply))
+            call(request, out, |context, body, reply| groups.delete_groups(context, body, now, reply))
         }
         ApiKey::ConsumerGroupHeartbeat => {
             let offered = offers_consumer_groups(broker, &topics.0);
-            call(request, |context, body, reply| {
+            call(request, out, |context, body, reply| {
                 if offered {
                     groups.consumer_group_heartbeat(context, body, now, reply);
                 } else {
@@ -119,7 +122,7 @@ pub(crate) fn handle(broker: &Arc<Broker>, request: Request<'_>) -> Result<Handl
         }
         ApiKey::ConsumerGroupDescribe => {
             let offered = offers_consumer_groups(broker, &topics.0);
-            call(request, |context, body: ConsumerGroupDescribeRequest, reply| {
+            call(request, out, |context, body: ConsumerGroupDescribeRequest, reply| {
                 if offered {
                     groups.describe_consumer_groups(context, body, now, reply);
                 } else {
@@ -152,6 +155,7 @@ fn with_operations(reply: Reply<DescribeGroupsResponse>) -> Reply<DescribeGroups
 /// Hands the request to the coordinator, and its answer, now or later, to the connection.
 fn call<'a, Body, Answer>(
     mut request: Request<'a>,
+    out: &mut Outbox,
     coordinate: impl FnOnce(&RequestContext, Body, Reply<Answer>),
 ) -> Result<Handled, BadRequest>
 where
@@ -164,9 +168,13 @@ where
         client_id: request.client.id.to_owned(),
         client_host: format!("/{}", request.client.connection.peer.ip()),
     };
-    let (sender, receiver) = oneshot::channel();
+    let (sender, mut receiver) = oneshot::channel();
     // A client that is gone does not want the answer any more.
     coordinate(&context, body, Box::new(move |answer| drop(sender.send(answer))));
+    // Most answers are there by now: they leave with the others of requests that came together.
+    if let Ok(answer) = receiver.try_recv() {
+        return request.head.answer(&answer, out);
+    }
     request.head.later(async move {
         // Invariant: the coordinator answers everything, at the latest when it is shut down, and then the connection ends.
         receiver.await.unwrap_or_default()

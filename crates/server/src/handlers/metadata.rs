@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use common::{ErrorCode, Uuid};
-use metadata::{BrokerRegistration, MetadataImage, TopicImage};
+use metadata::{BrokerRegistration, MetadataImage, PartitionRegistration, TopicImage};
 use network::{Handled, Outbox};
 use protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use protocol::messages::metadata_request::MetadataRequestTopic;
@@ -224,7 +224,7 @@ impl Describe<'_> {
                     leader_epoch: partition.leader_epoch,
                     replica_nodes: partition.replicas.clone(),
                     isr_nodes: partition.isr.clone(),
-                    offline_replicas: offline(self.image, &partition.replicas, self.listener),
+                    offline_replicas: offline(self.image, partition, self.listener),
                 }
             })
             .collect();
@@ -243,10 +243,16 @@ impl Describe<'_> {
     }
 }
 
-/// The replicas on brokers that are fenced, gone, or not on this listener.
-pub(crate) fn offline(image: &MetadataImage, replicas: &[i32], listener: &str) -> Vec<i32> {
-    let is_alive = |broker: &Arc<BrokerRegistration>| !broker.fenced && broker.listener(listener).is_some();
-    replicas.iter().copied().filter(|id| !image.cluster.brokers.get(id).is_some_and(is_alive)).collect()
+/// The replicas on brokers that are fenced, gone, or not on this listener, and those in log directories that have failed.
+pub(crate) fn offline(image: &MetadataImage, partition: &PartitionRegistration, listener: &str) -> Vec<i32> {
+    let is_alive = |broker: &Arc<BrokerRegistration>| {
+        let directory = partition.directory(broker.id);
+        !broker.fenced
+            && broker.listener(listener).is_some()
+            && directory.is_none_or(|directory| broker.has_online_dir(directory))
+    };
+    let replicas = partition.replicas.iter().copied();
+    replicas.filter(|id| !image.cluster.brokers.get(id).is_some_and(is_alive)).collect()
 }
 
 fn error_topic(error: ErrorCode, name: Option<String>, topic_id: Uuid) -> MetadataResponseTopic {

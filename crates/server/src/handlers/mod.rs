@@ -62,7 +62,7 @@ pub(crate) fn dispatch(
         | ApiKey::DeleteGroups
         | ApiKey::OffsetDelete
         | ApiKey::ConsumerGroupHeartbeat
-        | ApiKey::ConsumerGroupDescribe => groups::handle(broker, request),
+        | ApiKey::ConsumerGroupDescribe => groups::handle(broker, request, out),
         ApiKey::DeleteRecords => delete_records::handle(broker, request, out),
         ApiKey::InitProducerId => init_producer_id::handle(broker, request),
         ApiKey::OffsetForLeaderEpoch => offset_for_leader_epoch::handle(broker, request, out),

@@ -68,6 +68,14 @@ impl ReplicaFetchers {
         }
     }
 
+    /// These are fetched no more: their log directory has failed.
+    pub(crate) fn remove(&self, partitions: &[Arc<Partition>]) {
+        let mut state = self.state.lock();
+        for partition in partitions {
+            state.unassign(&id_of(partition));
+        }
+    }
+
     /// `num.replica.fetchers` may have changed.
     pub(crate) fn resize(&self, per_source: i32) {
         let per_source = usize::try_from(per_source).unwrap_or(1).max(1);

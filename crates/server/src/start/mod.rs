@@ -38,6 +38,7 @@ use crate::error::ServerError;
 use crate::fetch_session::FetchSessions;
 use crate::group_settings::group_config;
 use crate::lifecycle::Lifecycle;
+use crate::log_dir_failures::look_after_failures;
 use crate::producer_ids::ProducerIds;
 use crate::replication::{
     IsrChanges, ReplicaFetchers, ReplicaSelector, ReplicationQuotas, expire_followers, propose_isr_changes,
@@ -100,8 +101,9 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
     let raft = raft_config(&config, &meta, &addresses);
     let thread = MetadataThread::open(raft, quorum_controller, raft_peer_config(&config), jobs)?;
     let is_lone = roles.broker && thread.leads();
+    let raise = Arc::clone(&raiser);
     let thread = thread
-        .spawn(move |error| raiser.raise(error))
+        .spawn(move |error| raise.raise(error))
         .map_err(|error| ServerError::Io("no thread for the metadata", error))?;
 
     let (controller_bound, broker_bound): (Vec<_>, Vec<_>) = bound
@@ -159,6 +161,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
             logs: &logs,
             addresses: &addresses,
             connections: &connections,
+            fault: raiser,
         };
         broker = match start_broker(parts, channel, broker_bound).await {
             Ok(broker) => Some(broker),
@@ -193,6 +196,7 @@ struct BrokerParts<'a> {
     logs: &'a Arc<LogManager>,
     addresses: &'a [(String, SocketAddr)],
     connections: &'a Arc<ConnectionQuota>,
+    fault: Arc<Fault>,
 }
 
 /// Waits for the metadata, loads the logs, registers, and serves.
@@ -201,7 +205,7 @@ async fn start_broker(
     channel: ControllerChannel,
     bound: Vec<(EndPoint, Listener, SocketAddr)>,
 ) -> Result<RunningBroker, ServerError> {
-    let BrokerParts { config, cluster_id, handle, logs, addresses, connections } = parts;
+    let BrokerParts { config, cluster_id, handle, logs, addresses, connections, fault } = parts;
     let image = handle.caught_up().await.map_err(|_| ServerError::ControllerStopped)?;
     let replica_selector = ReplicaSelector::of(config)?;
     let settings = Settings::new(config.clone());
@@ -212,7 +216,7 @@ async fn start_broker(
         cluster_id,
         Uuid::random(),
         registered_listeners(&config.advertised_listeners, addresses),
-        logs.directory_ids().into_iter().map(|(_, id)| id).collect(),
+        logs.live_directory_ids(),
         logs.previous_broker_epoch(),
     );
 
@@ -260,13 +264,15 @@ async fn start_broker(
     broker.epoch.store(epoch, Ordering::Relaxed);
     broker.replicas.local_broker().set_epoch(epoch);
 
+    look_after_failures(&broker, &config.metadata_log_dir, fault)
+        .map_err(|error| ServerError::Io("no thread for log directories that fail", error))?;
     let mut tasks = housekeeping::start(&broker, group_timers);
     tasks.push(tokio::spawn(lifecycle::register_again(Arc::clone(&broker), registration)));
     broker.cleaners.reconfigure(&broker.settings.broker());
     tasks.push(tokio::spawn(propose_isr_changes(Arc::clone(&broker))));
     tasks.push(tokio::spawn(expire_followers(Arc::clone(&broker))));
     tasks.push(tokio::spawn(send_assignments(Arc::clone(&broker))));
-    let heartbeats = tokio::spawn(lifecycle::send_heartbeats(Arc::clone(&broker), logs.directory_ids()));
+    let heartbeats = tokio::spawn(lifecycle::send_heartbeats(Arc::clone(&broker)));
     let listeners = serve(bound, &Server::Broker(Arc::clone(&broker)), connections)?;
     broker.lifecycle.run().await;
     Ok(RunningBroker { broker, listeners, tasks, heartbeats })
@@ -335,6 +341,7 @@ impl RunningServer {
             thread.stop();
             let Some(broker) = stopped else { return Ok(()) };
             broker.cleaners.stop();
+            logs.failures().close();
             logs.shutdown(broker.epoch.load(Ordering::Relaxed))
         });
         let closed = closed.await;

@@ -13,6 +13,7 @@ mod fetch;
 mod fetch_sessions;
 mod hostile;
 mod idempotence;
+mod log_dirs;
 mod metadata;
 mod negotiation;
 mod offsets;

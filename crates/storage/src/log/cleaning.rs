@@ -99,7 +99,7 @@ impl Log {
     }
 
     /// Makes a cleaning that goes on give up.
-    pub(super) fn abort_cleaning(&self) {
+    pub(crate) fn abort_cleaning(&self) {
         self.cleaning.epoch.fetch_add(1, Ordering::AcqRel);
     }
 

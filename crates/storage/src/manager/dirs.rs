@@ -14,7 +14,7 @@ use crate::checkpoint::{
     META_PROPERTIES_FILE, MetaProperties, RECOVERY_POINT_CHECKPOINT_FILE, REPLICATION_OFFSET_CHECKPOINT_FILE,
     read_offsets, sync_dir, write_offsets,
 };
-use crate::dir_health::DirHealth;
+use crate::dir_health::{DirHealth, LogDirFailureChannel};
 
 /// The file that is locked while a broker uses the directory.
 const LOCK_FILE: &str = ".lock";
@@ -194,17 +194,18 @@ pub(super) fn open_dirs(
     dirs: &[PathBuf],
     cluster_id: Option<&str>,
     node_id: i32,
+    failures: &Arc<LogDirFailureChannel>,
 ) -> Result<(Vec<LogDir>, Vec<PathBuf>), LogDirError> {
-    let mut locked: Vec<(PathBuf, File)> = Vec::new();
+    let mut locked: Vec<LockedDir> = Vec::new();
     let mut failed = Vec::new();
     let mut first_error = None;
     for dir in dirs {
         match make_and_lock(dir) {
-            Ok((path, lock)) => {
-                if locked.iter().any(|(known, _)| *known == path) {
-                    return Err(LogDirError::Duplicate { dir: path });
+            Ok(opened) => {
+                if locked.iter().any(|known| known.path == opened.path) {
+                    return Err(LogDirError::Duplicate { dir: opened.path });
                 }
-                locked.push((path, lock));
+                locked.push(opened);
             }
             Err(error @ LogDirError::Unusable { .. }) => {
                 tracing::error!("{error}; the directory is offline");
@@ -214,7 +215,7 @@ pub(super) fn open_dirs(
             Err(error) => {
                 // The same directory by another path is locked already: by this very broker.
                 let known =
-                    fs::canonicalize(dir).is_ok_and(|path| locked.iter().any(|(other, _)| *other == path));
+                    fs::canonicalize(dir).is_ok_and(|path| locked.iter().any(|other| other.path == path));
                 return Err(if known { LogDirError::Duplicate { dir: dir.clone() } } else { error });
             }
         }
@@ -226,18 +227,25 @@ pub(super) fn open_dirs(
     let opened = locked
         .into_iter()
         .zip(identities)
-        .map(|((path, lock), id)| LogDir {
-            health: Arc::new(DirHealth::new(&path)),
-            path,
+        .map(|(dir, id)| LogDir {
+            health: Arc::new(DirHealth::reporting_to(&dir.path, Arc::clone(failures))),
+            path: dir.path,
             id,
-            lock: Mutex::new(Some(lock)),
+            lock: Mutex::new(Some(dir.lock)),
             written: Mutex::new(BTreeMap::new()),
         })
         .collect();
     Ok((opened, failed))
 }
 
-fn make_and_lock(dir: &Path) -> Result<(PathBuf, File), LogDirError> {
+/// A directory that is this broker's, and what its `meta.properties` says.
+struct LockedDir {
+    path: PathBuf,
+    lock: File,
+    properties: Option<MetaProperties>,
+}
+
+fn make_and_lock(dir: &Path) -> Result<LockedDir, LogDirError> {
     let unusable = |source| LogDirError::Unusable { dir: dir.to_owned(), source };
     if !fs::exists(dir) {
         tracing::info!(dir = %dir.display(), "log directory not found, creating it");
@@ -252,27 +260,24 @@ fn make_and_lock(dir: &Path) -> Result<(PathBuf, File), LogDirError> {
     if !lock.try_lock().map_err(unusable)? {
         return Err(LogDirError::Locked { dir: path });
     }
-    Ok((path, lock))
+    let properties = MetaProperties::read(&path).map_err(|error| match error {
+        CheckpointError::Io { source, .. } => unusable(source),
+        other => other.into(),
+    })?;
+    Ok(LockedDir { path, lock, properties })
 }
 
 /// The ids of the directories, in their order. One without `meta.properties` gets it, if the cluster's id is known: it was added to
 /// `log.dirs`, or is empty as after a change of disks.
-fn identify(
-    dirs: &[(PathBuf, File)],
-    cluster_id: Option<&str>,
-    node_id: i32,
-) -> Result<Vec<Uuid>, LogDirError> {
-    let mut found = Vec::new();
-    for (dir, _) in dirs {
-        found.push(MetaProperties::read(dir)?);
-    }
-    let cluster_of_dirs = found.iter().flatten().find_map(|properties| properties.cluster_id.clone());
+fn identify(dirs: &[LockedDir], cluster_id: Option<&str>, node_id: i32) -> Result<Vec<Uuid>, LogDirError> {
+    let found = || dirs.iter().filter_map(|dir| dir.properties.as_ref());
+    let cluster_of_dirs = found().find_map(|properties| properties.cluster_id.clone());
     let Some(cluster) = cluster_id.map(str::to_owned).or(cluster_of_dirs) else {
-        let dir = dirs.first().map(|(dir, _)| dir.clone()).unwrap_or_default();
+        let dir = dirs.first().map(|dir| dir.path.clone()).unwrap_or_default();
         return Err(LogDirError::Unformatted { dir });
     };
     let mut ids: Vec<Uuid> = Vec::new();
-    for ((dir, _), properties) in dirs.iter().zip(found) {
+    for LockedDir { path: dir, properties, .. } in dirs {
         if let Some(found) = properties.as_ref().and_then(|properties| properties.cluster_id.as_ref())
             && *found != cluster
         {
@@ -296,7 +301,7 @@ fn identify(
             }
         };
         if let Some(index) = ids.iter().position(|known| *known == id) {
-            let first = dirs.get(index).map(|(dir, _)| dir.clone()).unwrap_or_default();
+            let first = dirs.get(index).map(|dir| dir.path.clone()).unwrap_or_default();
             return Err(LogDirError::SameId { first, second: dir.clone(), id });
         }
         ids.push(id);

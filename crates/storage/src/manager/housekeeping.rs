@@ -73,7 +73,8 @@ impl LogManager {
     pub fn checkpoint_high_watermarks(&self) -> Result<(), LogError> {
         for log in self.logs() {
             if !log.dir_health().is_offline() {
-                log.write_checkpoints()?;
+                // An error took the log directory offline, and was logged there.
+                let _ = log.write_checkpoints();
             }
         }
         self.write_checkpoints(REPLICATION_OFFSET_CHECKPOINT_FILE, |log| Some(log.high_watermark()))
@@ -176,11 +177,15 @@ impl LogManager {
                 offsets.insert(log.topic_partition().clone(), offset);
             }
         }
+        // One directory that fails does not keep the others from being written.
+        let mut result = Ok(());
         for dir in self.live() {
             let offsets = by_dir.remove(&dir.path).unwrap_or_default();
-            dir.write_checkpoint(file, offsets).map_err(|error| checkpoint_failed(dir, file, error))?;
+            if let Err(error) = dir.write_checkpoint(file, offsets) {
+                result = Err(checkpoint_failed(dir, file, error));
+            }
         }
-        Ok(())
+        result
     }
 
     fn live(&self) -> impl Iterator<Item = &Arc<LogDir>> {

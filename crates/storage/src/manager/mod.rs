@@ -2,13 +2,16 @@
 //!
 //! Owns the map of logs. Starts threads only to load and to close; everything periodic is a method that the server calls with the
 //! time. `__cluster_metadata-0` is the quorum's and is left alone.
+//!
+//! A directory that fails is offline at once for everybody who uses a log in it. The broker hears of it through
+//! [`LogManager::failures`], and has its logs put away by [`LogManager::handle_log_dir_failure`].
 
 mod dirs;
 mod housekeeping;
 mod load;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
@@ -19,6 +22,7 @@ use dirs::LogDir;
 pub use dirs::LogDirError;
 
 use crate::config::LogConfig;
+use crate::dir_health::LogDirFailureChannel;
 use crate::error::LogError;
 use crate::file_names::{log_delete_dir_name, log_dir_name};
 use crate::log::{Log, OpenOptions};
@@ -55,6 +59,7 @@ pub struct LogManager {
     previous_broker_epoch: AtomicI64,
     /// Held while checkpoints are gathered and written: what was gathered later must not be overwritten by what was gathered before.
     checkpoints: Mutex<()>,
+    failures: Arc<LogDirFailureChannel>,
 }
 
 /// A partition directory that goes when its time has come.
@@ -76,8 +81,9 @@ impl LogManager {
     /// # Errors
     /// [`LogDirError`], which says what to do.
     pub fn open(config: LogManagerConfig) -> Result<LogManager, LogDirError> {
+        let failures = Arc::default();
         let (dirs, failed_dirs) =
-            dirs::open_dirs(&config.log_dirs, config.cluster_id.as_deref(), config.node_id)?;
+            dirs::open_dirs(&config.log_dirs, config.cluster_id.as_deref(), config.node_id, &failures)?;
         Ok(LogManager {
             default_config: RwLock::new(Arc::clone(&config.default_config)),
             config,
@@ -88,7 +94,13 @@ impl LogManager {
             deleted: Mutex::new(Vec::new()),
             previous_broker_epoch: AtomicI64::new(-1),
             checkpoints: Mutex::new(()),
+            failures,
         })
+    }
+
+    /// Where the directories are told that have failed since the manager was opened.
+    pub fn failures(&self) -> &Arc<LogDirFailureChannel> {
+        &self.failures
     }
 
     /// The log of a partition.
@@ -162,7 +174,28 @@ impl LogManager {
         if let Some(log) = self.get_log(partition) {
             return existing(log);
         }
-        let dir = self.choose_dir(directory_id)?;
+        loop {
+            let (dir, is_chosen) = self.choose_dir(directory_id)?;
+            match self.create_in(&dir, partition, topic_id, Arc::clone(&config), now_ms) {
+                // It has failed by that. Where nobody has chosen it, another one will do.
+                Err(LogError::Storage(_)) if !is_chosen && dir.health.is_offline() => {}
+                Err(error) => return Err(error),
+                Ok(log) => {
+                    self.logs.write().insert(partition.clone(), Arc::clone(&log));
+                    return Ok(log);
+                }
+            }
+        }
+    }
+
+    fn create_in(
+        &self,
+        dir: &LogDir,
+        partition: &TopicPartition,
+        topic_id: Option<Uuid>,
+        config: Arc<LogConfig>,
+        now_ms: i64,
+    ) -> Result<Arc<Log>, LogError> {
         {
             // A log of the same name may have been deleted, and not checkpointed away: its offsets are not this one's.
             let _one_at_a_time = self.checkpoints.lock();
@@ -177,16 +210,14 @@ impl LogManager {
             dir_health: Some(Arc::clone(&dir.health)),
             ..OpenOptions::new(partition.clone(), config, now_ms)
         };
-        let log = Arc::new(Log::open(dir.path.join(log_dir_name(partition)), options)?);
-        self.logs.write().insert(partition.clone(), Arc::clone(&log));
-        Ok(log)
+        Ok(Arc::new(Log::open(dir.path.join(log_dir_name(partition)), options)?))
     }
 
-    /// The directory with an id, or the one with the fewest logs.
-    fn choose_dir(&self, directory_id: Option<Uuid>) -> Result<Arc<LogDir>, LogError> {
+    /// The directory with an id, which was chosen by whoever gave the id, or the one with the fewest logs.
+    fn choose_dir(&self, directory_id: Option<Uuid>) -> Result<(Arc<LogDir>, bool), LogError> {
         let live = || self.dirs.iter().filter(|dir| !dir.health.is_offline());
         if let Some(dir) = live().find(|dir| Some(dir.id) == directory_id) {
-            return Ok(Arc::clone(dir));
+            return Ok((Arc::clone(dir), true));
         }
         let mut counts: HashMap<PathBuf, usize> = HashMap::new();
         if self.dirs.len() > 1 {
@@ -194,9 +225,29 @@ impl LogManager {
                 *counts.entry(log.dir_health().dir().to_owned()).or_default() += 1;
             }
         }
-        live().min_by_key(|dir| counts.get(&dir.path).copied().unwrap_or(0)).cloned().ok_or_else(|| {
+        let emptiest = live().min_by_key(|dir| counts.get(&dir.path).copied().unwrap_or(0));
+        emptiest.map(|dir| (Arc::clone(dir), false)).ok_or_else(|| {
             LogError::NoLogDir("No log directory can be used: all of log.dirs are offline".to_owned())
         })
+    }
+
+    /// Puts the logs of a directory away that has failed, and gives the directory back: the file system may be taken off, and
+    /// the disk looked at. Returns the partitions.
+    pub fn handle_log_dir_failure(&self, dir: &Path) -> Vec<TopicPartition> {
+        let mut lost = Vec::new();
+        self.logs.write().retain(|partition, log| {
+            let stays = log.dir_health().dir() != dir;
+            if !stays {
+                log.abort_cleaning();
+                lost.push(partition.clone());
+            }
+            stays
+        });
+        self.deleted.lock().retain(|deleted| deleted.dir.path != dir);
+        if let Some(dir) = self.dirs.iter().find(|known| known.path == dir) {
+            dir.unlock();
+        }
+        lost
     }
 
     /// Takes a log out of use: its directory is renamed with `-delete` now, and deleted by [`LogManager::retention`] after
@@ -223,9 +274,24 @@ impl LogManager {
         Ok(true)
     }
 
-    /// The directories and their ids.
+    /// The directories and their ids, also of those that have failed since the start.
     pub fn directory_ids(&self) -> Vec<(PathBuf, Uuid)> {
         self.dirs.iter().map(|dir| (dir.path.clone(), dir.id)).collect()
+    }
+
+    /// The ids of the directories that can be used.
+    pub fn live_directory_ids(&self) -> Vec<Uuid> {
+        self.dirs.iter().filter(|dir| !dir.health.is_offline()).map(|dir| dir.id).collect()
+    }
+
+    /// Whether the directory with an id can be used.
+    pub fn is_directory_online(&self, id: Uuid) -> bool {
+        self.dirs.iter().any(|dir| dir.id == id && !dir.health.is_offline())
+    }
+
+    /// Whether a directory has failed, at the start or since: what lies in it cannot be known.
+    pub fn has_offline_dirs(&self) -> bool {
+        !self.failed_dirs.is_empty() || self.dirs.iter().any(|dir| dir.health.is_offline())
     }
 
     /// The id of the directory that holds a partition's log.

@@ -195,12 +195,18 @@ fn a_failed_directory_takes_its_logs_offline_and_no_others() {
     assert_eq!(error.error_code(), ErrorCode::KafkaStorageError);
     append(&logs[1], 1);
     assert_eq!(manager.offline_dirs().len(), 1);
+    // It is told once, and its logs are put away.
+    let failed = manager.failures().take_next().unwrap();
+    assert_eq!(failed, logs[0].dir_health().dir());
+    assert_eq!(manager.handle_log_dir_failure(&failed), [TopicPartition::new("t", 0)]);
+    assert!(manager.get_log(&TopicPartition::new("t", 0)).is_none());
+    assert_eq!((manager.live_directory_ids().len(), manager.has_offline_dirs()), (1, true));
     // New logs go where they can.
     for partition in 2..5 {
         append(&create(&manager, "t", partition), 1);
     }
     manager.checkpoint_high_watermarks().unwrap();
-    assert!(manager.shutdown(3).is_err());
+    manager.shutdown(3).unwrap();
     let marked = |dir: &tempfile::TempDir| crate::checkpoint::CleanShutdownFile::new(dir.path()).exists();
     let failed = logs[0].dir_health().dir() == fs::canonicalize(dirs[0].path()).unwrap();
     assert_eq!((marked(&dirs[0]), marked(&dirs[1])), (!failed, failed));

@@ -144,6 +144,27 @@ fn who_is_not_heard_of_is_out_after_the_session() {
 }
 
 #[test]
+fn a_heartbeat_that_says_nothing_new_keeps_the_session_and_is_answered_as_one_that_says_all_again() {
+    let mut world = world();
+    let mut members = [member("a"), member("b")];
+    world.settle(&mut members);
+    for _ in 0..10 {
+        world.advance(30_000);
+        for member in &members {
+            let short = world.send(1, member.short_request());
+            let again = ConsumerGroupHeartbeatRequest { rack_id: member.rack_id.clone(), ..member.request() };
+            let again = ConsumerGroupHeartbeatRequest { rebalance_timeout_ms: -1, ..again };
+            assert_eq!(short, world.send(1, again));
+            assert_eq!((short.member_epoch, short.heartbeat_interval_ms), (member.epoch, 5_000));
+            assert_eq!(short.assignment, None);
+        }
+    }
+    assert_eq!(world.described("g").members.len(), 2);
+    world.advance(46_000);
+    assert_eq!(world.described("g").members.len(), 0, "nobody was heard of for a session");
+}
+
+#[test]
 fn who_does_not_give_up_partitions_in_time_is_out() {
     let mut world = world();
     let (mut a, mut b) = (member("a"), member("b"));

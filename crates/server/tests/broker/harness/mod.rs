@@ -175,6 +175,11 @@ impl Broker {
         directory
     }
 
+    /// Waits until it cannot go on, and tells why.
+    pub async fn failed(&mut self) -> ServerError {
+        self.running.as_mut().unwrap().0.failed().await
+    }
+
     /// Its directory, while it runs.
     pub fn directory(&self) -> &Directory {
         &self.running.as_ref().unwrap().1
