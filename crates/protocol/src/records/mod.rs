@@ -4,6 +4,7 @@
 //! [`RecordBatch`] read in place, and records of zig-zag varints, compressed together or not at all.
 //! Nothing here does I/O, panics on input, or sizes an allocation by a length that came with the input.
 
+mod alike;
 mod batch;
 mod builder;
 pub mod control;

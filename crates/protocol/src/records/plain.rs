@@ -13,7 +13,12 @@ pub(super) struct PlainRecord {
     pub timestamp_delta: i64,
     pub offset_delta: i64,
     pub has_key: bool,
+    /// Size of the key, in bytes.
+    pub key_bytes: usize,
 }
+
+/// The most bytes of a varint in a usual record.
+pub(super) const WIDEST_VARINT: usize = 3;
 
 /// Everything before the key fits into this: four varints of 3 bytes and the attributes. A power of two, so that the
 /// compiler sees that no index is out of bounds.
@@ -31,9 +36,8 @@ pub(super) fn plain_record(bytes: &[u8]) -> Option<PlainRecord> {
     let offset_delta = varint(window, &mut at)?;
     let key_size = varint(window, &mut at)?;
     let has_key = key_size >= 0;
-    if has_key {
-        at += key_size as usize;
-    }
+    let key_bytes = if has_key { key_size as usize } else { 0 };
+    at += key_bytes;
     // What is left of the record: the value with its length, and the number of headers.
     let rest = bytes.get(at..end)?;
     let (value_size, length_bytes) = match *rest {
@@ -46,7 +50,14 @@ pub(super) fn plain_record(bytes: &[u8]) -> Option<PlainRecord> {
     };
     let headers = length_bytes + usize::try_from(value_size).unwrap_or(0);
     let plain = rest.get(headers..)? == [0];
-    plain.then_some(PlainRecord { size_in_bytes: end, body_bytes, timestamp_delta, offset_delta, has_key })
+    plain.then_some(PlainRecord {
+        size_in_bytes: end,
+        body_bytes,
+        timestamp_delta,
+        offset_delta,
+        has_key,
+        key_bytes,
+    })
 }
 
 /// A varint of at most 3 bytes at `at`, which moves behind it.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io::Read;
 
+use super::alike::Alike;
 use super::error::{RecordError, RecordFault};
 use super::plain::{PlainRecord, plain_record};
 use super::varint::{MAX_VARLONG_BYTES, read_varint, read_varlong};
@@ -19,6 +20,9 @@ thread_local! {
 pub(super) trait Source {
     /// Walks over the next record if it is a usual one, whole and at hand, and no larger than `limit`.
     fn plain(&mut self, limit: i32) -> Option<PlainRecord>;
+    /// Walks over the records that look like `record`, the last that [`Source::plain`] gave, as long as their offset deltas are
+    /// `next` and those that follow it, below `end`. Returns how many they are.
+    fn alike(&mut self, record: &PlainRecord, next: u32, end: u32) -> u32;
     /// Reads the varint before a record.
     fn size(&mut self) -> Result<i32, RecordFault>;
     /// Confines reading to the next `size` bytes.
@@ -39,20 +43,40 @@ pub(super) trait Source {
 pub(super) struct SliceSource<'a> {
     rest: &'a [u8],
     body: &'a [u8],
+    /// Where the last usual record begins.
+    last: &'a [u8],
 }
 
 impl<'a> SliceSource<'a> {
     pub(super) fn new(records: &'a [u8]) -> SliceSource<'a> {
-        SliceSource { rest: records, body: &[] }
+        SliceSource { rest: records, body: &[], last: &[] }
     }
+}
+
+/// How many bytes at the front of `rest` are records like `record`, which lies at the front of `last`.
+fn bytes_alike(record: &PlainRecord, last: &[u8], rest: &[u8], next: u32, end: u32) -> (u32, usize) {
+    let Some(alike) = Alike::new(record, last) else { return (0, 0) };
+    let (mut count, mut at) = (0, 0);
+    while count < end - next && alike.is_next(rest.get(at..).unwrap_or_default(), next + count) {
+        count += 1;
+        at += alike.size_in_bytes();
+    }
+    (count, at)
 }
 
 impl Source for SliceSource<'_> {
     #[inline(always)]
     fn plain(&mut self, limit: i32) -> Option<PlainRecord> {
         let record = plain_record(self.rest).filter(|record| record.body_bytes <= i64::from(limit))?;
+        self.last = self.rest;
         self.rest = self.rest.get(record.size_in_bytes..)?;
         Some(record)
+    }
+
+    fn alike(&mut self, record: &PlainRecord, next: u32, end: u32) -> u32 {
+        let (count, bytes) = bytes_alike(record, self.last, self.rest, next, end);
+        self.rest = self.rest.get(bytes..).unwrap_or_default();
+        count
     }
 
     #[inline(always)]
@@ -177,6 +201,15 @@ impl Source for StreamSource<'_, '_> {
         let record = plain_record(at_hand).filter(|record| record.body_bytes <= i64::from(limit))?;
         self.start += record.size_in_bytes;
         Some(record)
+    }
+
+    fn alike(&mut self, record: &PlainRecord, next: u32, end: u32) -> u32 {
+        let at_hand = self.buffer.get(..self.end).unwrap_or_default();
+        let last = self.start.checked_sub(record.size_in_bytes).and_then(|at| at_hand.get(at..));
+        let rest = at_hand.get(self.start..).unwrap_or_default();
+        let (count, bytes) = bytes_alike(record, last.unwrap_or_default(), rest, next, end);
+        self.start += bytes;
+        count
     }
 
     fn size(&mut self) -> Result<i32, RecordFault> {
