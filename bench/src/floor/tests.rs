@@ -36,6 +36,7 @@ fn options(topic: &str) -> produce::Options {
         acks: 1,
         records_per_batch: 10,
         record_size: 100,
+        codec: None,
         until: Until::Requests(50),
     }
 }

@@ -59,6 +59,7 @@ pub fn produce(args: &mut Args) -> Result<()> {
         acks: args.or("--acks", 1)?,
         records_per_batch: records.unwrap_or_else(|| batch::records_that_fit(batch_size, record_size)),
         record_size,
+        codec: None,
         until,
     };
     let synced = args.switch("--synced");
@@ -82,6 +83,7 @@ pub fn roundtrip(args: &mut Args) -> Result<()> {
         acks: args.or("--acks", 1)?,
         records_per_batch: 1,
         record_size: args.or("--record-size", 100)?,
+        codec: None,
         until: produce::Until::Requests(args.or("--requests", 20_000)?),
     };
     let synced = args.switch("--synced");

@@ -6,6 +6,8 @@ pub mod end_to_end;
 pub mod fetch;
 pub mod groups;
 pub mod growth;
+pub mod hostile;
+pub mod lasting;
 pub mod produce;
 pub mod window;
 

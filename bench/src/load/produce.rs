@@ -17,6 +17,7 @@ use crate::{
     },
     wire::{
         batch::{self, Noise},
+        codec::Codec,
         connection::{Connection, expect_no_error},
         replies, requests,
     },
@@ -45,6 +46,8 @@ pub struct Options {
     pub acks: i16,
     pub records_per_batch: usize,
     pub record_size: usize,
+    /// Values like text, in this codec; random bytes, not compressed, where there is none.
+    pub codec: Option<Codec>,
     pub until: Until,
 }
 
@@ -53,6 +56,7 @@ pub struct Produced {
     pub requests: usize,
     pub records: usize,
     pub payload_bytes: usize,
+    pub wire_bytes: usize,
     pub latency: Histogram,
     pub usage: Usage,
 }
@@ -66,6 +70,7 @@ impl Produced {
             Metric::new("records", "M msg/s", self.records as f64 / 1e6 / wall_s),
             Metric::new("requests", "requests/s", self.requests as f64 / wall_s),
             Metric::new("CPU per GB", "CPU s/GB", server_cpu_s / (payload / 1e9)),
+            Metric::new("CPU per wire GB", "CPU s/GB", server_cpu_s / (self.wire_bytes as f64 / 1e9)),
             Metric::new("CPU per request", "CPU us", server_cpu_s * 1e6 / self.requests as f64),
             Metric::new("p50", "us", self.latency.micros(0.5)),
             Metric::new("p99", "us", self.latency.micros(0.99)),
@@ -81,7 +86,7 @@ pub fn run(target: Target, options: &Options) -> Result<Produced> {
         .collect::<Result<Vec<_>>>()?;
     let meter = Meter::start(target.servers)?;
     let barrier = Barrier::new(connections.len());
-    let results: Vec<Result<(usize, Histogram)>> = thread::scope(|scope| {
+    let results: Vec<Result<Sent>> = thread::scope(|scope| {
         let running: Vec<_> = connections
             .into_iter()
             .map(|producer| {
@@ -99,14 +104,24 @@ pub fn run(target: Target, options: &Options) -> Result<Produced> {
     });
     let usage = meter.stop()?;
     let mut latency = Histogram::default();
-    let mut requests = 0;
+    let (mut requests, mut wire_bytes) = (0, 0);
     for result in results {
-        let (sent, histogram) = result?;
-        requests += sent;
-        latency.add(&histogram);
+        let sent = result?;
+        requests += sent.requests;
+        wire_bytes += sent.bytes;
+        latency.add(&sent.latency);
     }
     let records = requests * options.records_per_batch;
-    Ok(Produced { requests, records, payload_bytes: records * options.record_size, latency, usage })
+    let payload_bytes = records * options.record_size;
+    Ok(Produced { requests, records, payload_bytes, wire_bytes, latency, usage })
+}
+
+/// What one connection has sent.
+#[derive(Default)]
+struct Sent {
+    requests: usize,
+    bytes: usize,
+    latency: Histogram,
 }
 
 /// One connection, which sends to one partition.
@@ -125,7 +140,11 @@ impl Producer {
         let partition = (index % options.partitions as usize) as i32;
         let mut noise = Noise::new(index as u64 + 1);
         let mut frame = || {
-            let batch = batch::build(options.records_per_batch, options.record_size, &mut noise);
+            let (records, size) = (options.records_per_batch, options.record_size);
+            let batch = match options.codec {
+                Some(codec) => batch::build_text(records, size, codec, &mut noise),
+                None => batch::build(records, size, &mut noise),
+            };
             requests::produce(&options.topic, partition, options.acks, &batch)
         };
         let mut frames = vec![frame()];
@@ -136,36 +155,33 @@ impl Producer {
         Ok(Self { connection, frames, partition, next_offset, alone })
     }
 
-    fn run(mut self, options: &Options) -> Result<(usize, Histogram)> {
+    fn run(mut self, options: &Options) -> Result<Sent> {
         let begun = Instant::now();
         let goes_on = |sent: usize| match options.until {
             Until::Requests(count) => sent < count,
             Until::Elapsed(limit) => begun.elapsed() < limit,
         };
-        let mut latency = Histogram::default();
+        let mut sent = Sent::default();
         let mut in_flight = VecDeque::with_capacity(options.in_flight);
-        let mut sent = 0;
         if options.acks == 0 {
-            while goes_on(sent) {
-                self.send(sent)?;
-                sent += 1;
+            while goes_on(sent.requests) {
+                self.send(&mut sent)?;
             }
-            self.wait_for_offset(options, sent)?;
-            return Ok((sent, latency));
+            self.wait_for_offset(options, sent.requests)?;
+            return Ok(sent);
         }
         loop {
-            while in_flight.len() < options.in_flight && goes_on(sent) {
-                in_flight.push_back((sent, Instant::now()));
-                self.send(sent)?;
-                sent += 1;
+            while in_flight.len() < options.in_flight && goes_on(sent.requests) {
+                in_flight.push_back((sent.requests, Instant::now()));
+                self.send(&mut sent)?;
             }
             if in_flight.is_empty() {
-                return Ok((sent, latency));
+                return Ok(sent);
             }
             // Every reply that is here already, then as many sends.
             while let Some((number, at)) = in_flight.pop_front() {
                 let (error, base_offset) = replies::produce(self.connection.receive()?, number as i32)?;
-                latency.record(at.elapsed());
+                sent.latency.record(at.elapsed());
                 expect_no_error("Produce", error)?;
                 self.check_offset(base_offset, options.records_per_batch)?;
                 if !self.connection.has_reply() {
@@ -175,10 +191,12 @@ impl Producer {
         }
     }
 
-    fn send(&mut self, number: usize) -> Result<()> {
-        let count = self.frames.len();
+    fn send(&mut self, sent: &mut Sent) -> Result<()> {
+        let (number, count) = (sent.requests, self.frames.len());
         let frame = &mut self.frames[number % count];
         requests::set_correlation_id(frame, number as i32);
+        sent.requests += 1;
+        sent.bytes += frame.len();
         self.connection.send(frame)
     }
 

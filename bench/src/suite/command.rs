@@ -19,7 +19,7 @@ use super::{
 use crate::{
     Failure, Result,
     args::Args,
-    load::groups::commits::Bulk,
+    load::{groups::commits::Bulk, lasting},
     measure::{
         Metric,
         process::{cpu_time, resident_bytes},
@@ -125,10 +125,15 @@ enum Part {
     Recovery,
     /// Three brokers.
     Cluster,
+    /// Compressed batches.
+    Codecs,
+    /// Bad input, and what others notice of it.
+    Hostile,
 }
 
 impl Part {
-    const ALL: [Part; 5] = [Part::Speed, Part::Groups, Part::Growth, Part::Recovery, Part::Cluster];
+    const ALL: [Part; 7] =
+        [Part::Speed, Part::Groups, Part::Growth, Part::Recovery, Part::Cluster, Part::Codecs, Part::Hostile];
 
     fn name(self) -> &'static str {
         match self {
@@ -137,6 +142,8 @@ impl Part {
             Part::Growth => "growth",
             Part::Recovery => "recovery",
             Part::Cluster => "cluster",
+            Part::Codecs => "codecs",
+            Part::Hostile => "hostile",
         }
     }
 
@@ -154,6 +161,8 @@ impl Part {
             Part::Groups => workload::groups(quick),
             Part::Growth => workload::growth(quick),
             Part::Recovery | Part::Cluster => Vec::new(),
+            Part::Codecs => workload::codecs(quick),
+            Part::Hostile => workload::hostile(quick),
         }
     }
 
@@ -164,6 +173,8 @@ impl Part {
             Part::Growth => goals::GROWTH,
             Part::Recovery => goals::RECOVERY,
             Part::Cluster => goals::CLUSTER,
+            Part::Codecs => &[],
+            Part::Hostile => goals::HOSTILE,
         }
     }
 }
@@ -178,6 +189,8 @@ struct Options {
     /// Where tables, JSON and plots are put, and the command that this is.
     out: Option<(PathBuf, String)>,
     check: bool,
+    /// How long the lasting load goes on; 0 leaves it out.
+    minutes: usize,
 }
 
 impl Options {
@@ -219,6 +232,7 @@ pub fn suite(args: &mut Args) -> Result<()> {
             None => None,
         },
         check: args.switch("--check"),
+        minutes: args.or("--minutes", 0)?,
     };
     let realtime = args.switch("--realtime");
     let dir = args.text("--dir")?;
@@ -233,6 +247,7 @@ pub fn suite(args: &mut Args) -> Result<()> {
     for part in parts {
         let mut run = Run::new(part, &options, Scratch::new(dir.clone())?);
         match part {
+            Part::Codecs | Part::Hostile => run.loads(false)?,
             Part::Speed => {
                 if options.wants("start") {
                     run.starts();
@@ -253,6 +268,9 @@ pub fn suite(args: &mut Args) -> Result<()> {
                             restart::partitions(system, dir, count, starts)
                         });
                     }
+                }
+                if options.minutes > 0 {
+                    run.lasting(options.minutes);
                 }
             }
             Part::Cluster => run.clusters(&options),
@@ -302,6 +320,13 @@ const LENGTHS_MB: [usize; 2] = [100, 1_000];
 
 const LOADING: &str = "load a coordinator";
 
+/// What all requests together may take while an attack goes on.
+const REQUEST_MEMORY: &str = "queued.max.request.bytes=268435456";
+/// Retention is looked at more often than every five minutes, so that it deletes in a short run too.
+const OFTEN_DELETED: &str = "log.retention.check.interval.ms=15000";
+/// The load that goes on for `--minutes`.
+pub const LASTING: &str = "40 k/s x 1 KiB while retention deletes";
+
 struct Run {
     part: Part,
     systems: Vec<System>,
@@ -317,8 +342,9 @@ impl Run {
         let workloads = part.workloads(options.quick);
         let rounds = match (part, options.quick) {
             (Part::Speed, false) => 5,
+            (Part::Speed, true) => 3,
             // A group waits for heartbeats, whatever the machine does.
-            (_, false) | (Part::Speed, true) => 3,
+            (_, false) => 3,
             (_, true) => 1,
         };
         Self {
@@ -327,9 +353,14 @@ impl Run {
             systems: options
                 .systems
                 .iter()
-                .filter(|system| part == Part::Speed || system.name != "floor")
+                .filter(|system| matches!(part, Part::Speed | Part::Codecs) || system.name != "floor")
                 .filter(|system| part != Part::Cluster || system.clusters())
                 .cloned()
+                .map(|system| match part {
+                    Part::Hostile => system.with_property(REQUEST_MEMORY),
+                    Part::Growth => system.with_property(OFTEN_DELETED),
+                    _ => system,
+                })
                 .collect(),
             workloads: workloads.into_iter().filter(|workload| options.wants(workload.name)).collect(),
             scratch,
@@ -366,6 +397,36 @@ impl Run {
     fn coordinators(&mut self, bulk: Bulk) {
         let what = format!("{LOADING}: {} k offsets", bulk.groups * bulk.partitions as usize / 1000);
         self.restarts(&what, |system, dir, starts| restart::coordinator(system, dir, bulk, starts));
+    }
+
+    /// One load for a long time, in one round.
+    fn lasting(&mut self, minutes: usize) {
+        let counted = usize::from(self.rounds > 1);
+        for system in self.systems.clone() {
+            eprintln!("bench: {LASTING}, {minutes} minutes, {}", system.name);
+            let dir = self.scratch.path.join(&system.name).join("lasting");
+            let done = free_port().and_then(|port| system.start(&dir, port)).and_then(|mut running| {
+                let done = lasting::run(running.target(), minutes);
+                running.stop().and(done)
+            });
+            match done {
+                Ok((each, together)) => {
+                    for (minute, metrics) in (1..).zip(&each) {
+                        self.table.add(
+                            &format!("{LASTING}, minute: {minute}"),
+                            &system.name,
+                            counted,
+                            metrics,
+                        );
+                    }
+                    self.table.add(LASTING, &system.name, counted, &together);
+                }
+                Err(failure) => self.record(LASTING, &system.name, counted, Err(failure)),
+            }
+            if let Err(error) = fs::remove_dir_all(&dir) {
+                eprintln!("bench: {}: {error}", dir.display());
+            }
+        }
     }
 
     /// Something that is set up anew for each measurement.

@@ -1,13 +1,18 @@
 //! What milena must reach, beside the floor server in the same run.
 
+use crate::load::{
+    hostile::{MOST_MEMORY, P99_RATIO},
+    lasting::{MEMORY_GROWTH, P99_GROWTH},
+};
+
 use super::{
     cluster,
-    command::{COLD, WARM},
+    command::{COLD, LASTING, WARM},
     report::Table,
     workload::{
         BATCHES_100, BATCHES_1024, END_TO_END_1K, END_TO_END_20K, END_TO_END_100K, FIVE_IN_FLIGHT,
-        HEARTBEAT_CPU, ONE_GROUP, ONE_IN_FLIGHT, SMALL_BATCHES, SYNCED_1, SYNCED_16, SYNCED_64,
-        SYNCED_BATCHES, TEN_JOIN, TEN_LEAVE,
+        HEARTBEAT_CPU, LARGE_REQUESTS, ONE_BYTE, ONE_GROUP, ONE_IN_FLIGHT, SMALL_BATCHES, SYNCED_1,
+        SYNCED_16, SYNCED_64, SYNCED_BATCHES, TEN_JOIN, TEN_LEAVE, UNREAD_ANSWERS, UNREAD_FETCHES,
     },
 };
 
@@ -89,6 +94,8 @@ pub const GROWTH: &[Goal] = &[
     Goal { workload: "idle partitions: 1,000", figure: START, bound: Bound::Below(100.0) },
     Goal { workload: "idle partitions: 10,000", figure: START, bound: Bound::Below(400.0) },
     Goal { workload: "idle partitions: 10,000", figure: "idle CPU", bound: Bound::Below(0.5) },
+    Goal { workload: LASTING, figure: P99_GROWTH, bound: Bound::Below(1.5) },
+    Goal { workload: LASTING, figure: MEMORY_GROWTH, bound: Bound::Below(1.1) },
 ];
 
 /// Of the part `recovery`: with 10 GB the goals are 1 s and 3 s, these are for the 2 GB of a run.
@@ -108,6 +115,15 @@ pub const CLUSTER: &[Goal] = &[
     Goal { workload: cluster::END_TO_END_20K, figure: "p99", bound: Bound::Below(10_000.0) },
     Goal { workload: cluster::STOPPED, figure: cluster::GAP, bound: Bound::Below(150.0) },
     Goal { workload: cluster::KILLED, figure: cluster::GAP, bound: Bound::Below(1_000.0) },
+];
+
+/// Of the part `hostile`: others notice little, and the memory of all requests stays within what is allowed.
+pub const HOSTILE: &[Goal] = &[
+    Goal { workload: ONE_BYTE, figure: P99_RATIO, bound: Bound::Below(2.0) },
+    Goal { workload: UNREAD_FETCHES, figure: P99_RATIO, bound: Bound::Below(2.0) },
+    Goal { workload: UNREAD_ANSWERS, figure: P99_RATIO, bound: Bound::Below(2.0) },
+    Goal { workload: LARGE_REQUESTS, figure: P99_RATIO, bound: Bound::Below(2.0) },
+    Goal { workload: LARGE_REQUESTS, figure: MOST_MEMORY, bound: Bound::Below(400.0) },
 ];
 
 const RESIDENT: &str = "resident memory";

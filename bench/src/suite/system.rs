@@ -32,6 +32,8 @@ pub struct System {
     /// Whether a new data directory takes a long first start (Apache Kafka formats it with a JVM of its own): then
     /// only later starts are timed.
     pub formats: bool,
+    /// What stands in `{properties}` beside what every node needs: lines.
+    properties: String,
 }
 
 impl System {
@@ -40,7 +42,14 @@ impl System {
         if command.is_empty() {
             return Err(Failure::new(format!("no command for {name}")));
         }
-        Ok(Self { name: name.to_owned(), command, node_command: None, format_command: None, formats })
+        Ok(Self {
+            name: name.to_owned(),
+            command,
+            node_command: None,
+            format_command: None,
+            formats,
+            properties: String::new(),
+        })
     }
 
     /// The system with the command that starts it as a node of a cluster.
@@ -67,6 +76,7 @@ impl System {
             node_command: Some(words(&["server-start", "{properties}"])),
             format_command: Some(words(&["storage", "format", "-t", "{cluster}", "-c", "{properties}"])),
             formats: false,
+            properties: String::new(),
         })
     }
 
@@ -75,9 +85,16 @@ impl System {
         self.node_command.is_some()
     }
 
+    /// The system with one setting more, where it takes `{properties}`.
+    pub fn with_property(mut self, line: &str) -> Self {
+        self.properties.push_str(line);
+        self.properties.push('\n');
+        self
+    }
+
     /// Starts the system, with its files below `dir`. It need not answer yet.
     pub fn spawn(&self, dir: &Path, port: u16) -> Result<Running> {
-        self.launch(&self.command, dir, port, &server_properties(dir, port))
+        self.launch(&self.command, dir, port, &(server_properties(dir, port) + &self.properties))
     }
 
     /// Starts it as a node of a cluster, with these properties; formats the directory the first time.

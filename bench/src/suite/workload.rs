@@ -11,10 +11,11 @@ use crate::{
     Result,
     load::{
         Target, connections, end_to_end, fetch, groups, growth,
+        hostile::{self, Attack},
         produce::{self, Until},
     },
     measure::Metric,
-    wire::{batch, connection::Connection},
+    wire::{batch, codec::Codec, connection::Connection},
 };
 
 /// What a workload does.
@@ -67,6 +68,16 @@ pub enum Kind {
     Producers {
         producers: usize,
         batches: usize,
+    },
+    /// Batches of 1 MB of records like text.
+    Compressed {
+        codec: Codec,
+        bytes: usize,
+    },
+    /// What others notice of an attack.
+    Hostile {
+        attack: Attack,
+        duration: Duration,
     },
     /// Offset commits of one offset each.
     Commits {
@@ -250,6 +261,49 @@ pub fn growth(quick: bool) -> Vec<Workload> {
     ]
 }
 
+const COMPRESSED_BATCH: usize = 1_000_000;
+const COMPRESSED_RECORD: usize = 200;
+
+/// The same records in each codec.
+pub fn codecs(quick: bool) -> Vec<Workload> {
+    let bytes = if quick { 100_000_000 } else { 400_000_000 };
+    let one = |name, codec| Workload {
+        name,
+        kind: Kind::Compressed { codec, bytes },
+        figures: &["CPU per wire GB", "CPU per GB", "throughput"],
+    };
+    vec![
+        one("text, not compressed", Codec::None),
+        one("text, lz4", Codec::Lz4),
+        one("text, snappy", Codec::Snappy),
+        one("text, zstd", Codec::Zstd),
+        one("text, gzip", Codec::Gzip),
+    ]
+}
+
+/// The names of what is done in [`hostile`].
+pub const ONE_BYTE: &str = "connections that send one byte";
+pub const UNREAD_FETCHES: &str = "fetches of 1 GB that nobody reads";
+pub const UNREAD_ANSWERS: &str = "producers that never read";
+pub const LARGE_REQUESTS: &str = "a hundred requests of 100 MB";
+
+/// Bad input, and what others notice of it.
+pub fn hostile(quick: bool) -> Vec<Workload> {
+    let share = if quick { 10 } else { 1 };
+    let duration = Duration::from_secs(if quick { 4 } else { 15 });
+    let one = |name, attack| Workload {
+        name,
+        kind: Kind::Hostile { attack, duration },
+        figures: &["p99 alone", "p99", hostile::P99_RATIO, "memory alone", hostile::MOST_MEMORY],
+    };
+    vec![
+        one(ONE_BYTE, Attack::OneByte { connections: 10_000 / share }),
+        one(UNREAD_FETCHES, Attack::UnreadFetches { connections: 10, partitions: 1_000 / share as i32 }),
+        one(UNREAD_ANSWERS, Attack::UnreadAnswers { connections: 50 }),
+        one(LARGE_REQUESTS, Attack::LargeRequests { connections: 100, bytes: 100_000_000 }),
+    ]
+}
+
 /// Runs a workload against one server, on a topic of its own that is deleted afterwards.
 pub fn run(workload: &Workload, target: Target, topic: &str, dir: &Path) -> Result<Vec<Metric>> {
     if let Kind::Connections { count } = workload.kind {
@@ -276,6 +330,7 @@ fn on_topic(workload: &Workload, target: Target, topic: &str, dir: &Path) -> Res
             acks: 1,
             records_per_batch,
             record_size,
+            codec: None,
             until,
         };
         produce::run(target, &options)
@@ -328,10 +383,30 @@ fn on_topic(workload: &Workload, target: Target, topic: &str, dir: &Path) -> Res
                 acks: 1,
                 records_per_batch: 16,
                 record_size: 100,
+                codec: None,
                 until: Until::Requests(batches.div_ceil(producers)),
             };
             Ok(produce::run(target, &options)?.metrics())
         }
+        Kind::Compressed { codec, bytes } => {
+            let append = warm_page_cache(dir, bytes)?;
+            let records = batch::records_that_fit(COMPRESSED_BATCH, COMPRESSED_RECORD);
+            let options = produce::Options {
+                topic,
+                partitions: 1,
+                connections: 1,
+                in_flight: 5,
+                acks: 1,
+                records_per_batch: records,
+                record_size: COMPRESSED_RECORD,
+                codec: Some(codec),
+                until: Until::Requests(bytes / (records * COMPRESSED_RECORD)),
+            };
+            let mut metrics = produce::run(target, &options)?.metrics();
+            metrics.push(append);
+            Ok(metrics)
+        }
+        Kind::Hostile { attack, duration } => hostile::run(target, &topic, attack, duration),
         Kind::Groups(options) => groups::run(target, &topic, options),
         Kind::Commits { connections, requests } => {
             groups::commits::run(target, &topic, connections, requests)

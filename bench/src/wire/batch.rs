@@ -3,7 +3,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Malformed, Reader, Writer};
+use super::{Malformed, Reader, Writer, codec::Codec};
 
 /// Bytes of a batch before its first record.
 pub const HEADER_SIZE: usize = 61;
@@ -43,26 +43,57 @@ impl Noise {
 
 /// Builds one batch of `count` records without key or headers, each with `value_size` random bytes as its value.
 pub fn build(count: usize, value_size: usize, noise: &mut Noise) -> Vec<u8> {
+    assemble(count, Codec::None, |records| {
+        let mut value = vec![0; value_size];
+        for delta in 0..count {
+            noise.fill(&mut value);
+            push_record(records, delta, &value);
+        }
+    })
+}
+
+/// The same of values that compress about as text does, compressed.
+pub fn build_text(count: usize, value_size: usize, codec: Codec, noise: &mut Noise) -> Vec<u8> {
+    assemble(count, codec, |records| {
+        let mut value = Vec::with_capacity(value_size + WORD_SIZE);
+        for delta in 0..count {
+            value.clear();
+            while value.len() < value_size {
+                // One of some hundred words, the same in all values.
+                let mut word = [0; WORD_SIZE];
+                Noise::new(noise.next() % WORDS).fill(&mut word);
+                value.extend(word.map(|byte| b'a' + byte % 26));
+            }
+            push_record(records, delta, &value[..value_size]);
+        }
+    })
+}
+
+const WORD_SIZE: usize = 6;
+const WORDS: u64 = 500;
+
+fn push_record(records: &mut Vec<u8>, delta: usize, value: &[u8]) {
+    let mut record = Vec::with_capacity(value.len() + 16);
+    let mut w = Writer::new(&mut record, true);
+    w.i8(0);
+    w.varint(0);
+    w.varint(delta as i32);
+    w.varint(-1);
+    w.varint(value.len() as i32);
+    w.raw(value);
+    w.varint(0);
+    let mut w = Writer::new(records, true);
+    w.varint(record.len() as i32);
+    w.raw(&record);
+}
+
+fn assemble(count: usize, codec: Codec, fill: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     assert!(count > 0, "a batch has at least one record");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
-    let mut value = vec![0; value_size];
+    let mut records = Vec::new();
+    fill(&mut records);
     let mut bytes = vec![0; HEADER_SIZE];
-    let mut record = Vec::new();
-    for delta in 0..count {
-        record.clear();
-        noise.fill(&mut value);
-        let mut w = Writer::new(&mut record, true);
-        w.i8(0);
-        w.varint(0);
-        w.varint(delta as i32);
-        w.varint(-1);
-        w.varint(value_size as i32);
-        w.raw(&value);
-        w.varint(0);
-        let mut w = Writer::new(&mut bytes, true);
-        w.varint(record.len() as i32);
-        w.raw(&record);
-    }
+    bytes.extend(codec.compress(records));
     let mut header = Vec::with_capacity(HEADER_SIZE);
     let mut w = Writer::new(&mut header, true);
     w.i64(0);
@@ -70,7 +101,7 @@ pub fn build(count: usize, value_size: usize, noise: &mut Noise) -> Vec<u8> {
     w.i32(-1); // partition leader epoch: the leader's
     w.i8(2);
     w.i32(0); // CRC, below
-    w.i16(0); // no compression, create time
+    w.i16(codec as i16); // and create time
     w.i32(count as i32 - 1);
     w.i64(now);
     w.i64(now);

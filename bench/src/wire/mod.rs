@@ -2,6 +2,7 @@
 //! checked replies. Written by hand, sharing nothing with the broker that is measured.
 
 pub mod batch;
+pub mod codec;
 pub mod connection;
 pub mod groups;
 pub mod replies;

@@ -129,6 +129,16 @@ pub struct FetchLimits {
 
 /// Fetch of one partition, without a session.
 pub fn fetch(topic: &str, partition: i32, offset: i64, limits: FetchLimits) -> Vec<u8> {
+    fetch_partitions(topic, partition..partition + 1, offset, limits)
+}
+
+/// Fetch of a topic's partitions from the same offset, without a session.
+pub fn fetch_partitions(
+    topic: &str,
+    partitions: std::ops::Range<i32>,
+    offset: i64,
+    limits: FetchLimits,
+) -> Vec<u8> {
     frame(api::FETCH, version::FETCH, |w| {
         w.i32(-1);
         w.i32(limits.max_wait_ms);
@@ -139,14 +149,16 @@ pub fn fetch(topic: &str, partition: i32, offset: i64, limits: FetchLimits) -> V
         w.i32(-1);
         w.array(1);
         w.string(topic);
-        w.array(1);
-        w.i32(partition);
-        w.i32(-1);
-        w.i64(offset);
-        w.i32(-1);
-        w.i64(-1);
-        w.i32(limits.max_bytes);
-        w.tags();
+        w.array(partitions.len());
+        for partition in partitions {
+            w.i32(partition);
+            w.i32(-1);
+            w.i64(offset);
+            w.i32(-1);
+            w.i64(-1);
+            w.i32(limits.max_bytes);
+            w.tags();
+        }
         w.tags();
         w.array(0);
         w.string("");

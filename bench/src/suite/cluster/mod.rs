@@ -117,6 +117,7 @@ fn produced(
         acks: ALL,
         records_per_batch,
         record_size,
+        codec: None,
         until: Until::Requests(requests),
     };
     let metrics = produce::run(cluster.target(topic)?, &options)?.metrics();
