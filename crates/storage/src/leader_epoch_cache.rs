@@ -56,6 +56,10 @@ impl LeaderEpochCache {
         {
             self.epochs.pop();
         }
+        if self.epochs.is_empty() {
+            // Most logs never see a second one.
+            self.epochs.reserve_exact(1);
+        }
         self.epochs.push(EpochEntry { epoch, start_offset });
         self.dirty = true;
         true

@@ -22,14 +22,24 @@ pub(super) const MAX_ENTRY_SIZE: usize = 12;
 /// An entry's bytes; only the first `entry_size` of them count.
 pub(super) type Entry = [u8; MAX_ENTRY_SIZE];
 
+/// What all files of one sort have in common.
+#[derive(Debug)]
+pub(super) struct EntryFormat {
+    /// How the file's name ends.
+    pub kind: &'static str,
+    /// Bytes of an entry.
+    pub entry_size: usize,
+}
+
 /// The file. One thread changes it at a time (the log's writer); any may read.
+///
+/// There are two for each segment of each partition, idle or not: what an idle one does not need lies elsewhere.
 #[derive(Debug)]
 pub(super) struct EntryFile {
-    kind: &'static str,
-    entry_size: usize,
+    format: &'static EntryFormat,
     file: LazyFile,
     /// `None` until the file was looked at.
-    state: RwLock<Option<State>>,
+    state: RwLock<Option<Box<State>>>,
     /// Held while the file is changed, so that closing it when it is idle does not meet the writer.
     file_change: Mutex<()>,
 }
@@ -51,28 +61,22 @@ impl State {
 }
 
 impl EntryFile {
-    pub fn new(kind: &'static str, entry_size: usize) -> EntryFile {
-        EntryFile {
-            kind,
-            entry_size,
-            file: LazyFile::default(),
-            state: RwLock::new(None),
-            file_change: Mutex::new(()),
-        }
+    pub fn new(format: &'static EntryFormat) -> EntryFile {
+        EntryFile { format, file: LazyFile::default(), state: RwLock::new(None), file_change: Mutex::new(()) }
     }
 
     /// Makes the file if there is none.
     pub fn create(&self, paths: &SegmentPaths) -> io::Result<()> {
-        self.file.get(paths, self.kind, true).map(|_| ())
+        self.file.get(paths, self.format.kind, true).map(|_| ())
     }
 
     pub fn path(&self, paths: &SegmentPaths) -> PathBuf {
-        paths.path(self.kind)
+        paths.path(self.format.kind)
     }
 
     /// The length of the file as it lies there; `None` if there is none.
     pub fn file_length(&self, paths: &SegmentPaths) -> io::Result<Option<u64>> {
-        match fs::len(paths.path(self.kind)) {
+        match fs::len(paths.path(self.format.kind)) {
             Ok(length) => Ok(Some(length)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -83,29 +87,29 @@ impl EntryFile {
         if self.state.read().is_some() {
             return Ok(());
         }
-        let file = self.file.get(paths, self.kind, true)?;
+        let file = self.file.get(paths, self.format.kind, true)?;
         let length = file.len()?;
-        let written = u32::try_from(length / self.entry_size as u64).unwrap_or(u32::MAX);
+        let written = u32::try_from(length / self.format.entry_size as u64).unwrap_or(u32::MAX);
         let mut last = None;
         if written > 0 {
             last = Some(self.read_written(&file, written - 1)?);
         }
         // Another reader may have been here meanwhile, and the writer behind it: then what it found stands.
-        self.state.write().get_or_insert(State { written, pending: Vec::new(), last });
+        self.state.write().get_or_insert_with(|| Box::new(State { written, pending: Vec::new(), last }));
         Ok(())
     }
 
     fn read_written(&self, file: &fs::File, slot: u32) -> io::Result<Entry> {
         let mut entry = Entry::default();
-        let bytes = entry.get_mut(..self.entry_size).unwrap_or_default();
-        file.read_exact_at(bytes, u64::from(slot) * self.entry_size as u64)?;
+        let bytes = entry.get_mut(..self.format.entry_size).unwrap_or_default();
+        file.read_exact_at(bytes, u64::from(slot) * self.format.entry_size as u64)?;
         Ok(entry)
     }
 
     /// How many entries there are.
     pub fn entries(&self, paths: &SegmentPaths) -> io::Result<u32> {
         self.load(paths)?;
-        Ok(self.state.read().as_ref().map_or(0, |state| state.entries(self.entry_size)))
+        Ok(self.state.read().as_ref().map_or(0, |state| state.entries(self.format.entry_size)))
     }
 
     /// The last entry.
@@ -120,15 +124,15 @@ impl EntryFile {
         {
             let state = self.state.read();
             let Some(state) = &*state else { return Ok(None) };
-            if slot >= state.entries(self.entry_size) {
+            if slot >= state.entries(self.format.entry_size) {
                 return Ok(None);
             }
             if slot >= state.written {
-                let at = (slot - state.written) as usize * self.entry_size;
-                return Ok(state.pending.get(at..at + self.entry_size).map(to_entry));
+                let at = (slot - state.written) as usize * self.format.entry_size;
+                return Ok(state.pending.get(at..at + self.format.entry_size).map(to_entry));
             }
         }
-        let file = self.file.get(paths, self.kind, true)?;
+        let file = self.file.get(paths, self.format.kind, true)?;
         self.read_written(&file, slot).map(Some)
     }
 
@@ -144,7 +148,7 @@ impl EntryFile {
             let state = self.state.read();
             let Some(state) = &*state else { return Ok(None) };
             // What is in memory comes first: it is where readers at the log's end look.
-            let pending = state.pending.chunks_exact(self.entry_size).map(to_entry);
+            let pending = state.pending.chunks_exact(self.format.entry_size).map(to_entry);
             let found = pending.enumerate().take_while(|(_, entry)| key(entry) <= target).last();
             if let Some((index, entry)) = found {
                 return Ok(Some((state.written + index as u32, entry)));
@@ -154,7 +158,7 @@ impl EntryFile {
         if written == 0 {
             return Ok(None);
         }
-        let file = self.file.get(paths, self.kind, true)?;
+        let file = self.file.get(paths, self.format.kind, true)?;
         // The answer lies in `low..high`, or is none if `low` is 0 and the first entry is above the target.
         let (mut low, mut high) = (0, written);
         const BLOCK: u32 = 256;
@@ -167,24 +171,25 @@ impl EntryFile {
             }
         }
         let mut block = [0; BLOCK as usize * MAX_ENTRY_SIZE];
-        let length = (high - low) as usize * self.entry_size;
+        let length = (high - low) as usize * self.format.entry_size;
         let block = block.get_mut(..length).unwrap_or_default();
-        let read = read_up_to_at(&file, block, u64::from(low) * self.entry_size as u64)?;
-        let entries = block.get(..read).unwrap_or_default().chunks_exact(self.entry_size).map(to_entry);
+        let read = read_up_to_at(&file, block, u64::from(low) * self.format.entry_size as u64)?;
+        let entries =
+            block.get(..read).unwrap_or_default().chunks_exact(self.format.entry_size).map(to_entry);
         let found = entries.enumerate().take_while(|(_, entry)| key(entry) <= target).last();
         Ok(found.map(|(index, entry)| (low + index as u32, entry)))
     }
 
     /// Adds an entry.
     pub fn push(&self, paths: &SegmentPaths, bytes: &[u8]) -> io::Result<()> {
-        assert_eq!(bytes.len(), self.entry_size, "an index has entries of one size");
+        assert_eq!(bytes.len(), self.format.entry_size, "an index has entries of one size");
         self.load(paths)?;
         let full = {
             let mut state = self.state.write();
             let state = state.get_or_insert_default();
             state.pending.extend_from_slice(bytes);
             state.last = Some(to_entry(bytes));
-            state.pending.len() >= PENDING_LIMIT * self.entry_size
+            state.pending.len() >= PENDING_LIMIT * self.format.entry_size
         };
         if full { self.write_pending(paths) } else { Ok(()) }
     }
@@ -200,10 +205,10 @@ impl EntryFile {
             Some(state) if !state.pending.is_empty() => (state.pending.clone(), state.written),
             _ => return Ok(()),
         };
-        let file = self.file.get(paths, self.kind, true)?;
-        file.write_all_at(&bytes, u64::from(written) * self.entry_size as u64)?;
+        let file = self.file.get(paths, self.format.kind, true)?;
+        file.write_all_at(&bytes, u64::from(written) * self.format.entry_size as u64)?;
         if let Some(state) = &mut *self.state.write() {
-            state.written += (bytes.len() / self.entry_size) as u32;
+            state.written += (bytes.len() / self.format.entry_size) as u32;
             state.pending.drain(..bytes.len());
             if state.pending.is_empty() {
                 state.pending = Vec::new();
@@ -218,7 +223,7 @@ impl EntryFile {
         if self.state.read().is_none() {
             return Ok(());
         }
-        self.file.get(paths, self.kind, true)?.sync_data()
+        self.file.get(paths, self.format.kind, true)?.sync_data()
     }
 
     /// Keeps the first `entries` only; also cuts off what is no whole entry.
@@ -226,11 +231,11 @@ impl EntryFile {
         self.load(paths)?;
         let _change = self.file_change.lock();
         self.write_pending_locked(paths)?;
-        let file = self.file.get(paths, self.kind, true)?;
+        let file = self.file.get(paths, self.format.kind, true)?;
         let written = self.entries(paths)?.min(entries);
-        file.set_len(u64::from(written) * self.entry_size as u64)?;
+        file.set_len(u64::from(written) * self.format.entry_size as u64)?;
         let last = if written > 0 { Some(self.read_written(&file, written - 1)?) } else { None };
-        *self.state.write() = Some(State { written, pending: Vec::new(), last });
+        *self.state.write() = Some(Box::new(State { written, pending: Vec::new(), last }));
         Ok(())
     }
 

@@ -2,12 +2,14 @@
 
 use std::io;
 
-use super::entries::{Entry, EntryFile, i32_at, relative_offset};
+use super::entries::{Entry, EntryFile, EntryFormat, i32_at, relative_offset};
 use crate::file_names::INDEX_FILE_SUFFIX;
 use crate::paths::SegmentPaths;
 
 /// Four bytes of offset relative to the segment's base, four of position.
 pub const OFFSET_INDEX_ENTRY_SIZE: usize = 8;
+
+static FORMAT: EntryFormat = EntryFormat { kind: INDEX_FILE_SUFFIX, entry_size: OFFSET_INDEX_ENTRY_SIZE };
 
 /// An entry: the last offset of a batch and where the batch begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +26,7 @@ pub(crate) struct OffsetIndex {
 
 impl OffsetIndex {
     pub fn new() -> OffsetIndex {
-        OffsetIndex { entries: EntryFile::new(INDEX_FILE_SUFFIX, OFFSET_INDEX_ENTRY_SIZE) }
+        OffsetIndex { entries: EntryFile::new(&FORMAT) }
     }
 
     pub fn create(&self, paths: &SegmentPaths) -> io::Result<()> {

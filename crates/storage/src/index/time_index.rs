@@ -2,12 +2,14 @@
 
 use std::io;
 
-use super::entries::{Entry, EntryFile, i32_at, i64_at, relative_offset};
+use super::entries::{Entry, EntryFile, EntryFormat, i32_at, i64_at, relative_offset};
 use crate::file_names::TIME_INDEX_FILE_SUFFIX;
 use crate::paths::SegmentPaths;
 
 /// Eight bytes of timestamp, four of offset relative to the segment's base.
 pub const TIME_INDEX_ENTRY_SIZE: usize = 12;
+
+static FORMAT: EntryFormat = EntryFormat { kind: TIME_INDEX_FILE_SUFFIX, entry_size: TIME_INDEX_ENTRY_SIZE };
 
 /// A timestamp and an offset: no record up to that offset has a larger timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +28,7 @@ pub(crate) struct TimeIndex {
 
 impl TimeIndex {
     pub fn new() -> TimeIndex {
-        TimeIndex { entries: EntryFile::new(TIME_INDEX_FILE_SUFFIX, TIME_INDEX_ENTRY_SIZE) }
+        TimeIndex { entries: EntryFile::new(&FORMAT) }
     }
 
     pub fn create(&self, paths: &SegmentPaths) -> io::Result<()> {

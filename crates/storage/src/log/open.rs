@@ -119,7 +119,9 @@ impl Log {
             )));
         }
         let partition_dir = PartitionDir::new(dir);
-        let loaded = load(dir, names, &partition_dir, &options).map_err(fail)?;
+        let mut loaded = load(dir, names, &partition_dir, &options).map_err(fail)?;
+        // Mostly there is one.
+        loaded.segments.shrink_to_fit();
         let active = loaded.segments.last().expect("Invariant: loading leaves a segment");
         let end = LogOffsetMetadata {
             message_offset: loaded.log_end_offset,
