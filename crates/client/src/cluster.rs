@@ -11,7 +11,7 @@ use protocol::messages::metadata_response::MetadataResponseTopic;
 use protocol::messages::{MetadataRequest, MetadataResponse};
 
 use crate::connection::Connection;
-use crate::{ClientConfig, ClientError};
+use crate::{ClientConfig, ClientError, MetadataRecovery};
 
 /// A broker's id and address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +72,8 @@ struct Shared {
     topics: Mutex<HashMap<String, (Arc<TopicInfo>, Instant)>>,
     /// Whether any broker ever answered.
     reached: AtomicBool,
+    /// Since when no metadata could be had.
+    without_metadata: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -98,6 +100,7 @@ impl Cluster {
                 brokers: Mutex::default(),
                 topics: Mutex::default(),
                 reached: AtomicBool::new(false),
+                without_metadata: Mutex::default(),
             }),
         }
     }
@@ -135,8 +138,13 @@ impl Cluster {
             return Ok(Arc::clone(connection));
         }
         let mut last_error = None;
-        let known = known.into_iter().map(|(address, _)| address);
-        for address in addresses(&self.shared.config.bootstrap_servers)?.into_iter().chain(known) {
+        let mut tried = Vec::new();
+        if self.may_rebootstrap() || known.is_empty() {
+            tried = addresses(&self.shared.config.bootstrap_servers)?;
+        }
+        // What is known may be old, and what was configured is meant to last: that is tried first.
+        tried.extend(known.into_iter().map(|(address, _)| address));
+        for address in tried {
             match Connection::open(&address, &self.shared.config).await {
                 Ok(connection) => {
                     self.shared.reached.store(true, Ordering::Relaxed);
@@ -151,6 +159,11 @@ impl Cluster {
             servers: self.shared.config.bootstrap_servers.clone(),
             reason: last_error.map_or_else(|| "none is named".to_owned(), |error| error.to_string()),
         })
+    }
+
+    /// The connection to a certain broker, if one is open.
+    pub(crate) fn open_connection(&self, id: i32) -> Option<Arc<Connection>> {
+        lock(&self.shared.brokers).nodes.get(&id).and_then(|(_, slot)| at_hand(slot))
     }
 
     /// A connection to a certain broker.
@@ -200,8 +213,52 @@ impl Cluster {
         Ok(nodes)
     }
 
-    /// Asks for metadata, of all topics where `topics` is `None`, and remembers it.
+    fn may_rebootstrap(&self) -> bool {
+        self.shared.config.metadata_recovery == MetadataRecovery::Rebootstrap
+    }
+
+    /// Forgets the cluster: who is asked next is one of the bootstrap servers, on a new connection.
+    async fn rebootstrap(&self, reason: &str) {
+        tracing::info!(
+            "beginning anew with bootstrap.servers={}: {reason}",
+            self.shared.config.bootstrap_servers
+        );
+        *lock(&self.shared.brokers) = Brokers::default();
+        lock(&self.shared.topics).clear();
+        *self.shared.bootstrap.lock().await = None;
+        *lock(&self.shared.without_metadata) = None;
+    }
+
+    /// Asks for metadata, of all topics where `topics` is `None`, and remembers it. Where that fails for
+    /// `metadata.recovery.rebootstrap.trigger.ms`, or the broker says so, the next try begins with the bootstrap servers.
     pub(crate) async fn metadata(
+        &self,
+        topics: Option<&[String]>,
+        auto_create: bool,
+    ) -> Result<MetadataResponse, ClientError> {
+        let error = match self.ask_metadata(topics, auto_create).await {
+            Ok(response) => {
+                *lock(&self.shared.without_metadata) = None;
+                return Ok(response);
+            }
+            Err(error) => error,
+        };
+        if !self.may_rebootstrap() {
+            return Err(error);
+        }
+        if error.code() == Some(ErrorCode::RebootstrapRequired) {
+            self.rebootstrap("a broker asks for it").await;
+            return self.ask_metadata(topics, auto_create).await;
+        }
+        let since = *lock(&self.shared.without_metadata).get_or_insert_with(Instant::now);
+        if since.elapsed() >= self.shared.config.rebootstrap_trigger {
+            self.rebootstrap(&format!("no metadata could be had for {} ms", since.elapsed().as_millis()))
+                .await;
+        }
+        Err(error)
+    }
+
+    async fn ask_metadata(
         &self,
         topics: Option<&[String]>,
         auto_create: bool,
@@ -394,6 +451,7 @@ fn addresses(servers: &str) -> Result<Vec<String>, ClientError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake_broker::{FakeBroker, Fault};
 
     #[test]
     fn bootstrap_servers_have_a_host_and_a_port() {
@@ -401,6 +459,59 @@ mod tests {
         assert_eq!(addresses("PLAINTEXT://[::1]:9092").unwrap(), ["[::1]:9092"]);
         for bad in ["a", "a:", ":9092", "a:70000", "a:1,b"] {
             assert!(addresses(bad).is_err(), "{bad}");
+        }
+    }
+
+    fn cluster(broker: &FakeBroker, metadata_recovery: MetadataRecovery) -> Cluster {
+        Cluster::new(ClientConfig { metadata_recovery, ..ClientConfig::new(broker.address()) })
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_asks_for_it_is_met_anew() {
+        let refuse = Fault::Refuse(ErrorCode::RebootstrapRequired);
+        let broker = FakeBroker::start(1).await;
+        let client = cluster(&broker, MetadataRecovery::Rebootstrap);
+        assert_eq!(client.nodes().await.unwrap().len(), 2);
+        broker.state().metadata_faults.push_back(refuse);
+        assert_eq!(client.nodes().await.unwrap().len(), 2);
+        assert_eq!(broker.state().connections, 2);
+
+        let client = cluster(&broker, MetadataRecovery::None);
+        broker.state().metadata_faults.push_back(refuse);
+        assert_eq!(client.nodes().await.unwrap_err().code(), Some(ErrorCode::RebootstrapRequired));
+    }
+
+    #[tokio::test]
+    async fn what_is_known_is_forgotten_when_no_metadata_comes_for_long() {
+        use MetadataRecovery::{None, Rebootstrap};
+        let hour = Duration::from_secs(3600);
+        for (strategy, rebootstrap_trigger, forgets) in
+            [(Rebootstrap, Duration::ZERO, true), (Rebootstrap, hour, false), (None, Duration::ZERO, false)]
+        {
+            let broker = FakeBroker::start(1).await;
+            let config = cluster(&broker, strategy).config().clone();
+            let client = Cluster::new(ClientConfig { rebootstrap_trigger, ..config });
+            client.nodes().await.unwrap();
+            broker.state().metadata_faults.push_back(Fault::Lose);
+            assert!(client.nodes().await.is_err());
+            assert_eq!(lock(&client.shared.brokers).nodes.is_empty(), forgets);
+            assert_eq!(client.nodes().await.unwrap().len(), 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn without_recovery_only_known_brokers_are_tried() {
+        let (first, second) = (FakeBroker::start(1).await, FakeBroker::start(1).await);
+        for (strategy, address) in
+            [(MetadataRecovery::None, second.address()), (MetadataRecovery::Rebootstrap, first.address())]
+        {
+            let client = cluster(&first, strategy);
+            // The first says that the brokers are where the second is, and loses its connection.
+            first.state().advertised_port = Some(second.state().port());
+            first.state().metadata_faults.extend([Fault::Answer, Fault::Lose]);
+            client.nodes().await.unwrap();
+            assert!(client.nodes().await.is_err());
+            assert_eq!(client.any().await.unwrap().address(), address);
         }
     }
 

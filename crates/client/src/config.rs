@@ -5,6 +5,16 @@ use std::time::Duration;
 
 use crate::ClientError;
 
+/// What a client does when none of the brokers that it knows can be reached (`metadata.recovery.strategy`, KIP-899).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MetadataRecovery {
+    /// It tries the brokers that it knows, again and again.
+    None,
+    /// It begins anew with `bootstrap.servers`.
+    #[default]
+    Rebootstrap,
+}
+
 /// Where the brokers are, and how to talk to them.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
@@ -22,6 +32,11 @@ pub struct ClientConfig {
     pub metadata_max_age: Duration,
     /// `default.api.timeout.ms`: how long an operation may take with all its retries.
     pub api_timeout: Duration,
+    /// `metadata.recovery.strategy`.
+    pub metadata_recovery: MetadataRecovery,
+    /// `metadata.recovery.rebootstrap.trigger.ms`: for how long no metadata can be had before what was known of the cluster is
+    /// forgotten (KIP-1102).
+    pub rebootstrap_trigger: Duration,
     /// `send.buffer.bytes`; the system's own choice where it is none.
     ///
     /// Divergence: Kafka's default is 131072, which keeps the system from growing the buffer as it needs.
@@ -41,6 +56,8 @@ impl ClientConfig {
             retry_backoff: Duration::from_millis(100),
             metadata_max_age: Duration::from_secs(300),
             api_timeout: Duration::from_secs(60),
+            metadata_recovery: MetadataRecovery::Rebootstrap,
+            rebootstrap_trigger: Duration::from_secs(300),
             send_buffer: None,
             receive_buffer: None,
         }
@@ -59,6 +76,11 @@ impl ClientConfig {
             "retry.backoff.ms" => self.retry_backoff = millis(key, value)?,
             "metadata.max.age.ms" => self.metadata_max_age = millis(key, value)?,
             "default.api.timeout.ms" => self.api_timeout = millis(key, value)?,
+            "metadata.recovery.strategy" => {
+                use MetadataRecovery::{None, Rebootstrap};
+                self.metadata_recovery = one_of(key, value, &[("rebootstrap", Rebootstrap), ("none", None)])?;
+            }
+            "metadata.recovery.rebootstrap.trigger.ms" => self.rebootstrap_trigger = millis(key, value)?,
             "send.buffer.bytes" => self.send_buffer = buffer(key, value)?,
             "receive.buffer.bytes" => self.receive_buffer = buffer(key, value)?,
             "security.protocol" => {

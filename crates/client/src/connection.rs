@@ -38,6 +38,11 @@ impl Frame {
         &self.bytes
     }
 
+    /// The version that the answer is in, which is the request's.
+    pub(crate) fn version(&self) -> i16 {
+        self.version
+    }
+
     /// The message in it. What it borrows, it borrows from the frame.
     pub(crate) fn read<'a, M: Message<'a>>(&'a self) -> Result<M, ClientError> {
         M::read(&mut Reader::new(&self.bytes[self.body..]), self.version)
@@ -115,6 +120,12 @@ impl Connection {
             }
         };
         Ok(connection)
+    }
+
+    /// Where the broker is, as it was connected to.
+    #[cfg(test)]
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// Whether the broker went away.

@@ -1,10 +1,11 @@
 //! A broker for tests: one topic in memory, real sockets, and faults by appointment.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use common::{ErrorCode, Uuid};
 use protocol::messages::api_versions_response::ApiVersion;
+use protocol::messages::fetch_request::FetchPartition;
 use protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
 use protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use protocol::messages::metadata_response::{
@@ -38,6 +39,8 @@ const APIS: [ApiKey; 7] = [
 /// What goes wrong with the next request of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
+    /// None.
+    Answer,
     /// It is refused.
     Refuse(ErrorCode),
     /// It is done, and the connection is lost before the answer.
@@ -56,6 +59,9 @@ pub(crate) struct State {
     pub(crate) aborted: Vec<AbortedTransaction>,
     pub(crate) produce_faults: VecDeque<Fault>,
     pub(crate) fetch_faults: VecDeque<Fault>,
+    pub(crate) metadata_faults: VecDeque<Fault>,
+    /// Where the brokers are, by this one's word; its own place otherwise.
+    pub(crate) advertised_port: Option<u16>,
     /// The epoch of the leader, and where the ones before it ended.
     pub(crate) leader_epoch: i32,
     pub(crate) epoch_end: i64,
@@ -66,6 +72,12 @@ pub(crate) struct State {
     /// The highest version that is offered of an API.
     pub(crate) limits: HashMap<ApiKey, i16>,
     pub(crate) requests: Vec<(ApiKey, i16)>,
+    /// The fetch sessions by id: the epoch of the next request, and what was asked of each partition.
+    pub(crate) sessions: HashMap<i32, (i32, BTreeMap<i32, FetchPartition>)>,
+    /// Of every fetch: its session, its epoch, and the partitions that it names.
+    pub(crate) fetches: Vec<(i32, i32, Vec<i32>)>,
+    /// A fetch that may wait and finds nothing is not answered: the broker would wait longer than any test.
+    pub(crate) waits: bool,
     /// Few, so that there are several answers.
     pub(crate) batches_per_answer: usize,
     next_producer_id: i64,
@@ -160,6 +172,10 @@ enum Reply {
 }
 
 impl State {
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     fn request(&mut self, frame: &[u8]) -> Reply {
         let key = ApiKey::from_code(i16::from_be_bytes([frame[0], frame[1]])).unwrap();
         let version = i16::from_be_bytes([frame[2], frame[3]]);
@@ -174,6 +190,7 @@ impl State {
         let (faults, bytes) = match key {
             ApiKey::Produce => (self.produce_faults.pop_front(), reader.remaining()),
             ApiKey::Fetch => (self.fetch_faults.pop_front(), reader.remaining()),
+            ApiKey::Metadata => (self.metadata_faults.pop_front(), reader.remaining()),
             _ => (None, reader.remaining()),
         };
         let refused = match faults {
@@ -187,7 +204,8 @@ impl State {
             ApiKey::ApiVersions => self.versions().write(&mut writer, version),
             ApiKey::Metadata => {
                 let request = MetadataRequest::read(&mut reader, version).unwrap();
-                self.metadata(&request).write(&mut writer, version)
+                let error_code = refused.unwrap_or(ErrorCode::None).code();
+                MetadataResponse { error_code, ..self.metadata(&request) }.write(&mut writer, version)
             }
             ApiKey::InitProducerId => {
                 self.next_producer_id += 1;
@@ -202,7 +220,8 @@ impl State {
             }
             ApiKey::Fetch => {
                 let request = FetchRequest::read(&mut reader, version).unwrap();
-                self.fetch(&request, refused, &mut writer, version);
+                let has_records = self.fetch(&request, refused, &mut writer, version);
+                answered = !self.waits || request.max_wait_ms == 0 || has_records;
                 Ok(())
             }
             ApiKey::OffsetForLeaderEpoch => {
@@ -252,7 +271,7 @@ impl State {
             Some(topics) => topics.iter().filter_map(|topic| topic.name.clone()).collect(),
             None => vec![TOPIC.to_owned()],
         };
-        let (host, port) = ("127.0.0.1".to_owned(), i32::from(self.port));
+        let (host, port) = ("127.0.0.1".to_owned(), i32::from(self.advertised_port.unwrap_or(self.port)));
         // The second one is the same in another guise, and leads nothing.
         let broker =
             |node_id| MetadataResponseBroker { node_id, host: host.clone(), port, ..Default::default() };
@@ -325,36 +344,44 @@ impl State {
         ProduceResponse { responses, ..Default::default() }
     }
 
+    /// Whether there are records in the answer.
     fn fetch(
         &mut self,
         request: &FetchRequest,
         refused: Option<ErrorCode>,
         writer: &mut Writer,
         version: i16,
-    ) {
-        let mut answers: Vec<(i32, ErrorCode, Vec<u8>)> = Vec::new();
-        for topic in &request.topics {
-            assert!(if version > 12 { topic.topic_id == TOPIC_ID } else { topic.topic == TOPIC });
-            for wanted in &topic.partitions {
-                let (offset, end) = (wanted.fetch_offset, self.end(wanted.partition));
-                let code = match refused {
-                    Some(code) => code,
-                    None if offset < self.log_start || offset > end => ErrorCode::OffsetOutOfRange,
-                    None => ErrorCode::None,
-                };
-                let log = self.log.get(&wanted.partition).into_iter().flatten();
-                let from = |batch: &&Vec<u8>| {
-                    RecordBatch::parse(batch).is_ok_and(|batch| batch.last_offset() >= offset)
-                };
-                let records: Vec<u8> =
-                    log.filter(from).take(self.batches_per_answer).flatten().copied().collect();
-                answers.push((wanted.partition, code, if code.is_none() { records } else { Vec::new() }));
+    ) -> bool {
+        let (session_id, wanted) = match self.fetch_session(request, version) {
+            Ok(session) => session,
+            Err(code) => {
+                let refusal = FetchResponse { error_code: code.code(), ..Default::default() };
+                refusal.write(writer, version).unwrap();
+                return true;
             }
+        };
+        let mut answers: Vec<(i32, ErrorCode, Vec<u8>)> = Vec::new();
+        for wanted in &wanted {
+            let (offset, end) = (wanted.fetch_offset, self.end(wanted.partition));
+            let code = match refused {
+                Some(code) => code,
+                None if offset < self.log_start || offset > end => ErrorCode::OffsetOutOfRange,
+                None => ErrorCode::None,
+            };
+            let log = self.log.get(&wanted.partition).into_iter().flatten();
+            let from =
+                |batch: &&Vec<u8>| RecordBatch::parse(batch).is_ok_and(|batch| batch.last_offset() >= offset);
+            let records: Vec<u8> =
+                log.filter(from).take(self.batches_per_answer).flatten().copied().collect();
+            answers.push((wanted.partition, code, if code.is_none() { records } else { Vec::new() }));
         }
+        let has_records = answers.iter().any(|(_, _, records)| !records.is_empty());
         let preferred_read_replica = self.preferred_replicas.pop_front().unwrap_or(-1);
         if preferred_read_replica >= 0 {
             assert_eq!(request.rack_id, "near");
             answers.iter_mut().for_each(|(_, _, records)| records.clear());
+        } else if request.session_epoch > 0 {
+            answers.retain(|(_, code, records)| !code.is_none() || !records.is_empty());
         }
         let partitions = answers.iter().map(|(partition_index, code, records)| PartitionData {
             preferred_read_replica,
@@ -367,7 +394,44 @@ impl State {
         });
         let (topic, topic_id) = if version > 12 { ("", TOPIC_ID) } else { (TOPIC, Uuid::ZERO) };
         let responses = vec![FetchableTopicResponse { topic, topic_id, partitions: partitions.collect() }];
-        FetchResponse { responses, ..Default::default() }.write(writer, version).unwrap();
+        FetchResponse { responses, session_id, ..Default::default() }.write(writer, version).unwrap();
+        has_records
+    }
+
+    /// The session of a fetch, and what is wanted in it.
+    fn fetch_session(
+        &mut self,
+        request: &FetchRequest,
+        version: i16,
+    ) -> Result<(i32, Vec<FetchPartition>), ErrorCode> {
+        for topic in &request.topics {
+            assert!(if version > 12 { topic.topic_id == TOPIC_ID } else { topic.topic == TOPIC });
+        }
+        let named: Vec<FetchPartition> =
+            request.topics.iter().flat_map(|topic| topic.partitions.clone()).collect();
+        let indexes = named.iter().map(|partition| partition.partition).collect();
+        self.fetches.push((request.session_id, request.session_epoch, indexes));
+        if request.session_epoch <= 0 {
+            self.sessions.remove(&request.session_id);
+            if request.session_epoch < 0 || version < 7 {
+                return Ok((0, named));
+            }
+            let session_id = 100 + self.fetches.len() as i32;
+            let partitions = named.iter().map(|of| (of.partition, of.clone())).collect();
+            self.sessions.insert(session_id, (1, partitions));
+            return Ok((session_id, named));
+        }
+        let known = self.sessions.get_mut(&request.session_id);
+        let (epoch, partitions) = known.ok_or(ErrorCode::FetchSessionIdNotFound)?;
+        if *epoch != request.session_epoch {
+            return Err(ErrorCode::InvalidFetchSessionEpoch);
+        }
+        *epoch += 1;
+        partitions.extend(named.into_iter().map(|partition| (partition.partition, partition)));
+        for gone in request.forgotten_topics_data.iter().flat_map(|topic| &topic.partitions) {
+            partitions.remove(gone);
+        }
+        Ok((request.session_id, partitions.values().cloned().collect()))
     }
 
     fn epoch_ends(&self, request: &OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse {

@@ -11,7 +11,7 @@ mod fake_broker;
 mod trouble;
 
 pub use cluster::{Node, PartitionInfo, TopicInfo};
-pub use config::ClientConfig;
+pub use config::{ClientConfig, MetadataRecovery};
 pub use error::ClientError;
 
 pub mod admin;

@@ -5,38 +5,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{ErrorCode, TopicPartition, Uuid};
-use protocol::ApiKey;
-use protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use protocol::messages::FetchResponse;
 use protocol::messages::fetch_response::PartitionData;
-use protocol::messages::{FetchRequest, FetchResponse};
 use tokio::task::JoinSet;
 
 use super::commit::{self, OffsetAndMetadata};
 use super::epochs::{self, EndOffset};
 use super::fetched::Fetched;
+use super::fetching::{self, Answered, FetchKind, Wanted};
 use super::offsets::{self, Answer, Question};
+use super::session::{self, TopicKey};
 use super::state::{FetchPosition, Shared};
 use super::{AutoOffsetReset, IsolationLevel, StartOffset};
 use crate::ClientError;
 use crate::connection::Frame;
 use crate::trouble::Trouble;
 
-/// Fetch requests name topics up to this version, and ids afterwards.
-const BY_NAME: i16 = 12;
-/// A fetch without a session (KIP-227).
-const NO_SESSION_EPOCH: i32 = -1;
-
-/// A partition in a fetch.
-#[derive(Clone)]
-struct Wanted {
-    partition: TopicPartition,
-    topic_id: Uuid,
-    generation: u64,
-    leader_epoch: i32,
-    offset: i64,
-    /// Whether the leader was passed over for a nearer replica.
-    from_replica: bool,
-}
+/// How long a broker that has nothing of what is asked for is left alone, while another of its partitions waits for room here:
+/// a fetch that waits for records there would keep that one waiting, too.
+const QUIET: Duration = Duration::from_millis(50);
 
 /// A partition whose start is looked for.
 struct Lookup {
@@ -47,19 +34,27 @@ struct Lookup {
 
 /// A request that came back.
 enum Landed {
-    Fetch { leader: i32, wanted: Vec<Wanted>, answer: Result<Frame, ClientError> },
+    Fetch { leader: i32, wanted: Vec<Wanted>, answer: Result<Answered, ClientError> },
     Offsets { lookups: Vec<Lookup>, answers: Result<HashMap<TopicPartition, Answer>, ClientError> },
     Committed { wanted: Vec<(TopicPartition, u64)>, answer: Result<Committed, ClientError> },
     Validated { wanted: Vec<Wanted>, answers: Result<HashMap<TopicPartition, EndOffset>, ClientError> },
 }
+
+/// A partition that something is to be done for, with its generation.
+type Candidate = (TopicPartition, u64, FetchPosition);
 
 /// What a group has committed.
 type Committed = HashMap<TopicPartition, Option<OffsetAndMetadata>>;
 
 /// Fetches until it is aborted.
 pub(super) async fn run(shared: Arc<Shared>) {
-    let mut fetcher =
-        Fetcher { shared, busy: HashSet::new(), flights: JoinSet::new(), trouble: Trouble::default() };
+    let mut fetcher = Fetcher {
+        shared,
+        busy: HashSet::new(),
+        quiet: HashMap::new(),
+        flights: JoinSet::new(),
+        trouble: Trouble::default(),
+    };
     loop {
         let again = fetcher.send().await;
         let Fetcher { shared, flights, .. } = &mut fetcher;
@@ -80,6 +75,8 @@ struct Fetcher {
     shared: Arc<Shared>,
     /// Leaders with a fetch under way.
     busy: HashSet<i32>,
+    /// Leaders that had nothing of what was asked for, and until when they are not asked again while something is left out.
+    quiet: HashMap<i32, Instant>,
     flights: JoinSet<Landed>,
     trouble: Trouble,
 }
@@ -94,7 +91,8 @@ impl Fetcher {
         let mut lookups: HashMap<i32, Vec<Lookup>> = HashMap::new();
         let mut uncommitted: Vec<(TopicPartition, u64)> = Vec::new();
         let mut doubtful: HashMap<i32, Vec<(Wanted, i32)>> = HashMap::new();
-        for (partition, generation, position) in self.candidates(now, &mut again) {
+        let (candidates, full) = self.candidates(now, &mut again);
+        for (partition, generation, position) in candidates {
             if position == FetchPosition::Unknown(StartOffset::Committed) {
                 match self.shared.group {
                     Some(_) => uncommitted.push((partition, generation)),
@@ -175,24 +173,35 @@ impl Fetcher {
                 Landed::Committed { wanted: uncommitted, answer }
             });
         }
+        let crowded: HashSet<i32> = match fetches.is_empty() {
+            true => HashSet::new(),
+            false => full.iter().filter_map(|partition| self.broker_of(partition, now)).collect(),
+        };
         for (leader, wanted) in fetches {
+            let is_crowded = crowded.contains(&leader);
+            let quiet = self.quiet.get(&leader).and_then(|until| until.checked_duration_since(now));
+            if let Some(wait) = quiet.filter(|_| is_crowded) {
+                again = again.min(wait);
+                continue;
+            }
             self.take_off(wanted.iter().map(|wanted| (&wanted.partition, wanted.generation)));
             self.busy.insert(leader);
             let shared = Arc::clone(&self.shared);
+            let max_wait = if is_crowded { Duration::ZERO } else { shared.config.fetch_max_wait };
             self.flights.spawn(async move {
-                let answer = fetch(&shared, leader, &wanted).await;
+                let answer = fetching::fetch(&shared, leader, &wanted, max_wait).await;
                 Landed::Fetch { leader, wanted, answer }
             });
         }
         again
     }
 
-    /// The partitions that nothing is under way for, and that have room.
-    fn candidates(&self, now: Instant, again: &mut Duration) -> Vec<(TopicPartition, u64, FetchPosition)> {
+    /// The partitions that nothing is under way for, and that have room; and those that have none.
+    fn candidates(&self, now: Instant, again: &mut Duration) -> (Vec<Candidate>, Vec<TopicPartition>) {
         let config = &self.shared.config;
         let state = self.shared.lock();
         let buffered: usize = state.fetched.iter().map(|fetched| fetched.size).sum();
-        let mut candidates = Vec::new();
+        let (mut candidates, mut full) = (Vec::new(), Vec::new());
         for (partition, known) in &state.partitions {
             let is_fetch = matches!(known.fetch, FetchPosition::At(_));
             let is_held = known.is_new || known.is_paused;
@@ -206,11 +215,22 @@ impl Fetcher {
             // Two answers ahead of the application, and bounded over all partitions.
             let is_full = known.buffered > config.max_partition_fetch_bytes as usize
                 || (known.buffered > 0 && buffered >= config.fetch_max_bytes as usize);
-            if !is_full {
-                candidates.push((partition.clone(), known.generation, known.fetch));
+            match is_full {
+                true => full.push(partition.clone()),
+                false => candidates.push((partition.clone(), known.generation, known.fetch)),
             }
         }
-        candidates
+        (candidates, full)
+    }
+
+    /// The broker that a partition is read from, as far as that is remembered.
+    fn broker_of(&self, partition: &TopicPartition, now: Instant) -> Option<i32> {
+        let preferred = self.shared.lock().partitions.get(partition).and_then(|known| known.preferred);
+        if let Some((replica, _)) = preferred.filter(|(_, until)| *until > now) {
+            return Some(replica);
+        }
+        let topic = self.shared.cluster.remembered(&partition.topic)?;
+        topic.partition(partition.partition).map(|info| info.leader)
     }
 
     /// The epoch that a place is known by, where the leader has changed since and may have less than the one before.
@@ -319,19 +339,53 @@ impl Fetcher {
             }
             Landed::Fetch { leader, wanted, answer } => {
                 self.busy.remove(&leader);
-                let response = answer.as_ref().map_err(ClientError::clone).and_then(|frame| {
-                    let response: FetchResponse<'_> = frame.read()?;
-                    ClientError::check(response.error_code, None)?;
-                    Ok((frame, response))
-                });
-                match response {
-                    Ok((frame, response)) => self.fetched(&wanted, frame, response),
-                    Err(error) => {
-                        for wanted in wanted {
-                            self.postpone(&wanted.partition, wanted.generation, error.clone());
-                        }
+                self.landed_fetch(leader, wanted, answer);
+            }
+        }
+    }
+
+    fn landed_fetch(&mut self, leader: i32, wanted: Vec<Wanted>, answer: Result<Answered, ClientError>) {
+        let shared = Arc::clone(&self.shared);
+        let error = match &answer {
+            Ok(Answered { frame, kind }) => match frame.read::<FetchResponse<'_>>() {
+                Ok(response) => {
+                    let code = ErrorCode::from_code(response.error_code);
+                    let mut sessions = shared.sessions();
+                    let session = sessions.entry(leader).or_default();
+                    if !code.is_none() {
+                        session.refused(code);
                     }
+                    let fits = *kind == FetchKind::Alone || (code.is_none() && session.accept(&response));
+                    drop(sessions);
+                    if code.is_none() && fits {
+                        return self.fetched(leader, &wanted, frame, response, *kind);
+                    }
+                    // A session may end at any time: that is no trouble. One that is refused at its beginning is.
+                    if *kind == FetchKind::Incremental && (code.is_none() || session::is_about_session(code))
+                    {
+                        return self.set_down(wanted.iter());
+                    }
+                    ClientError::check(code.code(), None).err().unwrap_or_else(not_mentioned)
                 }
+                Err(error) => error,
+            },
+            Err(error) => error.clone(),
+        };
+        if let Some(session) = shared.sessions().get_mut(&leader) {
+            session.restart();
+        }
+        for wanted in wanted {
+            self.postpone(&wanted.partition, wanted.generation, error.clone());
+        }
+    }
+
+    /// Nothing is under way for these partitions any more.
+    fn set_down<'a>(&self, wanted: impl Iterator<Item = &'a Wanted>) {
+        let mut state = self.shared.lock();
+        for wanted in wanted {
+            if let Some(known) = state.current(&wanted.partition, wanted.generation) {
+                known.in_flight = false;
+                known.not_before = None;
             }
         }
     }
@@ -410,25 +464,39 @@ impl Fetcher {
         }
     }
 
-    fn fetched(&mut self, wanted: &[Wanted], frame: &Frame, response: FetchResponse<'_>) {
-        let mut left: Vec<&Wanted> = wanted.iter().collect();
+    fn fetched(
+        &mut self,
+        leader: i32,
+        wanted: &[Wanted],
+        frame: &Frame,
+        response: FetchResponse<'_>,
+        kind: FetchKind,
+    ) {
+        let mut left = fetching::by_key(wanted, frame);
+        let mut is_quiet = true;
         for topic in response.responses {
+            let key = match topic.topic.is_empty() {
+                true => TopicKey::Id(topic.topic_id),
+                false => TopicKey::Name(Arc::from(topic.topic)),
+            };
             for data in topic.partitions {
-                let index = left.iter().position(|wanted| {
-                    let same_topic = match topic.topic.is_empty() {
-                        true => wanted.topic_id == topic.topic_id,
-                        false => *wanted.partition.topic == *topic.topic,
-                    };
-                    same_topic && wanted.partition.partition == data.partition_index
-                });
-                if let Some(index) = index {
-                    let wanted = left.swap_remove(index);
+                if let Some(wanted) = left.remove(&(key.clone(), data.partition_index)) {
+                    is_quiet &= data.records.is_none_or(|records| records.inline().is_empty());
                     self.fetched_partition(wanted, frame, data);
                 }
             }
         }
-        for missing in left {
-            self.postpone(&missing.partition, missing.generation, not_mentioned());
+        match is_quiet {
+            true => drop(self.quiet.insert(leader, Instant::now() + QUIET)),
+            false => drop(self.quiet.remove(&leader)),
+        }
+        if kind == FetchKind::Incremental {
+            // Of these there is nothing new.
+            self.set_down(left.into_values());
+        } else {
+            for missing in left.into_values() {
+                self.postpone(&missing.partition, missing.generation, not_mentioned());
+            }
         }
         self.shared.arrived.notify_one();
     }
@@ -526,44 +594,4 @@ fn not_mentioned() -> ClientError {
         ErrorCode::UnknownTopicOrPartition,
         Some("the broker's answer leaves a partition out".to_owned()),
     )
-}
-
-async fn fetch(shared: &Shared, leader: i32, wanted: &[Wanted]) -> Result<Frame, ClientError> {
-    let config = &shared.config;
-    let connection = shared.cluster.node(leader).await?;
-    let by_id = wanted.iter().all(|wanted| !wanted.topic_id.is_zero());
-    let version = connection.version(ApiKey::Fetch, if by_id { i16::MAX } else { BY_NAME })?;
-    let mut topics: Vec<FetchTopic> = Vec::new();
-    for wanted in wanted {
-        let topic = &wanted.partition.topic;
-        let same = |known: &FetchTopic| match version > BY_NAME {
-            true => known.topic_id == wanted.topic_id,
-            false => *known.topic == **topic,
-        };
-        let index = topics.iter().position(same).unwrap_or_else(|| {
-            topics.push(match version > BY_NAME {
-                true => FetchTopic { topic_id: wanted.topic_id, ..FetchTopic::default() },
-                false => FetchTopic { topic: topic.to_string(), ..FetchTopic::default() },
-            });
-            topics.len() - 1
-        });
-        topics[index].partitions.push(FetchPartition {
-            partition: wanted.partition.partition,
-            current_leader_epoch: wanted.leader_epoch,
-            fetch_offset: wanted.offset,
-            partition_max_bytes: config.max_partition_fetch_bytes,
-            ..FetchPartition::default()
-        });
-    }
-    let request = FetchRequest {
-        max_wait_ms: config.fetch_max_wait.as_millis() as i32,
-        min_bytes: config.fetch_min_bytes,
-        max_bytes: config.fetch_max_bytes,
-        isolation_level: config.isolation_level.code(),
-        session_epoch: NO_SESSION_EPOCH,
-        rack_id: config.client_rack.clone(),
-        topics,
-        ..FetchRequest::default()
-    };
-    connection.send_in_version(&request, version).await
 }

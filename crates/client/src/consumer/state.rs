@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::commit::{OffsetAndMetadata, Offsets};
 use super::fetched::Fetched;
 use super::group::Group;
+use super::session::FetchSession;
 use super::{ConsumerConfig, StartOffset};
 use crate::ClientError;
 use crate::cluster::Cluster;
@@ -25,6 +26,8 @@ pub(super) struct Shared {
     pub(super) arrived: Arc<Notify>,
     /// Told when there may be something to fetch.
     pub(super) wanted: Notify,
+    /// The fetch sessions, by broker.
+    sessions: Mutex<HashMap<i32, FetchSession>>,
 }
 
 #[derive(Default)]
@@ -86,12 +89,18 @@ impl Shared {
     pub(super) fn new(cluster: Cluster, config: ConsumerConfig) -> Shared {
         let arrived = Arc::new(Notify::new());
         let group = Group::new(cluster.clone(), &config, Arc::clone(&arrived)).map(Arc::new);
-        Shared { cluster, config, state: Mutex::default(), group, arrived, wanted: Notify::new() }
+        let (state, sessions, wanted) = (Mutex::default(), Mutex::default(), Notify::new());
+        Shared { cluster, config, state, group, arrived, wanted, sessions }
     }
 
     /// Whether partitions come from a group.
     pub(super) fn is_subscribed(&self) -> bool {
         self.group.as_ref().is_some_and(|group| group.is_subscribed())
+    }
+
+    /// Taken for moments only, and never while the state is.
+    pub(super) fn sessions(&self) -> MutexGuard<'_, HashMap<i32, FetchSession>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

@@ -278,3 +278,68 @@ async fn what_a_new_leader_has_in_the_place_of_lost_records_is_read() {
     let error = consumer.poll(SOON).await.unwrap_err();
     assert!(matches!(error, ClientError::LogTruncation { offset: 3, end: 2, .. }), "{error}");
 }
+
+#[tokio::test]
+async fn a_session_names_partitions_once_and_outlives_what_happens_to_it() {
+    let broker = FakeBroker::start(2).await;
+    let both = [partition(), TopicPartition::new(TOPIC, 1)];
+    broker.state().batches_per_answer = 1;
+    for _ in 0..4 {
+        for partition in 0..2 {
+            broker.state().append(partition, batch(&["a"], Compression::None).build());
+        }
+    }
+    let mut consumer = Consumer::new(config(&broker)).unwrap();
+    consumer.assign(both.map(|partition| (partition, StartOffset::Earliest))).unwrap();
+    read(&mut consumer, 8).await;
+    // Nothing is named that did not change: not the partition that stands still.
+    broker.state().fetches.clear();
+    fill(&broker, &["b"]);
+    assert_eq!(values(&read(&mut consumer, 1).await), ["b"]);
+    while broker.state().fetches.len() < 3 {
+        consumer.poll(Duration::from_millis(1)).await.unwrap();
+    }
+    let fetches = broker.state().fetches.clone();
+    // The first of them may be the one behind what was read before.
+    assert!(fetches.iter().all(|(id, epoch, _)| *id != 0 && *epoch > 0), "{fetches:?}");
+    assert!(fetches[1..].iter().all(|(_, _, named)| *named != [0, 1]), "{fetches:?}");
+    // The broker makes room for others, or starts again, or loses an answer.
+    for round in 0..3 {
+        match round {
+            0 => broker.state().sessions.clear(),
+            1 => broker.state().sessions.values_mut().for_each(|(epoch, _)| *epoch += 7),
+            _ => broker.state().fetch_faults.push_back(Fault::Lose),
+        }
+        for partition in 0..2 {
+            broker.state().append(partition, batch(&["c"], Compression::None).build());
+        }
+        assert_eq!(values(&read(&mut consumer, 2).await), ["c", "c"]);
+    }
+    consumer.close(SOON).await.unwrap();
+    let deadline = Instant::now() + SOON;
+    while !broker.state().sessions.is_empty() {
+        assert!(Instant::now() < deadline, "the session is not ended");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_partition_that_stands_still_does_not_hold_up_one_that_is_full() {
+    let broker = FakeBroker::start(2).await;
+    broker.state().batches_per_answer = 1;
+    let long = "x".repeat(1000);
+    for _ in 0..50 {
+        fill(&broker, &[&long]);
+    }
+    // One batch at a time is room enough for this consumer. The broker waits for ever, where it may.
+    broker.state().waits = true;
+    let small = ConsumerConfig {
+        max_partition_fetch_bytes: 100,
+        fetch_max_wait: Duration::from_secs(3600),
+        ..config(&broker)
+    };
+    let mut consumer = Consumer::new(small).unwrap();
+    let both = [partition(), TopicPartition::new(TOPIC, 1)];
+    consumer.assign(both.map(|partition| (partition, StartOffset::At(0)))).unwrap();
+    assert_eq!(read(&mut consumer, 50).await.len(), 50);
+}
