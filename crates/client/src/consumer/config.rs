@@ -1,8 +1,9 @@
 //! What a consumer is configured with. Names and defaults are the Java client's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::assignor::Assignor;
+use super::assignor::{Assignor, PartitionAssignor, Registered};
 use crate::config::{boolean, invalid, millis, number, one_of};
 use crate::{ClientConfig, ClientError};
 
@@ -158,6 +159,8 @@ pub struct ConsumerConfig {
     /// `partition.assignment.strategy`, the favourite first; none is range and cooperative-sticky. This and the next two
     /// are for `group.protocol=classic` alone: in the other one they are the coordinator's settings.
     pub partition_assignment_strategy: Option<Vec<Assignor>>,
+    /// Assignors of the application's own that `partition.assignment.strategy` can name.
+    pub registered_assignors: Registered,
     /// `session.timeout.ms`; none is 45 s.
     pub session_timeout: Option<Duration>,
     /// `heartbeat.interval.ms`; none is 3 s.
@@ -191,12 +194,18 @@ impl ConsumerConfig {
             group_protocol: GroupProtocol::Classic,
             group_remote_assignor: None,
             partition_assignment_strategy: None,
+            registered_assignors: Registered::default(),
             session_timeout: None,
             heartbeat_interval: None,
             max_poll_interval: Duration::from_secs(300),
             enable_auto_commit: None,
             auto_commit_interval: Duration::from_secs(5),
         }
+    }
+
+    /// Lets `partition.assignment.strategy` name an assignor of the application's own.
+    pub fn register_assignor(&mut self, assignor: impl PartitionAssignor + 'static) {
+        self.registered_assignors.add(Arc::new(assignor));
     }
 
     /// Whether the consumer commits by itself.
@@ -297,8 +306,11 @@ impl ConsumerConfig {
             }
             "partition.assignment.strategy" => {
                 let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
-                self.partition_assignment_strategy =
-                    Some(names.map(|name| Assignor::parse(key, name)).collect::<Result<_, _>>()?);
+                self.partition_assignment_strategy = Some(
+                    names
+                        .map(|name| Assignor::parse(key, name, &self.registered_assignors))
+                        .collect::<Result<_, _>>()?,
+                );
             }
             "session.timeout.ms" => {
                 self.session_timeout = Some(millis(key, value)?);

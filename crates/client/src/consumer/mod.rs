@@ -5,18 +5,20 @@
 //! the position moves with what was taken over. Of a consumer with a `group.id`, a second task keeps the membership alive
 //! and a third one commits; what a rebalance takes and gives changes hands within [`Consumer::poll`] alone.
 
-mod assignor;
+pub mod assignor;
 mod commit;
 mod config;
 mod epochs;
 mod fetched;
 mod fetcher;
+mod fetching;
 mod group;
 mod listener;
 pub(crate) mod offsets;
 mod positions;
 mod rebalance;
 mod record;
+mod session;
 mod state;
 
 #[cfg(test)]
@@ -355,6 +357,10 @@ impl Consumer {
         if self.shared.config.auto_commits() && self.shared.lock().is_assigned {
             let offsets = self.shared.lock().positions(|_| true);
             self.commit_quietly(offsets, deadline).await;
+        }
+        if let Some(fetching) = &self.fetching {
+            fetching.abort();
+            let _ = tokio::time::timeout_at(deadline.into(), fetching::close_sessions(&self.shared)).await;
         }
         let Some(group) = self.shared.group.clone() else { return Ok(()) };
         let mut result = Ok(());

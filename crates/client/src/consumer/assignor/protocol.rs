@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use common::TopicPartition;
+
+use super::MemberAssignment;
 use protocol::messages::consumer_protocol_assignment::TopicPartition as AssignedTopic;
 use protocol::messages::consumer_protocol_subscription::TopicPartition as OwnedTopic;
 use protocol::messages::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
@@ -13,13 +15,17 @@ const NEWEST: i16 = 3;
 
 /// What a member wants, and what it has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::consumer) struct Subscription {
-    pub(in crate::consumer) topics: Vec<String>,
-    pub(in crate::consumer) user_data: Option<Vec<u8>>,
-    pub(in crate::consumer) owned: Vec<TopicPartition>,
-    /// The generation in which it got that; none from members that do not say.
-    pub(in crate::consumer) generation: Option<i32>,
-    pub(in crate::consumer) rack_id: Option<String>,
+pub struct Subscription {
+    /// The topics it wants.
+    pub topics: Vec<String>,
+    /// What its assignor says beside that.
+    pub user_data: Option<Vec<u8>>,
+    /// The partitions that it has.
+    pub owned: Vec<TopicPartition>,
+    /// The generation in which it got them; none from members that do not say.
+    pub generation: Option<i32>,
+    /// Its `client.rack`.
+    pub rack_id: Option<String>,
 }
 
 /// A topic's name and some of its partitions.
@@ -89,13 +95,13 @@ impl Subscription {
 }
 
 /// The bytes of a member's share for a SyncGroup. All versions look the same: the oldest is understood by everybody.
-pub(in crate::consumer) fn write_assignment(partitions: &[TopicPartition]) -> Result<Vec<u8>, EncodeError> {
+pub(in crate::consumer) fn write_assignment(share: &MemberAssignment) -> Result<Vec<u8>, EncodeError> {
     let message = ConsumerProtocolAssignment {
-        assigned_partitions: by_topic(partitions)
+        assigned_partitions: by_topic(&share.partitions)
             .into_iter()
             .map(|(topic, partitions)| AssignedTopic { topic, partitions })
             .collect(),
-        user_data: None,
+        user_data: share.user_data.clone(),
     };
     let mut writer = Writer::new();
     writer.i16(NEWEST);
@@ -104,11 +110,13 @@ pub(in crate::consumer) fn write_assignment(partitions: &[TopicPartition]) -> Re
 }
 
 /// The share that the leader gave this member.
-pub(in crate::consumer) fn read_assignment(bytes: &[u8]) -> Result<Vec<TopicPartition>, DecodeError> {
+pub(in crate::consumer) fn read_assignment(bytes: &[u8]) -> Result<MemberAssignment, DecodeError> {
     let mut reader = Reader::new(bytes);
     let version = version(&mut reader)?;
     let message = ConsumerProtocolAssignment::read(&mut reader, version)?;
-    Ok(flat(message.assigned_partitions.into_iter().map(|topic| (topic.topic, topic.partitions))))
+    let partitions =
+        flat(message.assigned_partitions.into_iter().map(|topic| (topic.topic, topic.partitions)));
+    Ok(MemberAssignment { partitions, user_data: message.user_data })
 }
 
 /// `StickyAssignor`'s user data: what the member had, and in which generation.

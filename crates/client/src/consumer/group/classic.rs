@@ -18,7 +18,8 @@ use super::membership::{
 };
 use crate::ClientError;
 use crate::consumer::assignor::{
-    Assignor, LastAssignment, Member, Subscription, Topics, read_assignment, write_assignment,
+    Assignor, GroupAssignment, LastAssignment, Member, MemberAssignment, Subscription, Topics,
+    read_assignment, write_assignment,
 };
 
 /// The kind of group, beside Kafka Connect's.
@@ -210,7 +211,7 @@ impl Classic {
         let request = |assignor: &Assignor| {
             let subscription = Subscription {
                 topics: self.topics.iter().cloned().collect(),
-                user_data: assignor.user_data(&self.last_assignment),
+                user_data: assignor.user_data(&self.topics, &self.last_assignment),
                 owned: self.owned.iter().cloned().collect(),
                 generation: Some(self.generation).filter(|generation| *generation >= 0),
                 rack_id: self.settings.rack.clone(),
@@ -239,7 +240,7 @@ impl Classic {
             member_id: self.member_id.clone(),
             group_instance_id: self.settings.instance_id.clone(),
             protocol_type: Some(PROTOCOL_TYPE.to_owned()),
-            protocol_name: self.assignor.map(|assignor| assignor.name().to_owned()),
+            protocol_name: self.assignor.as_ref().map(|assignor| assignor.name().to_owned()),
             assignments,
         }
     }
@@ -282,7 +283,7 @@ impl Classic {
             return Coordinator::Known;
         }
         let name = response.protocol_name.as_deref().unwrap_or_default();
-        let Some(assignor) = self.settings.assignors.iter().copied().find(|known| known.name() == name)
+        let Some(assignor) = self.settings.assignors.iter().find(|known| known.name() == name).cloned()
         else {
             self.fail(ClientError::api(
                 ErrorCode::InconsistentGroupProtocol,
@@ -340,8 +341,8 @@ impl Classic {
                 return self.refused(code, now);
             }
         }
-        let assigned: BTreeSet<TopicPartition> = match read_assignment(&response.assignment) {
-            Ok(assigned) => assigned.into_iter().collect(),
+        let share = match read_assignment(&response.assignment) {
+            Ok(share) => share,
             Err(error) => {
                 self.phase = Phase::Joining;
                 self.back_off(now);
@@ -352,10 +353,14 @@ impl Classic {
                 return Coordinator::Known;
             }
         };
+        let assigned: BTreeSet<TopicPartition> = share.partitions.iter().cloned().collect();
         if assigned.iter().any(|partition| !self.topics.contains(&*partition.topic)) {
             self.rejoin = Some("received assignment does not match the current subscription".to_owned());
             self.phase = Phase::Stable;
             return Coordinator::Known;
+        }
+        if let Some(assignor) = &self.assignor {
+            assignor.on_assignment(&share, &self.metadata());
         }
         let revoked: Vec<_> = self.owned.difference(&assigned).cloned().collect();
         let added: Vec<_> = assigned.difference(&self.owned).cloned().collect();
@@ -446,7 +451,7 @@ impl Membership for Classic {
                     Step::Wait(None)
                 }
             },
-            Phase::Dividing(members) => match self.assignor {
+            Phase::Dividing(members) => match self.assignor.clone() {
                 Some(assignor) => {
                     self.in_flight = true;
                     Step::Divide(assignor, members.clone())
@@ -507,16 +512,12 @@ impl Membership for Classic {
         }
     }
 
-    fn divided(
-        &mut self,
-        shares: Result<(Topics, BTreeMap<String, Vec<TopicPartition>>), ClientError>,
-        now: Instant,
-    ) {
+    fn divided(&mut self, shares: Result<(Topics, GroupAssignment), ClientError>, now: Instant) {
         self.in_flight = false;
         let Phase::Dividing(members) = &self.phase else { return };
         let wanted = members.iter().flat_map(|member| member.subscription.topics.iter().cloned()).collect();
         let written = shares.and_then(|(topics, shares)| {
-            let assignment = |(member_id, share): (String, Vec<TopicPartition>)| {
+            let assignment = |(member_id, share): (String, MemberAssignment)| {
                 let assignment = write_assignment(&share).map_err(unwritable)?;
                 Ok(SyncGroupRequestAssignment { member_id, assignment })
             };

@@ -117,7 +117,7 @@ impl Case {
     fn sync(&mut self, share: &[i32]) -> Turn {
         let Ask::Sync(request) = self.ask() else { panic!() };
         assert!(request.assignments.is_empty());
-        let assignment = write_assignment(&partitions(share)).unwrap();
+        let assignment = write_assignment(&partitions(share).into()).unwrap();
         self.answer(Answer::Sync(SyncGroupResponse { assignment, ..Default::default() }));
         self.turn()
     }
@@ -130,8 +130,8 @@ impl Case {
     }
 }
 
-const EAGER: [Assignor; 2] = [Assignor::Range, Assignor::CooperativeSticky];
-const COOPERATIVE: [Assignor; 1] = [Assignor::CooperativeSticky];
+static EAGER: [Assignor; 2] = [Assignor::Range, Assignor::CooperativeSticky];
+static COOPERATIVE: [Assignor; 1] = [Assignor::CooperativeSticky];
 
 #[test]
 fn a_member_joins_with_the_id_it_is_given_and_hears_what_it_gets() {
@@ -194,7 +194,7 @@ fn the_leader_divides_and_watches_what_it_divided() {
         .iter()
         .map(|share| (share.member_id.as_str(), share.assignment.as_slice()))
         .collect();
-    let written = |of: &[i32]| write_assignment(&partitions(of)).unwrap();
+    let written = |of: &[i32]| write_assignment(&partitions(of).into()).unwrap();
     assert_eq!(shares, [("me", written(&[0, 1]).as_slice()), ("other", written(&[2]).as_slice())]);
     let assignment = written(&[0, 1]);
     case.answer(Answer::Sync(SyncGroupResponse { assignment, ..Default::default() }));
@@ -272,7 +272,7 @@ fn what_a_turn_brought_is_lost_if_the_group_was_left_meanwhile() {
     case.join();
     case.joined(2);
     let Ask::Sync(_) = case.ask() else { panic!() };
-    let assignment = write_assignment(&partitions(&[0, 1])).unwrap();
+    let assignment = write_assignment(&partitions(&[0, 1]).into()).unwrap();
     case.answer(Answer::Sync(SyncGroupResponse { assignment, ..Default::default() }));
     // The application is at its turn when a heartbeat is refused.
     assert_eq!(case.member.take_turn().unwrap().assigned, Some(partitions(&[1])));
@@ -294,7 +294,7 @@ fn a_turn_that_was_given_up_comes_again() {
         ..Default::default()
     }));
     let Ask::Sync(_) = case.ask() else { panic!() };
-    let assignment = write_assignment(&partitions(&[0])).unwrap();
+    let assignment = write_assignment(&partitions(&[0]).into()).unwrap();
     case.answer(Answer::Sync(SyncGroupResponse { assignment, ..Default::default() }));
     let first = case.member.take_turn().unwrap();
     assert!(case.member.take_turn().is_none());
@@ -414,11 +414,10 @@ fn shares_that_make_no_sense_are_refused() {
     case.later(BACKOFF).join();
     case.joined(2);
     let Ask::Sync(_) = case.ask() else { panic!() };
-    let assignment = write_assignment(&[TopicPartition::new("other", 0)]).unwrap();
+    let assignment = write_assignment(&vec![TopicPartition::new("other", 0)].into()).unwrap();
     case.answer(Answer::Sync(SyncGroupResponse { assignment, ..Default::default() }));
     assert!(case.waits());
     assert_eq!(case.turn(), Turn { commit: true, ..Turn::default() });
     case.join();
-    let nobody: BTreeMap<String, Vec<TopicPartition>> = BTreeMap::new();
-    case.member.divided(Ok((Topics::new(), nobody)), case.now);
+    case.member.divided(Ok((Topics::new(), BTreeMap::new())), case.now);
 }

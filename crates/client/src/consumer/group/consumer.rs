@@ -13,7 +13,7 @@ use super::membership::{
     earlier,
 };
 use crate::ClientError;
-use crate::consumer::assignor::Topics;
+use crate::consumer::assignor::{GroupAssignment, Topics};
 
 /// A member that joins.
 const JOIN_EPOCH: i32 = 0;
@@ -414,12 +414,7 @@ impl Membership for ConsumerMember {
         }
     }
 
-    fn divided(
-        &mut self,
-        _: Result<(Topics, BTreeMap<String, Vec<TopicPartition>>), ClientError>,
-        _: Instant,
-    ) {
-    }
+    fn divided(&mut self, _: Result<(Topics, GroupAssignment), ClientError>, _: Instant) {}
 
     fn named(&mut self, names: BTreeMap<Uuid, String>, now: Instant) {
         self.in_flight = false;

@@ -14,7 +14,7 @@ use protocol::messages::{
 };
 
 use crate::ClientError;
-use crate::consumer::assignor::{Assignor, Layout, Member, Topics};
+use crate::consumer::assignor::{Assignor, GroupAssignment, Layout, Member, Topics};
 
 /// A member's identity in its group (`ConsumerGroupMetadata`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,11 +208,7 @@ pub(in crate::consumer) trait Membership: Send {
     fn answered(&mut self, answer: Result<Answer, ClientError>, now: Instant) -> Coordinator;
 
     /// The partitions are divided, by member id.
-    fn divided(
-        &mut self,
-        shares: Result<(Topics, BTreeMap<String, Vec<TopicPartition>>), ClientError>,
-        now: Instant,
-    );
+    fn divided(&mut self, shares: Result<(Topics, GroupAssignment), ClientError>, now: Instant);
 
     /// Names of topics were found.
     fn named(&mut self, names: BTreeMap<Uuid, String>, now: Instant);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{ErrorCode, TopicPartition, Uuid};
+use common::{ErrorCode, Uuid};
 use protocol::ApiKey;
 use protocol::messages::metadata_response::MetadataResponseTopic;
 use tokio::task::JoinSet;
@@ -13,7 +13,7 @@ use super::membership::{Answer, Ask, Coordinator, Settings, Snapshot, Step};
 use super::{Group, Wanted};
 use crate::ClientError;
 use crate::connection::Connection;
-use crate::consumer::assignor::{Assignor, Layout, Member, Topics};
+use crate::consumer::assignor::{Assignor, GroupAssignment, Layout, Member, Topics};
 use crate::trouble::Trouble;
 
 /// A join is answered when everybody has joined; a little later than that at the latest (`JOIN_GROUP_TIMEOUT_LAPSE`).
@@ -24,7 +24,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Something that came back.
 enum Landed {
     Answer(Result<Answer, ClientError>, Option<Arc<Connection>>),
-    Divided(Result<(Topics, BTreeMap<String, Vec<TopicPartition>>), ClientError>),
+    Divided(Result<(Topics, GroupAssignment), ClientError>),
     Named(BTreeMap<Uuid, String>),
     Observed(Result<Observed, ClientError>),
 }
@@ -291,7 +291,7 @@ async fn divide(
     group: &Group,
     assignor: Assignor,
     members: Vec<Member>,
-) -> Result<(Topics, BTreeMap<String, Vec<TopicPartition>>), ClientError> {
+) -> Result<(Topics, GroupAssignment), ClientError> {
     let wanted: BTreeSet<String> =
         members.iter().flat_map(|member| member.subscription.topics.iter().cloned()).collect();
     let wanted: Vec<String> = wanted.into_iter().collect();
