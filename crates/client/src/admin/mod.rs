@@ -7,6 +7,7 @@ mod group_offsets;
 mod group_types;
 mod groups;
 mod partition_offsets;
+mod producers;
 mod quorum;
 
 use std::collections::{BTreeMap, HashMap};
@@ -41,6 +42,7 @@ pub use groups::{
     MemberToRemove,
 };
 pub use partition_offsets::OffsetSpec;
+pub use producers::ProducerState;
 pub use protocol::messages::describe_configs_response::DescribeConfigsResourceResult as ConfigEntry;
 pub use protocol::messages::describe_topic_partitions_response::DescribeTopicPartitionsResponseTopic as TopicDescription;
 pub use quorum::{QuorumInfo, QuorumReplica, RaftVoterEndpoint};

@@ -131,7 +131,7 @@ impl Admin {
 
     /// Asks each leader for its partitions, again for those whose leader is elsewhere or not there, until
     /// `default.api.timeout.ms` is over.
-    async fn ask_leaders<T>(
+    pub(super) async fn ask_leaders<T>(
         &self,
         partitions: Vec<TopicPartition>,
         ask: impl AsyncFn(

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use common::TopicPartition;
 use protocol::records::{
     Header, RECORD_BATCH_OVERHEAD, RecordBatchBuilder, RecordError, TimestampType, patch,
 };
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{ProducerConfig, ProducerRecord, lock, now_ms};
+use super::{Interceptors, ProducerConfig, ProducerRecord, lock};
 use crate::ClientError;
 
 /// Where a record went.
@@ -41,6 +42,17 @@ pub(crate) struct Appended {
     pub(crate) log_append_time: i64,
 }
 
+impl Appended {
+    /// What a record of the batch is told.
+    fn record(&self, partition: i32, index: i64, timestamp: i64) -> RecordMetadata {
+        RecordMetadata {
+            partition,
+            offset: if self.base_offset < 0 { -1 } else { self.base_offset + index },
+            timestamp: if self.log_append_time < 0 { timestamp } else { self.log_append_time },
+        }
+    }
+}
+
 /// What becomes of a record: await it.
 #[derive(Debug)]
 pub struct Delivery {
@@ -54,11 +66,8 @@ impl Delivery {
     /// What became of the record, if that is known already.
     pub fn try_get(&self) -> Option<Result<RecordMetadata, ClientError>> {
         let result = self.outcome.result.get()?;
-        Some(result.as_ref().map_err(ClientError::clone).map(|appended| RecordMetadata {
-            partition: self.partition,
-            offset: if appended.base_offset < 0 { -1 } else { appended.base_offset + self.index },
-            timestamp: if appended.log_append_time < 0 { self.timestamp } else { appended.log_append_time },
-        }))
+        let told = |appended: &Appended| appended.record(self.partition, self.index, self.timestamp);
+        Some(result.as_ref().map(told).map_err(ClientError::clone))
     }
 }
 
@@ -103,6 +112,8 @@ impl Drop for Teller {
 /// A record with the memory that it holds.
 pub(crate) struct NewRecord {
     pub(crate) record: ProducerRecord,
+    /// Now, in ms since 1970.
+    pub(crate) now_ms: i64,
     pub(crate) size: usize,
     pub(crate) memory: OwnedSemaphorePermit,
 }
@@ -123,6 +134,8 @@ pub(crate) struct Batch {
     teller: Teller,
     memory: Option<OwnedSemaphorePermit>,
     pub(crate) created: Instant,
+    /// Of every record, where interceptors are to be told of each.
+    timestamps: Option<Vec<i64>>,
 }
 
 impl Batch {
@@ -131,7 +144,13 @@ impl Batch {
         if let Some(level) = config.compression_levels.get(&config.compression) {
             builder = builder.with_compression_level(*level);
         }
-        Batch { builder, teller: Teller::default(), memory: None, created: Instant::now() }
+        Batch {
+            builder,
+            teller: Teller::default(),
+            memory: None,
+            created: Instant::now(),
+            timestamps: (!config.interceptors.is_empty()).then(Vec::new),
+        }
     }
 
     /// Whether another record of this size fits.
@@ -149,14 +168,17 @@ impl Batch {
     }
 
     pub(crate) fn append(&mut self, new: NewRecord, partition: i32) -> Result<Delivery, ClientError> {
-        let NewRecord { record, memory, .. } = new;
-        let timestamp = record.timestamp.unwrap_or_else(now_ms);
+        let NewRecord { record, memory, now_ms, .. } = new;
+        let timestamp = record.timestamp.unwrap_or(now_ms);
         let index = i64::from(self.builder.records_count());
         let headers: Vec<Header<'_>> =
             record.headers.iter().map(|(key, value)| Header::new(key, value.as_deref())).collect();
         self.builder
             .append(timestamp, record.key.as_deref(), record.value.as_deref(), &headers)
             .map_err(|error| ClientError::Record(error.to_string()))?;
+        if let Some(timestamps) = &mut self.timestamps {
+            timestamps.push(timestamp);
+        }
         match &mut self.memory {
             Some(held) => held.merge(memory),
             None => self.memory = Some(memory),
@@ -171,6 +193,7 @@ impl Batch {
             bytes: self.builder.build(),
             created: self.created,
             attempts: 0,
+            timestamps: self.timestamps,
             teller: self.teller,
             _memory: self.memory,
         }
@@ -184,6 +207,7 @@ pub(crate) struct ClosedBatch {
     pub(crate) records_count: i32,
     /// How often a broker said that it may be tried again.
     pub(crate) attempts: u32,
+    timestamps: Option<Vec<i64>>,
     teller: Teller,
     _memory: Option<OwnedSemaphorePermit>,
 }
@@ -199,11 +223,18 @@ impl ClosedBatch {
         patch::set_producer(&mut self.bytes, id, epoch, base_sequence, false)
     }
 
-    pub(crate) fn complete(self, appended: Appended) {
-        self.teller.tell(Ok(appended));
-    }
-
-    pub(crate) fn fail(self, error: ClientError) {
-        self.teller.tell(Err(error));
+    /// Tells the records, and the interceptors of each.
+    pub(crate) fn end(
+        self,
+        result: Result<Appended, ClientError>,
+        partition: &TopicPartition,
+        interceptors: &Interceptors,
+    ) {
+        for (index, timestamp) in (0..).zip(self.timestamps.iter().flatten()) {
+            let metadata =
+                result.as_ref().map(|appended| appended.record(partition.partition, index, *timestamp));
+            interceptors.on_acknowledgement(partition, metadata.as_ref().map_err(|error| *error));
+        }
+        self.teller.tell(result);
     }
 }

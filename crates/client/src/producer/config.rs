@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use protocol::compression::Compression;
 
+use super::Interceptors;
 use crate::config::{boolean, invalid, millis, number, one_of};
 use crate::{ClientConfig, ClientError};
 
@@ -55,6 +56,21 @@ pub struct ProducerConfig {
     pub max_block: Duration,
     /// `delivery.timeout.ms`.
     pub delivery_timeout: Duration,
+    /// `max.in.flight.requests.per.connection`: how many batches of a partition may be under way; of an idempotent producer five at
+    /// most. Without idempotence, one that is sent again may land behind its followers where there is more than one.
+    ///
+    /// Divergence: in Kafka it counts the requests of a connection, which hold batches of several partitions.
+    pub max_in_flight_requests: usize,
+    /// `partitioner.ignore.keys`: records with a key go where those without one go.
+    pub partitioner_ignore_keys: bool,
+    /// `partitioner.adaptive.partitioning.enable`: records without key go to partitions that less waits for rather than to others
+    /// (KIP-794).
+    pub partitioner_adaptive: bool,
+    /// `partitioner.availability.timeout.ms`: a partition whose leader has taken nothing for so long gets no records without key;
+    /// zero is never.
+    pub partitioner_availability_timeout: Duration,
+    /// What sees every record (`interceptor.classes`).
+    pub interceptors: Interceptors,
     /// `retries`: how often a batch is sent again after a broker said that it may be. Connections that are lost do not
     /// count: `delivery.timeout.ms` bounds those.
     pub retries: u32,
@@ -75,6 +91,11 @@ impl ProducerConfig {
             max_request_size: 1024 * 1024,
             max_block: Duration::from_secs(60),
             delivery_timeout: Duration::from_secs(120),
+            max_in_flight_requests: 5,
+            partitioner_ignore_keys: false,
+            partitioner_adaptive: true,
+            partitioner_availability_timeout: Duration::ZERO,
+            interceptors: Interceptors::default(),
             retries: i32::MAX as u32,
         }
     }
@@ -104,6 +125,14 @@ impl ProducerConfig {
             "max.request.size" => self.max_request_size = number::<u32>(key, value)? as usize,
             "max.block.ms" => self.max_block = millis(key, value)?,
             "delivery.timeout.ms" => self.delivery_timeout = millis(key, value)?,
+            "max.in.flight.requests.per.connection" => {
+                self.max_in_flight_requests = number::<std::num::NonZeroU32>(key, value)?.get() as usize;
+            }
+            "partitioner.ignore.keys" => self.partitioner_ignore_keys = boolean(key, value)?,
+            "partitioner.adaptive.partitioning.enable" => self.partitioner_adaptive = boolean(key, value)?,
+            "partitioner.availability.timeout.ms" => {
+                self.partitioner_availability_timeout = millis(key, value)?;
+            }
             "retries" => self.retries = number(key, value)?,
             _ => return self.client.set(key, value),
         }

@@ -5,9 +5,11 @@
 
 mod batch;
 mod config;
+mod interceptor;
 mod partition;
 mod partitioner;
 mod queue;
+mod topic;
 
 #[cfg(test)]
 mod tests;
@@ -25,12 +27,13 @@ use crate::{ClientError, TopicInfo};
 
 pub use batch::{Delivery, RecordMetadata};
 pub use config::{Acks, ProducerConfig};
+pub use interceptor::{Interceptors, ProducerInterceptor};
 pub use partitioner::murmur2;
 
 use batch::NewRecord;
 use partition::ProducerIdentity;
-use partitioner::Partitioner;
 use queue::PartitionQueue;
+use topic::Topic;
 
 /// A record to produce.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -92,8 +95,9 @@ pub(crate) struct Shared {
     pub(crate) config: ProducerConfig,
     /// `buffer.memory`, in bytes.
     memory: Arc<Semaphore>,
-    queues: Mutex<HashMap<TopicPartition, Arc<PartitionQueue>>>,
-    partitioner: Mutex<Partitioner>,
+    topics: Mutex<HashMap<String, Arc<Topic>, foldhash::fast::RandomState>>,
+    /// Of all topics.
+    queues: Mutex<Vec<Arc<PartitionQueue>>>,
     /// The id that all partitions begin with, where the producer is idempotent.
     pub(crate) identity: OnceCell<ProducerIdentity>,
     /// Told when a batch was answered: a flush looks whether that was the last one.
@@ -117,8 +121,8 @@ impl Producer {
                 cluster: Cluster::new(config.client.clone()),
                 config,
                 memory,
+                topics: Mutex::default(),
                 queues: Mutex::default(),
-                partitioner: Mutex::default(),
                 identity: OnceCell::new(),
                 progress: Notify::new(),
             }),
@@ -133,11 +137,22 @@ impl Producer {
     /// [`ClientError::Record`] for a record that is larger than `max.request.size` or `buffer.memory`, that names a
     /// partition which is not there, or that finds no memory in time; otherwise if the topic's metadata cannot be had.
     pub async fn send(&self, record: ProducerRecord) -> Result<Delivery, ClientError> {
+        let interceptors = &self.shared.config.interceptors;
+        if interceptors.is_empty() {
+            return self.queue(record).await;
+        }
+        let record = interceptors.on_send(record);
+        let place = TopicPartition::new(record.topic.as_str(), record.partition.unwrap_or(-1));
+        self.queue(record).await.inspect_err(|error| interceptors.on_acknowledgement(&place, Err(error)))
+    }
+
+    async fn queue(&self, record: ProducerRecord) -> Result<Delivery, ClientError> {
         let shared = &self.shared;
         let config = &shared.config;
-        let topic = match shared.cluster.remembered(&record.topic) {
+        let now_ms = now_ms();
+        let topic = match self.known(&record.topic, now_ms) {
             Some(topic) => topic,
-            None => shared.cluster.topic(&record.topic, true, config.max_block).await?,
+            None => self.look_up(&record.topic, now_ms).await?,
         };
         let size = NewRecord::size_estimate(&record);
         let limits = [("max.request.size", config.max_request_size), ("buffer.memory", config.buffer_memory)];
@@ -147,15 +162,32 @@ impl Producer {
                  {name} configuration."
             )));
         }
-        let partition = self.partition_for(&record, &topic, size)?;
         let permits = u32::try_from(size).unwrap_or(u32::MAX);
         // Most of the time there is memory, and no timer is needed.
         let memory = match Arc::clone(&shared.memory).try_acquire_many_owned(permits) {
             Ok(memory) => memory,
             Err(_) => self.wait_for_memory(permits).await?,
         };
-        let queue = self.queue(TopicPartition::new(record.topic.as_str(), partition));
-        queue.append(NewRecord { record, size, memory }, config)
+        let queue = topic.queue_for(&record, size, config, |partition| self.open(partition))?;
+        queue.append(NewRecord { record, now_ms, size, memory }, config)
+    }
+
+    /// A topic that records were sent to just now.
+    fn known(&self, name: &str, now_ms: i64) -> Option<Arc<Topic>> {
+        let topics = lock(&self.shared.topics);
+        topics.get(name).filter(|topic| !topic.is_stale(now_ms)).cloned()
+    }
+
+    async fn look_up(&self, name: &str, now_ms: i64) -> Result<Arc<Topic>, ClientError> {
+        let info = self.partitions_for(name).await?;
+        let mut topics = lock(&self.shared.topics);
+        if let Some(topic) = topics.get(name) {
+            topic.refresh(info, now_ms);
+            return Ok(Arc::clone(topic));
+        }
+        let topic = Arc::new(Topic::new(info, now_ms));
+        topics.insert(name.to_owned(), Arc::clone(&topic));
+        Ok(topic)
     }
 
     async fn wait_for_memory(&self, permits: u32) -> Result<OwnedSemaphorePermit, ClientError> {
@@ -178,7 +210,7 @@ impl Producer {
             let progress = shared.progress.notified();
             tokio::pin!(progress);
             progress.as_mut().enable();
-            let queues: Vec<Arc<PartitionQueue>> = lock(&shared.queues).values().cloned().collect();
+            let queues: Vec<Arc<PartitionQueue>> = lock(&shared.queues).clone();
             // Every queue is told to go on, not only those up to the first that is not empty.
             let mut left = 0;
             for queue in &queues {
@@ -204,39 +236,10 @@ impl Producer {
         self.flush().await;
     }
 
-    fn partition_for(
-        &self,
-        record: &ProducerRecord,
-        topic: &TopicInfo,
-        size: usize,
-    ) -> Result<i32, ClientError> {
-        let count = topic.partitions.len() as i32;
-        match record.partition {
-            Some(partition) if !(0..count).contains(&partition) => Err(ClientError::Record(format!(
-                "Invalid partition given with record: {partition} is not in the range [0...{}]",
-                count - 1
-            ))),
-            Some(partition) => Ok(partition),
-            None => {
-                let mut partitioner = lock(&self.shared.partitioner);
-                Ok(partitioner.partition(
-                    &record.topic,
-                    record.key.as_deref(),
-                    topic,
-                    size,
-                    self.shared.config.batch_size,
-                ))
-            }
-        }
-    }
-
-    fn queue(&self, partition: TopicPartition) -> Arc<PartitionQueue> {
-        let mut queues = lock(&self.shared.queues);
-        if let Some(queue) = queues.get(&partition) {
-            return Arc::clone(queue);
-        }
-        let queue = Arc::new(PartitionQueue::new(partition.clone()));
-        queues.insert(partition, Arc::clone(&queue));
+    /// A partition's queue, and the task that sends what is in it.
+    fn open(&self, partition: TopicPartition) -> Arc<PartitionQueue> {
+        let queue = Arc::new(PartitionQueue::new(partition));
+        lock(&self.shared.queues).push(Arc::clone(&queue));
         let task = tokio::spawn(partition::run(Arc::clone(&self.shared), Arc::clone(&queue)));
         lock(&self.tasks).push(task);
         queue

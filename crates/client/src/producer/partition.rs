@@ -3,8 +3,8 @@
 //! An idempotent producer has up to five batches under way, in order: the broker takes none whose forerunner is missing
 //! (KIP-98). When one fails, all behind it are waited for, and those that failed are sent again in their order with
 //! their sequence numbers. Before the first is acknowledged, and after a failure, there is one alone: a broker that
-//! knows nothing of a producer takes any batch of it for the first. Without idempotence there is always one alone, so
-//! that a repetition overtakes nothing.
+//! knows nothing of a producer takes any batch of it for the first. Without idempotence as many are under way as
+//! `max.in.flight.requests.per.connection` says, and one that is sent again may land behind its followers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::trouble::Trouble;
 
 /// Produce requests name topics up to this version, and ids afterwards.
 const BY_NAME: i16 = 12;
-/// `max.in.flight.requests.per.connection`: the most of one producer that a broker remembers.
+/// The most batches of one producer that a broker remembers.
 const MAX_IN_FLIGHT: usize = 5;
 
 /// Whom the broker takes an idempotent producer for.
@@ -110,7 +110,13 @@ struct Sender<'a> {
 
 impl Sender<'_> {
     fn may_send(&self) -> bool {
-        self.in_flight.len() < if self.is_known { MAX_IN_FLIGHT } else { 1 }
+        let wanted = self.shared.config.max_in_flight_requests;
+        let limit = match (self.is_idempotent, self.is_known) {
+            (true, true) => wanted.min(MAX_IN_FLIGHT),
+            (true, false) => 1,
+            (false, _) => wanted,
+        };
+        self.in_flight.len() < limit
     }
 
     /// Gives a batch its sequence number. Nothing if that failed for good.
@@ -173,8 +179,8 @@ impl Sender<'_> {
             Ok(appended) => {
                 self.trouble.is_over();
                 self.is_known = self.is_idempotent;
-                batch.complete(appended);
-                return self.done();
+                self.end(batch, Ok(appended));
+                return;
             }
             Err(error) => error,
         };
@@ -217,8 +223,7 @@ impl Sender<'_> {
         while let Some(mut flight) = self.in_flight.pop_front() {
             match flight.answer().await {
                 Ok(appended) => {
-                    flight.batch.complete(appended);
-                    self.done();
+                    self.end(flight.batch, Ok(appended));
                 }
                 Err(_) => failed.push(flight.batch),
             }
@@ -227,11 +232,11 @@ impl Sender<'_> {
     }
 
     fn fail(&self, batch: ClosedBatch, error: ClientError) {
-        batch.fail(error);
-        self.done();
+        self.end(batch, Err(error));
     }
 
-    fn done(&self) {
+    fn end(&self, batch: ClosedBatch, result: Result<Appended, ClientError>) {
+        batch.end(result, self.partition, &self.shared.config.interceptors);
         self.queue.answered();
         self.shared.progress.notify_waiters();
     }

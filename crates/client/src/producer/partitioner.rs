@@ -1,59 +1,61 @@
 //! Which partition a record goes to (`BuiltInPartitioner`, KIP-794).
 
-use std::collections::HashMap;
-
 use crate::TopicInfo;
 
-/// Chooses partitions for records that name none.
-#[derive(Default)]
-pub(crate) struct Partitioner {
-    sticky: HashMap<String, Sticky>,
-}
-
 /// The partition that records without key go to for now.
-struct Sticky {
-    partition: i32,
-    bytes: usize,
+pub(crate) struct Sticky {
+    pub(crate) partition: i32,
+    pub(crate) bytes: usize,
 }
 
-impl Partitioner {
-    /// By the key's hash; without a key one partition for `batch_size` bytes, then another.
-    pub(crate) fn partition(
-        &mut self,
-        topic: &str,
-        key: Option<&[u8]>,
-        info: &TopicInfo,
-        size: usize,
-        batch_size: usize,
-    ) -> i32 {
-        let count = info.partitions.len().max(1) as i32;
-        if let Some(key) = key {
-            return (murmur2(key) & i32::MAX) % count;
-        }
-        if !self.sticky.contains_key(topic) {
-            self.sticky.insert(topic.to_owned(), Sticky { partition: any_partition(info), bytes: 0 });
-        }
-        let Some(sticky) = self.sticky.get_mut(topic) else { return 0 };
-        if sticky.bytes >= batch_size || sticky.partition >= count {
-            *sticky = Sticky { partition: any_partition(info), bytes: 0 };
-        }
-        sticky.bytes += size;
-        sticky.partition
+impl Sticky {
+    /// Whether the next record goes there, too. It may take twice a batch, so as not to leave one behind that is half full.
+    pub(crate) fn stays(&self, batch_size: usize, has_only_full_batches: bool) -> bool {
+        let batch_size = batch_size.max(1);
+        self.bytes < batch_size || (self.bytes < 2 * batch_size && !has_only_full_batches)
     }
 }
 
-/// A random partition, of those with a leader where there is one.
-fn any_partition(info: &TopicInfo) -> i32 {
-    let led: Vec<i32> = info
-        .partitions
+/// How much waits for a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// So many batches.
+    Queued(usize),
+    /// Its leader takes nothing (`partitioner.availability.timeout.ms`).
+    Stuck,
+}
+
+/// The partition of records with this key.
+pub(crate) fn of_key(key: &[u8], count: i32) -> i32 {
+    (murmur2(key) & i32::MAX) % count.max(1)
+}
+
+/// The next partition for records without key, by chance: of those with a leader that takes something, the less waits for one
+/// the likelier it is.
+pub(crate) fn next(info: &TopicInfo, load: impl Fn(i32) -> Load) -> i32 {
+    let led = info.partitions.iter().filter(|partition| partition.leader >= 0);
+    let led: Vec<i32> = led.map(|partition| partition.partition).collect();
+    let loads: Vec<(i32, usize)> = led
         .iter()
-        .filter(|partition| partition.leader >= 0)
-        .map(|partition| partition.partition)
+        .filter_map(|&partition| match load(partition) {
+            Load::Queued(queued) => Some((partition, queued)),
+            Load::Stuck => None,
+        })
         .collect();
-    match led.len() {
-        0 => 0,
-        count => led[rand::random_range(0..count)],
+    let Some(most) = loads.iter().map(|(_, queued)| *queued).max() else {
+        // Nobody takes anything, or nobody leads: one is as good as another.
+        let any = if led.is_empty() { (0..info.partitions.len() as i32).collect() } else { led };
+        return any.get(rand::random_range(0..any.len().max(1))).copied().unwrap_or(0);
+    };
+    let weight = |queued: usize| (most + 1 - queued) as u64;
+    let mut chance = rand::random_range(0..loads.iter().map(|(_, queued)| weight(*queued)).sum::<u64>());
+    for (partition, queued) in &loads {
+        match chance.checked_sub(weight(*queued)) {
+            Some(left) => chance = left,
+            None => return *partition,
+        }
     }
+    0
 }
 
 /// The hash that every Kafka client takes for keys (`Utils.murmur2`).
@@ -97,22 +99,44 @@ mod tests {
         }
     }
 
-    fn topic(count: i32) -> TopicInfo {
-        let partitions =
-            (0..count).map(|partition| PartitionInfo { partition, leader: 1, leader_epoch: 0 }).collect();
+    fn topic(leaders: &[i32]) -> TopicInfo {
+        let partition =
+            |(partition, leader): (i32, &i32)| PartitionInfo { partition, leader: *leader, leader_epoch: 0 };
+        let partitions = (0..).zip(leaders).map(partition).collect();
         TopicInfo { name: "t".to_owned(), id: common::Uuid::ZERO, partitions }
     }
 
+    fn counts(info: &TopicInfo, load: impl Fn(i32) -> Load) -> Vec<usize> {
+        let mut counts = vec![0; info.partitions.len()];
+        for _ in 0..6000 {
+            counts[next(info, &load) as usize] += 1;
+        }
+        counts
+    }
+
     #[test]
-    fn records_without_key_stick_for_a_batch_and_those_with_one_always() {
-        let mut partitioner = Partitioner::default();
-        let info = topic(50);
-        let first = partitioner.partition("t", None, &info, 100, 300);
-        assert_eq!(partitioner.partition("t", None, &info, 100, 300), first);
-        assert_eq!(partitioner.partition("t", None, &info, 100, 300), first);
-        let later: Vec<i32> = (0..30).map(|_| partitioner.partition("t", None, &info, 300, 300)).collect();
-        assert!(later.iter().any(|partition| *partition != first));
-        let of_key = (murmur2(b"key") & i32::MAX) % 50;
-        assert!((0..5).all(|_| partitioner.partition("t", Some(b"key"), &info, 100, 300) == of_key));
+    fn a_partition_is_left_when_its_batch_is_full() {
+        let stays = |bytes, full| Sticky { partition: 0, bytes }.stays(100, full);
+        assert!(stays(99, true) && stays(100, false) && stays(199, false));
+        assert!(!stays(100, true) && !stays(200, false));
+    }
+
+    #[test]
+    fn the_less_waits_the_likelier_it_is_chosen() {
+        let info = topic(&[1, 1, -1, 1]);
+        let even = counts(&info, |_| Load::Queued(3));
+        assert!(
+            even[2] == 0 && [0, 1, 3].iter().all(|index| (1600..2400).contains(&even[*index])),
+            "{even:?}"
+        );
+        // Weights of 1, 3 and 2.
+        let uneven = counts(&info, |partition| Load::Queued([2, 0, 0, 1][partition as usize]));
+        assert!((700..1300).contains(&uneven[0]) && (2600..3400).contains(&uneven[1]), "{uneven:?}");
+        let stuck = |partition| if partition == 0 { Load::Stuck } else { Load::Queued(0) };
+        assert_eq!(counts(&info, stuck)[0], 0);
+        // Where nobody takes anything, or nobody leads, every one that there is has its chance.
+        let all_stuck = counts(&info, |_| Load::Stuck);
+        assert!(all_stuck[2] == 0 && all_stuck[0] > 0 && all_stuck[3] > 0);
+        assert!(counts(&topic(&[-1, -1]), |_| Load::Queued(0)).iter().all(|count| *count > 0));
     }
 }

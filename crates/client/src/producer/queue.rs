@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use common::TopicPartition;
@@ -16,6 +17,9 @@ pub(crate) struct PartitionQueue {
     pub(crate) partition: TopicPartition,
     state: Mutex<QueueState>,
     changed: Notify,
+    /// How many batches wait, and whether all of them are full: for those who only have a look.
+    queued: AtomicUsize,
+    has_only_full_batches: AtomicBool,
 }
 
 #[derive(Default)]
@@ -29,18 +33,42 @@ struct QueueState {
 
 impl PartitionQueue {
     pub(crate) fn new(partition: TopicPartition) -> PartitionQueue {
-        PartitionQueue { partition, state: Mutex::default(), changed: Notify::new() }
+        PartitionQueue {
+            partition,
+            state: Mutex::default(),
+            changed: Notify::new(),
+            queued: AtomicUsize::new(0),
+            has_only_full_batches: AtomicBool::new(true),
+        }
+    }
+
+    /// How many batches wait.
+    pub(crate) fn queued(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Whether no batch would have room for another record.
+    pub(crate) fn has_only_full_batches(&self) -> bool {
+        self.has_only_full_batches.load(Ordering::Relaxed)
+    }
+
+    /// Since when the first batch that waits could have gone.
+    pub(crate) fn due_since(&self, config: &ProducerConfig) -> Option<Instant> {
+        lock(&self.state).batches.front().map(|batch| batch.created + config.linger)
     }
 
     pub(crate) fn append(&self, new: NewRecord, config: &ProducerConfig) -> Result<Delivery, ClientError> {
         let mut state = lock(&self.state);
         if !state.batches.back().is_some_and(|batch| batch.has_room(new.size, config.batch_size)) {
             state.batches.push_back(Batch::new(config));
+            self.queued.store(state.batches.len(), Ordering::Relaxed);
         }
         let Some(batch) = state.batches.back_mut() else { return Err(ClientError::Closed) };
         let is_first = batch.records_count() == 0;
         let delivery = batch.append(new, self.partition.partition)?;
-        let wake = is_first || batch.is_full(config.batch_size);
+        let is_full = batch.is_full(config.batch_size);
+        self.has_only_full_batches.store(is_full, Ordering::Relaxed);
+        let wake = is_first || is_full;
         drop(state);
         if wake {
             self.changed.notify_one();
@@ -88,8 +116,13 @@ impl PartitionQueue {
         if !may_go || front.records_count() == 0 {
             return Err(Some(due));
         }
+        let batch = state.batches.pop_front().ok_or(None)?;
         state.under_way += 1;
-        state.batches.pop_front().ok_or(None)
+        self.queued.store(state.batches.len(), Ordering::Relaxed);
+        if state.batches.is_empty() {
+            self.has_only_full_batches.store(true, Ordering::Relaxed);
+        }
+        Ok(batch)
     }
 
     /// A batch that was taken is answered.

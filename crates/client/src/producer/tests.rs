@@ -178,3 +178,61 @@ async fn a_topic_that_may_not_be_written_and_a_broker_that_is_not_there_are_said
     let error = gone.send(record(0)).await.unwrap_err().to_string();
     assert!(error.contains(&address) && error.contains("connection refused"), "{error}");
 }
+
+#[derive(Default, Clone)]
+struct Witness(Arc<Mutex<Vec<String>>>);
+
+impl ProducerInterceptor for Witness {
+    fn on_send(&self, mut record: ProducerRecord) -> ProducerRecord {
+        if let Some(value) = &mut record.value {
+            value.push(b'!');
+        }
+        record
+    }
+
+    fn on_acknowledgement(&self, partition: &TopicPartition, result: Result<&RecordMetadata, &ClientError>) {
+        let became = match result {
+            Ok(metadata) => format!("{partition}@{}", metadata.offset),
+            Err(error) => format!("{partition}: {error}"),
+        };
+        lock(&self.0).push(became);
+    }
+}
+
+#[tokio::test]
+async fn interceptors_see_every_record_and_what_became_of_it() {
+    let broker = FakeBroker::start(1).await;
+    let witness = Witness::default();
+    let mut config = ProducerConfig { batch_size: 200, ..config(&broker) };
+    config.interceptors.add(witness.clone());
+    config.interceptors.add(Witness::default());
+    let producer = Producer::new(config);
+    for delivery in send(&producer, 5).await {
+        delivery.await.unwrap();
+    }
+    assert_eq!(broker.values(0), ["0!!", "1!!", "2!!", "3!!", "4!!"]);
+    let told: Vec<String> = (0..5).map(|offset| format!("t-0@{offset}")).collect();
+    assert_eq!(std::mem::take(&mut *lock(&witness.0)), told);
+    // One that fails on its way, and one that finds no way.
+    broker.state().produce_faults.push_back(Fault::Refuse(ErrorCode::InvalidRecord));
+    assert!(producer.send(record(5)).await.unwrap().await.is_err());
+    assert!(producer.send(ProducerRecord::new("other", "v")).await.is_err());
+    let told = lock(&witness.0).clone();
+    assert!(told.len() == 2 && told[0].starts_with("t-0: ") && told[1].starts_with("other--1: "), "{told:?}");
+}
+
+#[tokio::test]
+async fn keys_decide_unless_they_are_ignored() {
+    let broker = FakeBroker::start(20).await;
+    for ignored in [false, true] {
+        let partitioner_ignore_keys = ignored;
+        let producer = Producer::new(ProducerConfig { partitioner_ignore_keys, ..config(&broker) });
+        let mut partitions = std::collections::BTreeSet::new();
+        for _ in 0..40 {
+            let record = ProducerRecord::new(TOPIC, "v").with_key("key");
+            partitions.insert(producer.send(record).await.unwrap().await.unwrap().partition);
+        }
+        assert_eq!(partitions.len() > 1, ignored);
+        assert!(ignored || partitions.contains(&((murmur2(b"key") & i32::MAX) % 20)));
+    }
+}
