@@ -1,8 +1,8 @@
 //! A connection to one broker: requests are pipelined, answers come back in their order.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes};
@@ -47,6 +47,46 @@ impl Frame {
     pub(crate) fn read<'a, M: Message<'a>>(&'a self) -> Result<M, ClientError> {
         M::read(&mut Reader::new(&self.bytes[self.body..]), self.version)
             .map_err(|error| ClientError::Answer { address: self.address.to_string(), api: self.api, error })
+    }
+}
+
+/// Sizes of answers whose memory is kept: a fetch's, and not those that come once.
+const POOLED: std::ops::RangeInclusive<usize> = 64 * 1024..=8 * 1024 * 1024;
+/// So many buffers are kept for a connection.
+const SPARE: usize = 2;
+
+/// Memory of large answers that nobody reads any more, for the next ones: pages that were never touched cost more than what is
+/// read into them.
+#[derive(Default)]
+struct SpareBuffers(std::sync::Mutex<Vec<Vec<u8>>>);
+
+impl SpareBuffers {
+    fn take(&self) -> Option<Vec<u8>> {
+        lock(&self.0).pop()
+    }
+}
+
+/// A large answer; its memory goes back when the last record of it is dropped.
+struct Pooled {
+    bytes: Vec<u8>,
+    home: Weak<SpareBuffers>,
+}
+
+impl AsRef<[u8]> for Pooled {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        let Some(home) = self.home.upgrade() else { return };
+        let mut spare = lock(&home.0);
+        if spare.len() < SPARE && self.bytes.capacity() <= *POOLED.end() {
+            let mut bytes = std::mem::take(&mut self.bytes);
+            bytes.clear();
+            spare.push(bytes);
+        }
     }
 }
 
@@ -361,8 +401,9 @@ async fn read_answers(
     address: Arc<str>,
 ) {
     let mut stream = BufReader::with_capacity(16 * 1024, stream);
+    let spare = Arc::default();
     let error = loop {
-        let bytes = match read_frame(&mut stream).await {
+        let bytes = match read_frame(&mut stream, &spare).await {
             Ok(bytes) => bytes,
             Err(error) => break error,
         };
@@ -380,7 +421,10 @@ async fn read_answers(
     }
 }
 
-async fn read_frame(stream: &mut BufReader<OwnedReadHalf>) -> std::io::Result<Bytes> {
+async fn read_frame(
+    stream: &mut BufReader<OwnedReadHalf>,
+    spare: &Arc<SpareBuffers>,
+) -> std::io::Result<Bytes> {
     let size = stream.read_i32().await?;
     let size = usize::try_from(size).ok().filter(|size| (4..=LARGEST_ANSWER).contains(size));
     let Some(size) = size else {
@@ -390,7 +434,11 @@ async fn read_frame(stream: &mut BufReader<OwnedReadHalf>) -> std::io::Result<By
         ));
     };
     // Memory is set aside as bytes come, not by the size that is claimed.
-    let mut bytes = Vec::with_capacity(size.min(2 * 1024 * 1024));
+    let is_pooled = POOLED.contains(&size);
+    let mut bytes = match is_pooled.then(|| spare.take()).flatten() {
+        Some(bytes) => bytes,
+        None => Vec::with_capacity(size.min(2 * 1024 * 1024)),
+    };
     while bytes.len() < size {
         let left = size - bytes.len();
         if bytes.len() == bytes.capacity() {
@@ -400,5 +448,8 @@ async fn read_frame(stream: &mut BufReader<OwnedReadHalf>) -> std::io::Result<By
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
     }
-    Ok(Bytes::from(bytes))
+    match is_pooled {
+        true => Ok(Bytes::from_owner(Pooled { bytes, home: Arc::downgrade(spare) })),
+        false => Ok(Bytes::from(bytes)),
+    }
 }

@@ -343,3 +343,20 @@ async fn a_partition_that_stands_still_does_not_hold_up_one_that_is_full() {
     consumer.assign(both.map(|partition| (partition, StartOffset::At(0)))).unwrap();
     assert_eq!(read(&mut consumer, 50).await.len(), 50);
 }
+
+#[tokio::test]
+async fn records_that_are_kept_are_not_overwritten_by_later_answers() {
+    let broker = FakeBroker::start(1).await;
+    broker.state().batches_per_answer = 1;
+    let value = |number: usize| char::from(b'a' + number as u8).to_string().repeat(100_000);
+    for number in 0..20 {
+        fill(&broker, &[&value(number)]);
+    }
+    let mut consumer = Consumer::new(config(&broker)).unwrap();
+    consumer.assign([(partition(), StartOffset::Earliest)]).unwrap();
+    let mut kept = read(&mut consumer, 10).await;
+    // The memory of those that are dropped is used again.
+    kept.truncate(5);
+    read(&mut consumer, 10).await;
+    assert!((0..5).all(|number| values(&kept)[number] == value(number)));
+}
