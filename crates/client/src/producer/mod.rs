@@ -1,11 +1,12 @@
 //! The producer: records into batches, batches to the leaders of their partitions.
 //!
 //! Each partition has a task of its own that sends its batches in order, so that an idempotent producer's sequence numbers
-//! follow from it. While batches are under way the next one fills.
+//! follow from it. While batches are under way the next one fills. One more task lets batches go that have lingered.
 
 mod batch;
 mod config;
 mod interceptor;
+mod linger;
 mod partition;
 mod partitioner;
 mod queue;
@@ -31,6 +32,7 @@ pub use interceptor::{Interceptors, ProducerInterceptor};
 pub use partitioner::murmur2;
 
 use batch::NewRecord;
+use linger::Lingering;
 use partition::ProducerIdentity;
 use queue::PartitionQueue;
 use topic::Topic;
@@ -100,6 +102,7 @@ pub(crate) struct Shared {
     queues: Mutex<Vec<Arc<PartitionQueue>>>,
     /// The id that all partitions begin with, where the producer is idempotent.
     pub(crate) identity: OnceCell<ProducerIdentity>,
+    pub(crate) lingering: Lingering,
     /// Told when a batch was answered: a flush looks whether that was the last one.
     pub(crate) progress: Notify,
 }
@@ -124,6 +127,7 @@ impl Producer {
                 topics: Mutex::default(),
                 queues: Mutex::default(),
                 identity: OnceCell::new(),
+                lingering: Lingering::default(),
                 progress: Notify::new(),
             }),
             tasks: Mutex::default(),
@@ -169,7 +173,11 @@ impl Producer {
             Err(_) => self.wait_for_memory(permits).await?,
         };
         let queue = topic.queue_for(&record, size, config, |partition| self.open(partition))?;
-        queue.append(NewRecord { record, now_ms, size, memory }, config)
+        let (delivery, begins) = queue.append(NewRecord { record, now_ms, size, memory }, config)?;
+        if begins {
+            shared.lingering.begin();
+        }
+        Ok(delivery)
     }
 
     /// A topic that records were sent to just now.
@@ -240,8 +248,11 @@ impl Producer {
     fn open(&self, partition: TopicPartition) -> Arc<PartitionQueue> {
         let queue = Arc::new(PartitionQueue::new(partition));
         lock(&self.shared.queues).push(Arc::clone(&queue));
-        let task = tokio::spawn(partition::run(Arc::clone(&self.shared), Arc::clone(&queue)));
-        lock(&self.tasks).push(task);
+        let mut tasks = lock(&self.tasks);
+        if tasks.is_empty() {
+            tasks.push(tokio::spawn(linger::run(Arc::clone(&self.shared))));
+        }
+        tasks.push(tokio::spawn(partition::run(Arc::clone(&self.shared), Arc::clone(&queue))));
         queue
     }
 }

@@ -57,7 +57,17 @@ impl PartitionQueue {
         lock(&self.state).batches.front().map(|batch| batch.created + config.linger)
     }
 
-    pub(crate) fn append(&self, new: NewRecord, config: &ProducerConfig) -> Result<Delivery, ClientError> {
+    /// The task that sends looks again.
+    pub(crate) fn wake(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Takes a record. Whether a batch begins with it that may linger.
+    pub(crate) fn append(
+        &self,
+        new: NewRecord,
+        config: &ProducerConfig,
+    ) -> Result<(Delivery, bool), ClientError> {
         let mut state = lock(&self.state);
         if !state.batches.back().is_some_and(|batch| batch.has_room(new.size, config.batch_size)) {
             state.batches.push_back(Batch::new(config));
@@ -68,12 +78,13 @@ impl PartitionQueue {
         let delivery = batch.append(new, self.partition.partition)?;
         let is_full = batch.is_full(config.batch_size);
         self.has_only_full_batches.store(is_full, Ordering::Relaxed);
-        let wake = is_first || is_full;
+        // One that another fills behind may go.
+        let wake = is_full || (is_first && (state.batches.len() > 1 || config.linger.is_zero()));
         drop(state);
         if wake {
-            self.changed.notify_one();
+            self.wake();
         }
-        Ok(delivery)
+        Ok((delivery, is_first && !config.linger.is_zero()))
     }
 
     /// Lets everything go now. Whether anything is left.
@@ -90,39 +101,33 @@ impl PartitionQueue {
     /// misses nothing.
     pub(crate) async fn next(&self, config: &ProducerConfig) -> Batch {
         loop {
-            let due = match self.take_due(config) {
-                Ok(batch) => return batch,
-                Err(due) => due,
-            };
-            match due {
+            match self.take_due(config) {
+                Some(batch) => return batch,
                 None => self.changed.notified().await,
-                Some(due) => {
-                    let _ = tokio::time::timeout_at(due.into(), self.changed.notified()).await;
-                }
             }
         }
     }
 
-    /// A batch that may go, or else when the first one may.
-    fn take_due(&self, config: &ProducerConfig) -> Result<Batch, Option<Instant>> {
+    /// A batch that may go.
+    fn take_due(&self, config: &ProducerConfig) -> Option<Batch> {
         let mut state = lock(&self.state);
         let more = state.batches.len() > 1 || state.flushing;
         let Some(front) = state.batches.front() else {
             state.flushing = false;
-            return Err(None);
+            return None;
         };
-        let due = front.created + config.linger;
-        let may_go = more || front.is_full(config.batch_size) || due <= Instant::now();
+        let may_go =
+            more || front.is_full(config.batch_size) || front.created + config.linger <= Instant::now();
         if !may_go || front.records_count() == 0 {
-            return Err(Some(due));
+            return None;
         }
-        let batch = state.batches.pop_front().ok_or(None)?;
+        let batch = state.batches.pop_front()?;
         state.under_way += 1;
         self.queued.store(state.batches.len(), Ordering::Relaxed);
         if state.batches.is_empty() {
             self.has_only_full_batches.store(true, Ordering::Relaxed);
         }
-        Ok(batch)
+        Some(batch)
     }
 
     /// A batch that was taken is answered.
