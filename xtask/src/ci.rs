@@ -35,9 +35,22 @@ pub fn simulate(arguments: &[String]) -> Result<(), String> {
     project::run("cargo", &command)
 }
 
+/// Builds milena, and our client and librdkafka in one program, and lets them take turns; the options are its own.
+fn bench_client(arguments: &[String]) -> Result<(), String> {
+    let milena = project::build("milena")?.display().to_string();
+    let manifest = project::root().join("bench/client/Cargo.toml").display().to_string();
+    let mut command = vec!["run", "--release", "--quiet", "--manifest-path", &manifest, "--", "suite"];
+    command.extend(["--milena", &milena]);
+    command.extend(arguments.iter().filter(|argument| *argument != "--client").map(String::as_str));
+    project::run("cargo", &command)
+}
+
 /// Builds milena and the load generator in release mode and runs the suite. `--apache` adds Apache Kafka to the systems,
-/// `--record` puts the tables and plots into `docs/performance`; everything else goes to the suite as it stands.
+/// `--record` puts the tables and plots into `docs/performance`; everything else goes to the suite as it stands. `--client` measures clients instead.
 pub fn bench(arguments: &[String]) -> Result<(), String> {
+    if arguments.iter().any(|argument| argument == "--client") {
+        return bench_client(arguments);
+    }
     let milena = project::build("milena")?.display().to_string();
     let bench = project::build("bench")?.display().to_string();
     let xtask = std::env::current_exe().map_err(|error| error.to_string())?;
