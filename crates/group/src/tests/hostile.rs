@@ -72,8 +72,7 @@ fn damage_in_the_log_costs_the_records_that_it_hit_and_no_others() {
     let whole = fresh.log.bytes.lock().unwrap().clone();
     starts.push(whole.len());
     for (hit, range) in starts.windows(2).enumerate() {
-        // Behind the checksum, so that it no longer agrees; what is in front of it finds the next batch.
-        for at in (range[0] + 21..range[1]).step_by(3) {
+        for at in (range[0]..range[1]).step_by(2) {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x5a;
             let mut world = world();
@@ -83,7 +82,9 @@ fn damage_in_the_log_costs_the_records_that_it_hit_and_no_others() {
             for (number, group) in groups.iter().enumerate().filter(|(number, _)| *number != hit) {
                 assert_eq!(world.fetch(group, "words", 0), Ok(5), "group {number}, damage at {at}");
             }
-            assert_eq!(world.fetch(&groups[hit], "words", 0), Ok(-1), "damage at {at}");
+            // The base offset and the leader's epoch are not part of what the checksum covers.
+            let found = world.fetch(&groups[hit], "words", 0);
+            assert!(found == Ok(-1) || found == Ok(5) && at < range[0] + 16, "damage at {at}: {found:?}");
             // And the coordinator takes more.
             assert_eq!(world.commit(&client(&groups[hit]), &[("words", 0, 9)]), [ErrorCode::None]);
             assert_eq!(world.fetch(&groups[hit], "words", 0), Ok(9));

@@ -4,10 +4,12 @@
 //! controller listener) the tests that need no configuration of their own ask that broker instead: against Apache Kafka
 //! this shows that what they assert is Kafka's behaviour.
 
+mod group_bad_input;
 mod groups;
 mod harness;
 
 mod configs;
+mod damaged_offsets;
 mod describe;
 mod fetch;
 mod fetch_sessions;
