@@ -1,10 +1,13 @@
 //! `milena log-compaction-tester` (`org.apache.kafka.tools.LogCompactionTester`): updates with few keys, sent to compacted topics and
 //! read back; the last update of each key has to be there.
 //!
-//! Divergence: both sides are kept in memory, the last update of each key alone, and not in files that are sorted; reading ends at the
-//! end that the partitions had when it began, and not after 20 s without a record.
+//! Divergence: of each side only the last update of each key is kept, and goes to temporary files only where there are more keys
+//! than memory is taken for; reading ends at the end that the partitions had when it began, and not after 20 s without a record.
+
+mod last;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,6 +16,7 @@ use client::{Admin, Consumer, ConsumerConfig, NewTopic, Producer, ProducerConfig
 use common::{TopicPartition, Uuid};
 
 use super::client_tool::{self, Bootstrap};
+use last::{LastUpdates, Update};
 
 /// Send updates with few keys to compacted topics, and see that the last of each key is kept
 #[derive(clap::Args, Debug)]
@@ -43,9 +47,6 @@ pub(crate) struct Arguments {
     sleep: u64,
 }
 
-/// The last update of each key, by topic and key: a value, or none where it was deleted.
-type Last = BTreeMap<(String, u64), Option<u64>>;
-
 /// How long reading waits for a record before it gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -65,7 +66,8 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         let reduction = 100.0 * (1.0 - read as f64 / sent.max(1) as f64);
         println!("{sent} rows of data produced, {read} rows of data consumed ({reduction:.1}% reduction).");
         println!("De-duplicating and validating output files...");
-        validate(&produced, &consumed)?;
+        let sorted = |last: LastUpdates| last.into_sorted().map_err(in_files);
+        validate(sorted(produced)?, sorted(consumed)?)?;
         println!("Data verification is completed");
         Ok(ExitCode::SUCCESS)
     })
@@ -85,7 +87,7 @@ async fn create(admin: &Admin, topics: &[String]) -> Result<(), String> {
 }
 
 impl Arguments {
-    async fn produce(&self, servers: &str, topics: &[String]) -> Result<(Last, u64), String> {
+    async fn produce(&self, servers: &str, topics: &[String]) -> Result<(LastUpdates, u64), String> {
         let said = |error: client::ClientError| error.to_string();
         let mut config = ProducerConfig::new(servers);
         config.set("compression.type", &self.compression_type).map_err(said)?;
@@ -101,17 +103,17 @@ impl Arguments {
         }
         let producer = Producer::new(config);
         let keys = (self.messages / u64::from(self.duplicates)).max(1);
-        let mut last = Last::new();
+        let mut last = LastUpdates::new();
         let mut deliveries = std::collections::VecDeque::new();
         let mut number = 0;
         for _ in 0..self.messages {
-            for topic in topics {
+            for (topic, at) in topics.iter().zip(0..) {
                 let key = rand::random_range(0..keys);
                 let value = (number % 100 >= self.percent_deletes).then_some(number);
                 let mut record = ProducerRecord::new(topic.as_str(), Vec::new()).with_key(key.to_string());
                 record.value = value.map(|value| value.to_string().into_bytes());
                 deliveries.push_back(producer.send(record).await.map_err(said)?);
-                last.insert((topic.clone(), key), value);
+                last.insert((at, key), value).map_err(in_files)?;
                 number += 1;
                 // What failed is heard of soon, and what is waited for stays bounded.
                 if deliveries.len() > 10_000
@@ -130,7 +132,7 @@ impl Arguments {
     }
 }
 
-async fn consume(servers: &str, topics: &[String]) -> Result<(Last, u64), String> {
+async fn consume(servers: &str, topics: &[String]) -> Result<(LastUpdates, u64), String> {
     let said = |error: client::ClientError| error.to_string();
     let mut consumer = Consumer::new(ConsumerConfig::new(servers)).map_err(said)?;
     let partitions: Vec<TopicPartition> =
@@ -138,7 +140,7 @@ async fn consume(servers: &str, topics: &[String]) -> Result<(Last, u64), String
     let ends = consumer.end_offsets(&partitions).await.map_err(said)?;
     let starts = partitions.iter().map(|partition| (partition.clone(), StartOffset::Earliest));
     consumer.assign(starts).map_err(said)?;
-    let mut last = Last::new();
+    let mut last = LastUpdates::new();
     let mut count = 0;
     let is_read = |consumer: &Consumer| {
         partitions.iter().all(|at| {
@@ -158,29 +160,53 @@ async fn consume(servers: &str, topics: &[String]) -> Result<(Last, u64), String
                 None => None,
                 Some(value) => Some(number(value).ok_or("a record has no value of ours")?),
             };
-            last.insert((record.topic.to_string(), key), value);
+            let topic = topics.iter().zip(0..).find(|(topic, _)| **topic == *record.topic);
+            let (_, topic) = topic.ok_or("a record is of no topic of ours")?;
+            last.insert((topic, key), value).map_err(in_files)?;
             count += 1;
         }
     }
     Ok((last, count))
 }
 
-/// Compares the last values; a key that was deleted may be gone, or still be there as deleted.
-fn validate(produced: &Last, consumed: &Last) -> Result<(), String> {
-    let values = |last: &Last| -> Last {
-        last.iter().filter(|(_, value)| value.is_some()).map(|(key, value)| (key.clone(), *value)).collect()
-    };
-    let (produced, consumed) = (values(produced), values(consumed));
-    let compared = produced.keys().filter(|key| consumed.contains_key(*key)).count();
-    let mismatches = produced
-        .iter()
-        .filter(|(key, value)| consumed.get(*key).is_some_and(|other| other != *value))
-        .count();
+fn in_files(error: io::Error) -> String {
+    format!("a temporary file in {}: {error}", std::env::temp_dir().display())
+}
+
+/// Compares the last values, each side in the order of its keys; a key that was deleted may be gone, or still be there as deleted.
+fn validate(
+    produced: impl Iterator<Item = io::Result<Update>>,
+    consumed: impl Iterator<Item = io::Result<Update>>,
+) -> Result<(), String> {
+    let is_value = |update: &io::Result<Update>| update.as_ref().map_or(true, |(_, value)| value.is_some());
+    let (mut produced, mut consumed) = (produced.filter(is_value), consumed.filter(is_value));
+    let mut next = || produced.next().transpose().map_err(in_files);
+    let mut other = || consumed.next().transpose().map_err(in_files);
+    let (mut compared, mut mismatches, mut lost, mut strange) = (0_u64, 0_u64, 0_u64, 0_u64);
+    let (mut left, mut right) = (next()?, other()?);
+    loop {
+        match (left, right) {
+            (Some(sent), Some(read)) if sent.0 == read.0 => {
+                compared += 1;
+                mismatches += u64::from(sent.1 != read.1);
+                (left, right) = (next()?, other()?);
+            }
+            (Some(sent), read) if read.is_none_or(|read| sent.0 < read.0) => {
+                lost += 1;
+                left = next()?;
+            }
+            (_, Some(_)) => {
+                strange += 1;
+                right = other()?;
+            }
+            (_, None) => break,
+        }
+    }
     println!("Validated {compared} values, {mismatches} mismatches.");
     let failed = |what: &str| Err(format!("Data validation failed : {what}"));
-    if compared < produced.len() {
+    if lost > 0 {
         failed("Additional values produced not found in consumer log.")
-    } else if compared < consumed.len() {
+    } else if strange > 0 {
         failed("Additional values consumed not found in producer log.")
     } else if mismatches > 0 {
         failed("Non-zero number of row mismatches.")
@@ -191,22 +217,26 @@ fn validate(produced: &Last, consumed: &Last) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn what_is_lost_stale_or_back_from_the_dead_is_found() {
-        let last = |rows: &[(u64, Option<u64>)]| -> Last {
-            rows.iter().map(|(key, value)| (("t".to_owned(), *key), *value)).collect()
+        let validate = |consumed: &[(u64, Option<u64>)]| {
+            let rows = |rows: &[(u64, Option<u64>)]| {
+                rows.iter().map(|(key, value)| Ok(((0, *key), *value))).collect::<Vec<_>>().into_iter()
+            };
+            super::validate(rows(&[(1, Some(10)), (2, Some(20)), (3, None)]), rows(consumed))
         };
-        let produced = last(&[(1, Some(10)), (2, Some(20)), (3, None)]);
-        assert_eq!(validate(&produced, &last(&[(1, Some(10)), (2, Some(20))])), Ok(()));
-        assert_eq!(validate(&produced, &last(&[(1, Some(10)), (2, Some(20)), (3, None)])), Ok(()));
+        assert_eq!(validate(&[(1, Some(10)), (2, Some(20))]), Ok(()));
+        assert_eq!(validate(&[(1, Some(10)), (2, Some(20)), (3, None)]), Ok(()));
         for wrong in [
-            last(&[(1, Some(10))]),
-            last(&[(1, Some(10)), (2, Some(19))]),
-            last(&[(1, Some(10)), (2, Some(20)), (3, Some(5))]),
+            &[(1, Some(10))][..],
+            &[(2, Some(20))],
+            &[],
+            &[(1, Some(10)), (2, Some(19))],
+            &[(1, Some(10)), (2, None)],
+            &[(0, Some(1)), (1, Some(10)), (2, Some(20))],
+            &[(1, Some(10)), (2, Some(20)), (3, Some(5))],
         ] {
-            assert!(validate(&produced, &wrong).is_err());
+            assert!(validate(wrong).is_err(), "{wrong:?}");
         }
     }
 }
