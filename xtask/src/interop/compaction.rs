@@ -8,6 +8,7 @@ use super::{World, dump, program};
 use crate::{apache, project};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const TOPIC: &str = "updates";
@@ -23,7 +24,13 @@ pub type Table = BTreeMap<String, Option<String>>;
 
 /// Runs the case.
 pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
-    let settings = [("log.cleaner.backoff.ms", "200"), ("log.cleaner.threads", "2")];
+    // The testers' topics have the broker's segments, which must be small to be cleaned soon.
+    let settings = [
+        ("log.cleaner.backoff.ms", "200"),
+        ("log.cleaner.threads", "2"),
+        ("log.cleaner.min.cleanable.ratio", "0.01"),
+        ("log.segment.bytes", "1048576"),
+    ];
     let node = Node::new(world, "compaction", &settings)?;
     let quickly = project::read(&node.properties)?;
     project::write(&node.properties, format!("{quickly}{SLOWLY}"))?;
@@ -57,7 +64,7 @@ pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
         &format!("{updates} updates of {keys} keys become the last value of each"),
         wait_until_clean(&node, &broker, &table),
     );
-    report.check("Apache Kafka's LogCompactionTester agrees", tester(world, &node, &broker));
+    testers(world, report, &node, &broker)?;
     broker.stop()?;
     report.check("Apache Kafka's kafka-dump-log agrees", dumped(&node, &table));
     Ok(())
@@ -198,19 +205,49 @@ fn agree(read: &Table, expected: &Table) -> Result<(), String> {
     }
 }
 
-/// Apache Kafka's own test of a cleaner: it writes, waits, and compares what it reads with what it wrote.
-fn tester(world: &World, node: &Node, broker: &Broker) -> Result<String, String> {
+/// Apache Kafka's own test of a cleaner, and milena's beside it: they write, wait, and compare what they read with what they wrote.
+fn testers(world: &World, report: &mut Report, node: &Node, broker: &Broker) -> Result<(), String> {
+    let theirs = tester(world, node, broker, apache::tool("log-compaction-tester")?);
+    let said = theirs.as_ref().map(|text| plainly(text)).unwrap_or_default();
+    report.check("Apache Kafka's LogCompactionTester agrees", theirs.map(|text| reduction(&text)));
+    let Ok(milena) = world.milena() else {
+        report.skip("milena's log-compaction-tester agrees", "milena is not at hand");
+        return Ok(());
+    };
+    let mut ours = Command::new(milena);
+    ours.arg("log-compaction-tester");
+    let ours = tester(world, node, broker, ours).and_then(|text| match plainly(&text) {
+        plain if plain == said => Ok(reduction(&text)),
+        plain => Err(format!("it says {plain:?} where Apache Kafka's says {said:?}")),
+    });
+    report.check("milena's log-compaction-tester agrees, in the same words", ours);
+    Ok(())
+}
+
+/// What a tester printed, if it was content.
+fn tester(world: &World, node: &Node, broker: &Broker, mut tester: Command) -> Result<String, String> {
     let (messages, sleep) = if world.smoke { ("20000", "5") } else { ("500000", "30") };
-    let mut tester = apache::tool("log-compaction-tester")?;
     tester.args(["--bootstrap-server", &broker.bootstrap(), "--messages", messages, "--sleep", sleep]);
     tester.args(["--topics", "2", "--percent-deletes", "10"]);
     let text = program::run(&mut tester, &node.dir, "tester")?.text()?;
-    let last = text.lines().last().unwrap_or_default();
-    if last.contains("validated") || text.contains("Data verification is completed") {
-        Ok(format!("{messages} messages"))
-    } else {
-        Err(format!("it ended with {last:?}"))
+    match text.lines().last() {
+        Some("Data verification is completed") => Ok(text),
+        last => Err(format!("it ended with {last:?}")),
     }
+}
+
+/// The line that says how much was left.
+fn reduction(printed: &str) -> String {
+    printed.lines().find(|line| line.contains("reduction")).unwrap_or_default().to_owned()
+}
+
+/// Without what is different each time: numbers, and the topics' names; and without the names of files.
+fn plainly(printed: &str) -> String {
+    // milena's needs no files as long as memory does.
+    let lines = printed.lines().filter(|line| !line.starts_with("Logging "));
+    let lines = lines.map(|line| line.split_once("..to topics").map_or(line, |(before, _)| before));
+    let plain = lines.map(|line| line.replace(|letter: char| letter.is_ascii_digit(), ""));
+    plain.collect::<Vec<_>>().join("\n")
 }
 
 /// The same table in the segments of the stopped broker.

@@ -4,6 +4,7 @@ use super::World;
 use crate::{apache, project};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 /// kcat (librdkafka's command line). It comes from the system's packages.
 pub fn kcat(bootstrap: &str) -> Command {
@@ -77,6 +78,18 @@ pub fn node(world: &World, program: &str) -> Result<Command, String> {
     let mut node = Command::new("node");
     node.env("NODE_PATH", dir.join("node_modules")).arg(project::root().join("interop").join(program));
     Ok(node)
+}
+
+/// The member of a group on milena's own client, built for debugging, as the tests have it.
+pub fn own_member() -> Result<Command, String> {
+    static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
+    BUILT
+        .get_or_init(|| {
+            let build = ["build", "--quiet", "--package", "client", "--example", "member"];
+            project::finish(Command::new("cargo").args(build).current_dir(project::root()))
+        })
+        .clone()?;
+    Ok(Command::new(project::target().join("debug/examples/member")))
 }
 
 /// A Java program of `interop/`, with Apache Kafka's own client on its class path.

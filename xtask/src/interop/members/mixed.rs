@@ -12,29 +12,38 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 
 /// Runs the case.
 pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
-    use Client::{FranzGo, Java, KafkaJs, Librdkafka};
+    use Client::{FranzGo, Java, KafkaJs, Librdkafka, Milena};
     use Protocol::{Classic, Consumer};
     let node = Node::new(world, "mixed-groups", BROKER)?;
     let broker = node.start(world)?;
     let roundrobin = Classic("roundrobin");
-    let four = [(Java, roundrobin), (Librdkafka, roundrobin), (FranzGo, roundrobin), (KafkaJs, roundrobin)];
-    one_group(world, report, (&node, &broker), "classic", &four)?;
+    let five = [Java, Librdkafka, FranzGo, KafkaJs, Milena].map(|client| (client, roundrobin));
+    one_group(world, report, (&node, &broker), "classic", &five)?;
     let range = Classic("range");
     let both = [
         (Librdkafka, range),
         (Java, range),
         (FranzGo, range),
+        (Milena, range),
         (Java, Consumer),
         (Librdkafka, Consumer),
         (FranzGo, Consumer),
+        (Milena, Consumer),
     ];
     one_group(world, report, (&node, &broker), "upgrade", &both)?;
     if world.smoke {
         return broker.stop();
     }
-    let three = [(Java, Consumer), (Librdkafka, Consumer), (FranzGo, Consumer)];
-    one_group(world, report, (&node, &broker), "consumer", &three)?;
-    let back = [(Librdkafka, Consumer), (Java, Consumer), (KafkaJs, roundrobin), (Librdkafka, roundrobin)];
+    let four = [Java, Librdkafka, FranzGo, Milena].map(|client| (client, Consumer));
+    one_group(world, report, (&node, &broker), "consumer", &four)?;
+    let back = [
+        (Librdkafka, Consumer),
+        (Java, Consumer),
+        (Milena, Consumer),
+        (KafkaJs, roundrobin),
+        (Librdkafka, roundrobin),
+        (Milena, roundrobin),
+    ];
     one_group(world, report, (&node, &broker), "downgrade", &back)?;
     let cooperative = Classic("cooperative-sticky");
     // librdkafka's leader puts data of its own into these assignments; a group that has it cannot be upgraded, on any broker.
@@ -42,8 +51,10 @@ pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
         (Java, cooperative),
         (Librdkafka, cooperative),
         (FranzGo, cooperative),
+        (Milena, cooperative),
         (Librdkafka, Consumer),
         (Java, Consumer),
+        (Milena, Consumer),
     ];
     one_group(world, report, (&node, &broker), "cooperative", &both)?;
     broker.stop()

@@ -24,6 +24,7 @@ pub enum Client {
     Librdkafka,
     FranzGo,
     KafkaJs,
+    Milena,
 }
 
 impl Client {
@@ -33,6 +34,7 @@ impl Client {
             Client::Librdkafka => "librdkafka",
             Client::FranzGo => "franz-go",
             Client::KafkaJs => "kafkajs",
+            Client::Milena => "milena",
         }
     }
 
@@ -42,6 +44,7 @@ impl Client {
             Client::Librdkafka => toolbox::python(world, "members/member.py"),
             Client::FranzGo => toolbox::go(world, "franz-go"),
             Client::KafkaJs => toolbox::node(world, "members/member.js"),
+            Client::Milena => toolbox::own_member(),
         }
     }
 }

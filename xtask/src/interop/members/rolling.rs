@@ -127,7 +127,7 @@ fn in_words(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
-/// A place in the group: half are the Java client's, half librdkafka's, and one of each is static.
+/// A place in the group: the Java client's, librdkafka's, and milena's own in turns, and the first of each is static.
 #[derive(Clone, Copy)]
 struct Seat {
     client: Client,
@@ -136,10 +136,11 @@ struct Seat {
 
 impl Seat {
     fn of(slot: usize) -> Seat {
-        let client = if slot.is_multiple_of(2) { Client::Java } else { Client::Librdkafka };
+        let client = [Client::Java, Client::Librdkafka, Client::Milena][slot % 3];
         let instance = match slot {
             0 => Some("static-java"),
             1 => Some("static-librdkafka"),
+            2 => Some("static-milena"),
             _ => None,
         };
         Seat { client, instance }
