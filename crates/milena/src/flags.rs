@@ -3,7 +3,15 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// The tools whose options Kafka reads with argparse4j; the others use jopt-simple.
-const ARGPARSE: [&str; 4] = ["cluster", "features", "metadata-quorum", "producer-perf-test"];
+const ARGPARSE: [&str; 7] = [
+    "cluster",
+    "features",
+    "metadata-quorum",
+    "metadata-shell",
+    "producer-perf-test",
+    "verifiable-consumer",
+    "verifiable-producer",
+];
 
 /// The complaint of the tool's option parser about the same mistake; nothing where clap's own words have to do.
 pub(crate) fn complaint(tool: &str, error: &clap::Error) -> Option<String> {
@@ -13,12 +21,15 @@ pub(crate) fn complaint(tool: &str, error: &clap::Error) -> Option<String> {
     };
     let complaint = match ARGPARSE.contains(&tool) {
         // Where a flag has a short form, argparse4j names both.
-        true => of_argparse(error)?.replace("argument --id", "argument --id/-i"),
+        true => of_argparse(error)?
+            .replace("argument --id", "argument --id/-i")
+            .replace("argument --snapshot", "argument --snapshot/-s"),
         false => of_jopt(error)?,
     };
     Some(match tool {
         "features" => format!("Command line error: {complaint}. Type --help for help.{meant}"),
         "get-offsets" => format!("Error occurred: {complaint}{meant}"),
+        "verifiable-consumer" | "verifiable-producer" => format!("{tool}: error: {complaint}{meant}"),
         _ if ARGPARSE.contains(&tool) => format!("kafka-{tool}: error: {complaint}{meant}"),
         _ => format!("{complaint}{meant}"),
     })

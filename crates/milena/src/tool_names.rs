@@ -28,6 +28,10 @@ pub(crate) const TOOLS: &[&str] = &[
     "dump-log",
     "producer-perf-test",
     "consumer-perf-test",
+    "e2e-latency",
+    "verifiable-producer",
+    "verifiable-consumer",
+    "metadata-shell",
 ];
 
 /// The command line as clap is to see it: `kafka-topics.sh --list` becomes `milena topics --list`.

@@ -98,16 +98,33 @@ pub(crate) fn print_version() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// The name of the exception by which Kafka's clients know an error; none where they have several for it.
+fn known_class(error: &ClientError) -> Option<String> {
+    match error {
+        ClientError::Api { code, .. } => Some(code.exception()),
+        ClientError::Unsuitable(_) => Some("java.lang.IllegalArgumentException".to_owned()),
+        ClientError::Timeout { .. } => Some(ErrorCode::RequestTimedOut.exception()),
+        ClientError::UnsupportedApi { .. } => Some(ErrorCode::UnsupportedVersion.exception()),
+        _ => None,
+    }
+}
+
+/// The name of an exception for any error.
+pub(crate) fn exception_class(error: &ClientError) -> String {
+    let class = || match error {
+        ClientError::DeliveryTimeout { .. }
+        | ClientError::Bootstrap { .. }
+        | ClientError::Connection { .. } => ErrorCode::RequestTimedOut.exception(),
+        _ => "org.apache.kafka.common.KafkaException".to_owned(),
+    };
+    known_class(error).unwrap_or_else(class)
+}
+
 /// An error as Kafka's tools print an exception: with the name that people and scripts know it by.
 pub(crate) fn exception(error: &ClientError) -> String {
-    match error {
-        ClientError::Api { code, .. } => format!("{}: {error}", code.exception()),
-        ClientError::Unsuitable(_) => format!("java.lang.IllegalArgumentException: {error}"),
-        ClientError::Timeout { .. } => format!("{}: {error}", ErrorCode::RequestTimedOut.exception()),
-        ClientError::UnsupportedApi { .. } => {
-            format!("{}: {error}", ErrorCode::UnsupportedVersion.exception())
-        }
-        _ => error.to_string(),
+    match known_class(error) {
+        Some(class) => format!("{class}: {error}"),
+        None => error.to_string(),
     }
 }
 

@@ -315,42 +315,14 @@ fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// `2026-11-21 14:59:03:123`.
-///
 /// Divergence: the time is UTC; Kafka's tool has the machine's zone.
 fn date(ms: u64) -> String {
-    let (mut days, of_day) = (ms / 86_400_000, ms % 86_400_000);
-    let is_leap =
-        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let mut year = 1970;
-    while days >= 365 + u64::from(is_leap(year)) {
-        days -= 365 + u64::from(is_leap(year));
-        year += 1;
-    }
-    let february = 28 + u64::from(is_leap(year));
-    let mut month = 1;
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
-    let (second, millis) = (of_day / 1000 % 60, of_day % 1000);
-    format!("{year}-{month:02}-{:02} {hour:02}:{minute:02}:{second:02}:{millis:03}", days + 1)
+    super::date_time::spaced(i64::try_from(ms).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        assert_eq!(date(0), "1970-01-01 00:00:00:000");
-        assert_eq!(date(1_709_210_096_789), "2024-02-29 12:34:56:789");
-        assert_eq!(date(1_735_689_599_999), "2024-12-31 23:59:59:999");
-    }
 
     #[test]
     fn progress_has_the_interval_beside_the_whole() {

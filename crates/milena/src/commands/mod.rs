@@ -4,6 +4,7 @@ mod broker_api_versions;
 mod client_metrics;
 mod client_tool;
 mod cluster;
+mod completion;
 mod configs;
 mod console_consumer;
 mod console_deserializer;
@@ -12,17 +13,21 @@ mod console_line_reader;
 mod console_producer;
 mod consumer_groups;
 mod consumer_perf_test;
+mod date_time;
 mod delete_records;
 mod dump_log;
+mod e2e_latency;
 mod features;
 mod get_offsets;
 mod groups;
 mod install_tools;
+mod json_event;
 mod json_file;
 mod leader_election;
 mod log_compaction_tester;
 mod log_dirs;
 mod metadata_quorum;
+mod metadata_shell;
 mod producer_perf_test;
 mod reassign_partitions;
 mod server_start;
@@ -30,6 +35,8 @@ mod server_stop;
 mod storage;
 mod topics;
 mod topics_describe;
+mod verifiable_consumer;
+mod verifiable_producer;
 
 use std::process::ExitCode;
 
@@ -84,6 +91,16 @@ pub(crate) enum Command {
     ProducerPerfTest(producer_perf_test::Arguments),
     /// Measure how fast records can be consumed (kafka-consumer-perf-test.sh)
     ConsumerPerfTest(consumer_perf_test::Arguments),
+    /// Measure the time from a producer to a consumer (kafka-e2e-latency.sh)
+    E2eLatency(e2e_latency::Arguments),
+    /// Produce rising numbers, with a line of JSON for each (kafka-verifiable-producer.sh)
+    VerifiableProducer(verifiable_producer::Arguments),
+    /// Consume in a group, with a line of JSON for what happens (kafka-verifiable-consumer.sh)
+    VerifiableConsumer(verifiable_consumer::Arguments),
+    /// Look into a snapshot, or the log, of the metadata (kafka-metadata-shell.sh)
+    MetadataShell(metadata_shell::Arguments),
+    /// Print what a shell needs to complete commands and flags
+    Completion(completion::Arguments),
     /// Link the tools' usual names, kafka-topics.sh and kafka-topics and so on, to this program
     InstallTools(install_tools::Arguments),
 }
@@ -114,6 +131,11 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::DumpLog(arguments) => dump_log::run(arguments),
         Command::ProducerPerfTest(arguments) => producer_perf_test::run(arguments),
         Command::ConsumerPerfTest(arguments) => consumer_perf_test::run(arguments),
+        Command::E2eLatency(arguments) => e2e_latency::run(arguments),
+        Command::VerifiableProducer(arguments) => verifiable_producer::run(arguments),
+        Command::VerifiableConsumer(arguments) => verifiable_consumer::run(arguments),
+        Command::MetadataShell(arguments) => metadata_shell::run(arguments),
+        Command::Completion(arguments) => completion::run(arguments),
         Command::InstallTools(arguments) => install_tools::run(arguments),
     }
 }

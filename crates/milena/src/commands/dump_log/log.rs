@@ -28,7 +28,7 @@ pub(super) struct Options {
 }
 
 /// The batches of a log file one after the other, each with its position; ends where no whole batch follows.
-pub(super) struct BatchReader {
+pub(in crate::commands) struct BatchReader {
     file: io::BufReader<File>,
     /// What is left of the file, or of what may be read of it.
     left: u64,
@@ -37,7 +37,7 @@ pub(super) struct BatchReader {
 }
 
 impl BatchReader {
-    pub(super) fn open(path: &Path, from: u64, limit: u64) -> io::Result<BatchReader> {
+    pub(in crate::commands) fn open(path: &Path, from: u64, limit: u64) -> io::Result<BatchReader> {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();
         io::Seek::seek(&mut file, io::SeekFrom::Start(from))?;
@@ -51,7 +51,7 @@ impl BatchReader {
     }
 
     /// The next batch's bytes.
-    pub(super) fn next(&mut self) -> io::Result<Option<&[u8]>> {
+    pub(in crate::commands) fn next(&mut self) -> io::Result<Option<&[u8]>> {
         let mut head = [0; LOG_OVERHEAD];
         if self.left < head.len() as u64 {
             return Ok(None);

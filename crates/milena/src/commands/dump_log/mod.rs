@@ -11,6 +11,8 @@ use std::process::ExitCode;
 
 use protocol::json::CoordinatorLog;
 
+pub(super) use log::BatchReader;
+
 use crate::report::failure;
 
 /// Show what is in segments, indexes and snapshots
