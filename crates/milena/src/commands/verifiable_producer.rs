@@ -9,6 +9,7 @@ use client::{ClientError, Delivery, Producer, ProducerConfig, ProducerRecord};
 use tokio::sync::mpsc;
 
 use super::client_tool::{self, Bootstrap};
+use super::java_text;
 use super::json_event::JsonEvent;
 use crate::report::failure;
 
@@ -115,7 +116,7 @@ impl Arguments {
             .number("sent", sent)
             .number("acked", acked)
             .number("target_throughput", self.throughput)
-            .number("avg_throughput", format_args!("{:?}", acked as f64 / seconds))
+            .number("avg_throughput", java_text::double(acked as f64 / seconds))
             .print();
         stopped.map_or(ExitCode::SUCCESS, ExitCode::from)
     }

@@ -101,7 +101,7 @@ pub(super) fn run(image: &MetadataImage) -> Result<(), String> {
             let _ = editor.add_history_entry(&line);
             shell.history.get_or_insert_default().push(line.clone());
         }
-        shell.width = editor.dimensions().and_then(|(columns, _)| usize::try_from(columns).ok());
+        shell.width = editor.dimensions().map(|(columns, _)| usize::from(columns));
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         let mut out = io::BufWriter::new(io::stdout().lock());
         let after = shell.run(&words, &mut out).and_then(|after| out.flush().map(|()| after));

@@ -240,12 +240,11 @@ impl std::fmt::Display for File<'_> {
                 provenance.last_contained_epoch,
                 super::super::date_time::iso(provenance.last_contained_log_time_ms)
             ),
-            File::MetadataVersion(image) => match image.features.metadata_version() {
-                Some(version) => write!(f, "{version}"),
-                None => f.write_str("(unknown)"),
-            },
+            File::MetadataVersion(image) => {
+                f.write_str(&optional(image.features.metadata_version().map(|version| version.to_string())))
+            }
             File::Number(number) => write!(f, "{number}"),
-            File::Quota(quota) => write!(f, "{quota:?}"),
+            File::Quota(quota) => f.write_str(&super::super::java_text::double(*quota)),
             File::Id(id) => write!(f, "{id}"),
             File::Broker(broker) => write_broker(f, broker),
             File::Controller(controller) => write!(
