@@ -96,6 +96,8 @@ view! {
         default_replication_factor: i32 = "default.replication.factor",
         auto_leader_rebalance_enable: bool = "auto.leader.rebalance.enable",
         leader_imbalance_check_interval_seconds: i64 = "leader.imbalance.check.interval.seconds",
+        unclean_leader_election_interval_ms: i64 = "unclean.leader.election.interval.ms",
+        controller_socket_timeout_ms: i32 = "controller.socket.timeout.ms",
         replica_lag_time_max_ms: i64 = "replica.lag.time.max.ms",
         num_replica_fetchers: i32 = "num.replica.fetchers",
         replica_fetch_backoff_ms: i32 = "replica.fetch.backoff.ms",

@@ -62,7 +62,7 @@ impl ControllerConfig {
             leader_imbalance_check_interval_ms: replication
                 .auto_leader_rebalance_enable
                 .then_some(imbalance_ms),
-            unclean_leader_election_interval_ms: 300_000,
+            unclean_leader_election_interval_ms: replication.unclean_leader_election_interval_ms,
             max_idle_interval_ms: (idle_ms > 0).then_some(idle_ms),
             delete_topic_enable: replication.delete_topic_enable,
             bootstrap,

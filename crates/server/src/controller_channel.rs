@@ -72,6 +72,8 @@ pub(crate) struct ControllerChannel {
     local: Option<Arc<ControllerServer>>,
     leader: watch::Receiver<LeaderAndEpoch>,
     peer_config: PeerConfig,
+    /// How long a request may take, with all its attempts.
+    request_timeout: Duration,
     /// The connection to the leader, with the address that it is for.
     peer: Mutex<Option<(Address, Arc<Peer>)>>,
 }
@@ -84,7 +86,13 @@ impl ControllerChannel {
         leader: watch::Receiver<LeaderAndEpoch>,
         peer_config: PeerConfig,
     ) -> ControllerChannel {
-        ControllerChannel { node_id, local, leader, peer_config, peer: Mutex::default() }
+        let request_timeout = REQUEST_TIMEOUT;
+        ControllerChannel { node_id, local, leader, peer_config, request_timeout, peer: Mutex::default() }
+    }
+
+    /// The same with another `controller.socket.timeout.ms`.
+    pub(crate) fn with_request_timeout(self, request_timeout: Duration) -> ControllerChannel {
+        ControllerChannel { request_timeout, ..self }
     }
 
     /// Who leads the quorum, and news of it.
@@ -94,7 +102,7 @@ impl ControllerChannel {
 
     /// Asks the active controller, again while there is none, it cannot be reached, or it is not the one any more.
     pub(crate) async fn send<Q: ControllerRequest>(&self, request: Q) -> Result<Q::Answer, ChannelError> {
-        self.send_within(request, REQUEST_TIMEOUT).await
+        self.send_within(request, self.request_timeout).await
     }
 
     /// The same with a time of its own for all attempts together.
@@ -144,7 +152,7 @@ impl ControllerChannel {
     /// Has the active controller answer a client's request, in the client's version and words.
     pub(crate) async fn forward<Q: ToController>(&self, request: &RawRequest, body: &Q) -> Outbox {
         let answered =
-            self.persist(Q::API_KEY, REQUEST_TIMEOUT, |left| self.try_forward(request, left)).await;
+            self.persist(Q::API_KEY, self.request_timeout, |left| self.try_forward(request, left)).await;
         let error = match answered {
             Ok(Ok(answer)) => return answer,
             Ok(Err(error)) => error,

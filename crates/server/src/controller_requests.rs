@@ -10,17 +10,18 @@ use protocol::messages::create_topics_response::CreatableTopicResult;
 use protocol::messages::delete_topics_response::DeletableTopicResult;
 use protocol::messages::{
     AddRaftVoterRequest, AddRaftVoterResponse, AllocateProducerIdsRequest, AllocateProducerIdsResponse,
-    AlterConfigsRequest, AlterConfigsResponse, AlterPartitionReassignmentsRequest,
-    AlterPartitionReassignmentsResponse, AlterPartitionRequest, AlterPartitionResponse,
-    AssignReplicasToDirsRequest, AssignReplicasToDirsResponse, BrokerHeartbeatRequest,
-    BrokerHeartbeatResponse, BrokerRegistrationRequest, BrokerRegistrationResponse,
+    AlterClientQuotasRequest, AlterClientQuotasResponse, AlterConfigsRequest, AlterConfigsResponse,
+    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, AlterPartitionRequest,
+    AlterPartitionResponse, AssignReplicasToDirsRequest, AssignReplicasToDirsResponse,
+    BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest, BrokerRegistrationResponse,
     ControllerRegistrationRequest, ControllerRegistrationResponse, CreatePartitionsRequest,
     CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
     DeleteTopicsResponse, DescribeQuorumRequest, DescribeQuorumResponse, ElectLeadersRequest,
     ElectLeadersResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
     ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, RemoveRaftVoterRequest,
-    RemoveRaftVoterResponse, UnregisterBrokerRequest, UnregisterBrokerResponse, UpdateFeaturesRequest,
-    UpdateFeaturesResponse, alter_configs_response, incremental_alter_configs_response,
+    RemoveRaftVoterResponse, UnregisterBrokerRequest, UnregisterBrokerResponse, UnregisterControllerRequest,
+    UnregisterControllerResponse, UpdateFeaturesRequest, UpdateFeaturesResponse,
+    alter_client_quotas_response, alter_configs_response, incremental_alter_configs_response,
 };
 use protocol::{Message, Request};
 
@@ -77,6 +78,7 @@ one_error! {
     ListPartitionReassignmentsRequest => ListPartitionReassignmentsResponse,
     RemoveRaftVoterRequest => RemoveRaftVoterResponse,
     UnregisterBrokerRequest => UnregisterBrokerResponse,
+    UnregisterControllerRequest => UnregisterControllerResponse,
     UpdateFeaturesRequest => UpdateFeaturesResponse,
 }
 
@@ -107,6 +109,18 @@ error_for_each! {
         CreatableTopicResult { name: topic.name.clone(), ..Default::default() };
     CreatePartitionsRequest => CreatePartitionsResponse, topics, results, |topic|
         CreatePartitionsTopicResult { name: topic.name.clone(), ..Default::default() };
+    AlterClientQuotasRequest => AlterClientQuotasResponse, entries, entries, |entry|
+        alter_client_quotas_response::EntryData {
+            entity: entry
+                .entity
+                .iter()
+                .map(|part| alter_client_quotas_response::EntityData {
+                    entity_type: part.entity_type.clone(),
+                    entity_name: part.entity_name.clone(),
+                })
+                .collect(),
+            ..Default::default()
+        };
     AlterConfigsRequest => AlterConfigsResponse, resources, responses, |resource|
         alter_configs_response::AlterConfigsResourceResponse {
             resource_type: resource.resource_type,
@@ -159,6 +173,7 @@ macro_rules! decided_by {
 
 decided_by! {
     AllocateProducerIdsRequest: |controller, _, body| controller.allocate_producer_ids(body);
+    AlterClientQuotasRequest: |controller, _, body| controller.alter_client_quotas(body);
     AlterConfigsRequest: |controller, context, body| controller.alter_configs(context, body);
     AlterPartitionReassignmentsRequest: |controller, _, body| controller.alter_partition_reassignments(body);
     AlterPartitionRequest: |controller, context, body| controller.alter_partition(context, body);
@@ -175,6 +190,7 @@ decided_by! {
         ControllerResult::of(Vec::new(), controller.list_partition_reassignments(body))
     };
     UnregisterBrokerRequest: |controller, _, body| controller.unregister_broker(body);
+    UnregisterControllerRequest: |controller, _, body| controller.unregister_controller(body);
     UpdateFeaturesRequest: |controller, context, body| controller.update_features(context, body);
 }
 

@@ -38,6 +38,9 @@ pub(crate) fn publish(broker: &Arc<Broker>, delta: &MetadataDelta, image: &Metad
         // A smaller ISR may have committed what waited.
         broker.on_moved(partition, Moved { high_watermark: true, isr_proposed: false });
     }
+    if delta.client_quotas_delta().is_some_and(|quotas| !quotas.changes.is_empty()) {
+        tracing::warn!("client quotas were set: they are kept and described, and not enforced yet");
+    }
     broker.assignments.compare(broker, delta, image);
     update_topic_settings(broker, delta, image, all_topics);
     update_coordinators(broker, delta, image, now);

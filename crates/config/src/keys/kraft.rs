@@ -1,7 +1,7 @@
 //! Keys of the roles, the quorum and the metadata log (`KRaftConfigs`, `QuorumConfig`, `MetadataLogConfig`).
 
 use crate::def::{ConfigKey, boolean, int, list, long, string};
-use crate::keys::{NO_LINGER, NO_MECHANISM, NO_REPLICATION, NON_EMPTY_SET};
+use crate::keys::{NO_LINGER, NO_MECHANISM, NON_EMPTY_SET};
 use crate::validator::Validator;
 
 #[rustfmt::skip] // a table: one line of facts, one of words
@@ -38,8 +38,8 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Pause before a failed request within the quorum is sent again."),
     list("controller.quorum.voters").or("").high().valid(Validator::QuorumVoters)
         .doc("The fixed voters of the quorum, as id@host:port, the same on every node."),
-    int("controller.socket.timeout.ms").or("30000").no_effect(NO_REPLICATION)
-        .doc("Socket timeout of connections between controller and brokers."),
+    int("controller.socket.timeout.ms").or("30000")
+        .doc("How long a broker's request to the active controller waits for its answer."),
     int("initial.broker.registration.timeout.ms").or("60000")
         .doc("A broker that cannot register with the controller for this long after its start gives up."),
     long("internal.metadata.delete.delay.millis").or("60000").low().internal()

@@ -1,7 +1,7 @@
 //! Keys of listeners, connections and request threads (`SocketServerConfigs`).
 
 use crate::def::{ConfigKey, int, list, long, string};
-use crate::keys::{NO_LIMIT, NO_MECHANISM, NO_REPLICATION, NO_SASL, NO_THREADS, NON_EMPTY_SET, SET};
+use crate::keys::{NO_GROWTH, NO_LIMIT, NO_MECHANISM, NO_SASL, NO_THREADS, NON_EMPTY_SET, SET};
 
 #[rustfmt::skip] // a table: one line of facts, one of words
 pub(super) const KEYS: &[ConfigKey] = &[
@@ -35,9 +35,9 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Memory, in bytes, that large requests may hold before they are served, over all connections; -1 for no limit. Where there is none left connections are read no further, but for one at a time, so that the requests together hold this and one request at most."),
     int("queued.max.requests").or("500").high().at_least(1).no_effect(NO_THREADS)
         .doc("Requests that may wait before reading stops."),
-    long("socket.connection.setup.timeout.max.ms").or("30000").no_effect(NO_REPLICATION)
+    long("socket.connection.setup.timeout.max.ms").or("30000").no_effect(NO_GROWTH)
         .doc("Upper bound for the time a connection to another node may take to open; the time grows towards it with each failure."),
-    long("socket.connection.setup.timeout.ms").or("10000").no_effect(NO_REPLICATION)
+    long("socket.connection.setup.timeout.ms").or("10000")
         .doc("How long a connection to another node may take to open at first."),
     int("socket.listen.backlog.size").or("50").at_least(1)
         .doc("Connections that may wait to be accepted; the system may allow fewer."),

@@ -1,11 +1,11 @@
 //! Keys of replication, leadership, fetching and parked requests (`ReplicationConfigs`).
 
 use crate::def::{ConfigKey, boolean, int, long, string};
-use crate::keys::{NO_JBOD_MOVES, NO_PURGATORY, NO_REPLICATION};
+use crate::keys::{NO_JBOD_MOVES, NO_PURGATORY};
 
 #[rustfmt::skip] // a table: one line of facts, one of words
 pub(super) const KEYS: &[ConfigKey] = &[
-    boolean("auto.leader.rebalance.enable").or("true").high().no_effect(NO_REPLICATION)
+    boolean("auto.leader.rebalance.enable").or("true").high()
         .doc("Give leadership back to preferred replicas from time to time."),
     int("default.replication.factor").or("1")
         .doc("Replication factor of a topic that is created without saying which."),
@@ -15,7 +15,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Largest answer to a Fetch; one batch is always returned."),
     int("fetch.purgatory.purge.interval.requests").or("1000").no_effect(NO_PURGATORY)
         .doc("Finished requests that may pile up among waiting Fetches before they are swept out."),
-    long("leader.imbalance.check.interval.seconds").or("300").high().at_least(1).no_effect(NO_REPLICATION)
+    long("leader.imbalance.check.interval.seconds").or("300").high().at_least(1)
         .doc("How often the controller looks for leaderships to give back."),
     int("max.incremental.fetch.session.cache.slots").or("1000").at_least(0)
         .doc("Fetch sessions that the broker keeps (KIP-227)."),
@@ -47,8 +47,8 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Socket buffer of a replica that fetches."),
     int("replica.socket.timeout.ms").or("30000").high()
         .doc("Timeout of a replica's requests. At least replica.fetch.wait.max.ms."),
-    boolean("unclean.leader.election.enable").or("false").high().cluster_wide().no_effect(NO_REPLICATION)
+    boolean("unclean.leader.election.enable").or("false").high().cluster_wide()
         .doc("A replica that is not in sync may lead when no other is left. Acknowledged records may be lost."),
-    long("unclean.leader.election.interval.ms").or("300000").at_least(1).internal().no_effect(NO_REPLICATION)
+    long("unclean.leader.election.interval.ms").or("300000").at_least(1).internal()
         .doc("How often the controller looks for partitions that need an unclean election."),
 ];

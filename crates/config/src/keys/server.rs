@@ -1,7 +1,7 @@
 //! Keys of the broker as a whole.
 
 use crate::def::{ConfigKey, boolean, class, int, list, string};
-use crate::keys::{NO_PLUGINS, NO_REPLICATION, NO_THREADS, SET};
+use crate::keys::{NO_PLUGINS, NO_THREADS, NO_TXN, SET};
 
 #[rustfmt::skip] // a table: one line of facts, one of words
 pub(super) const KEYS: &[ConfigKey] = &[
@@ -23,6 +23,6 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Whether topics can be deleted; if not, such requests are refused."),
     int("max.request.partition.size.limit").or("2000").at_least(1)
         .doc("Partitions in one answer to DescribeTopicPartitions; the rest comes page by page."),
-    int("request.timeout.ms").or("30000").high().no_effect(NO_REPLICATION)
+    int("request.timeout.ms").or("30000").high().no_effect(NO_TXN)
         .doc("How long the broker waits for an answer to a request of its own."),
 ];

@@ -1,7 +1,7 @@
 //! Keys of topics (`LogConfig`). Their defaults are those of the broker keys in [`crate::synonyms`].
 
 use crate::def::{ConfigKey, boolean, double, int, list, long, string};
-use crate::keys::{NO_REPLICATION, NO_SHARE, NO_TIERING};
+use crate::keys::{NO_SHARE, NO_TIERING};
 use crate::validator::Validator;
 
 #[rustfmt::skip] // a table: one line of facts, one of words
@@ -80,6 +80,6 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Random part taken off segment.ms, so that segments do not roll all at once."),
     long("segment.ms").or("604800000").at_least(1)
         .doc("Longest time before a new segment is begun, so that retention can act on small topics too."),
-    boolean("unclean.leader.election.enable").or("false").no_effect(NO_REPLICATION)
+    boolean("unclean.leader.election.enable").or("false")
         .doc("A replica that is not in sync may lead when no other is left. Acknowledged records may be lost."),
 ];

@@ -6,11 +6,12 @@ use common::ErrorCode;
 use controller::ControllerRequestContext;
 use network::{Handled, Outbox};
 use protocol::messages::{
-    AllocateProducerIdsRequest, AlterConfigsRequest, AlterPartitionReassignmentsRequest,
-    AlterPartitionRequest, AssignReplicasToDirsRequest, BrokerHeartbeatRequest, BrokerRegistrationRequest,
-    ControllerRegistrationRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
-    ElectLeadersRequest, IncrementalAlterConfigsRequest, ListPartitionReassignmentsRequest,
-    UnregisterBrokerRequest, UpdateFeaturesRequest,
+    AllocateProducerIdsRequest, AlterClientQuotasRequest, AlterConfigsRequest,
+    AlterPartitionReassignmentsRequest, AlterPartitionRequest, AssignReplicasToDirsRequest,
+    BrokerHeartbeatRequest, BrokerRegistrationRequest, ControllerRegistrationRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, ElectLeadersRequest,
+    IncrementalAlterConfigsRequest, ListPartitionReassignmentsRequest, UnregisterBrokerRequest,
+    UnregisterControllerRequest, UpdateFeaturesRequest,
 };
 use protocol::{ApiKey, Message, Reader};
 
@@ -76,6 +77,7 @@ pub(crate) fn decide(
 ) -> Result<Deciding, BadRequest> {
     match head.api {
         ApiKey::AllocateProducerIds => by_controller::<AllocateProducerIdsRequest>(server, head, body, asker),
+        ApiKey::AlterClientQuotas => by_controller::<AlterClientQuotasRequest>(server, head, body, asker),
         ApiKey::AlterConfigs => by_controller::<AlterConfigsRequest>(server, head, body, asker),
         ApiKey::AlterPartition => by_controller::<AlterPartitionRequest>(server, head, body, asker),
         ApiKey::AlterPartitionReassignments => {
@@ -113,6 +115,9 @@ pub(crate) fn decide(
             by_controller::<ListPartitionReassignmentsRequest>(server, head, body, asker)
         }
         ApiKey::UnregisterBroker => by_controller::<UnregisterBrokerRequest>(server, head, body, asker),
+        ApiKey::UnregisterController => {
+            by_controller::<UnregisterControllerRequest>(server, head, body, asker)
+        }
         ApiKey::UpdateFeatures => by_controller::<UpdateFeaturesRequest>(server, head, body, asker),
         other => Err(BadRequest::NotServed(other)),
     }

@@ -19,6 +19,7 @@ fn is_forwardable(api: ApiKey) -> bool {
     matches!(
         api,
         ApiKey::AllocateProducerIds
+            | ApiKey::AlterClientQuotas
             | ApiKey::AlterConfigs
             | ApiKey::AlterPartitionReassignments
             | ApiKey::CreatePartitions
@@ -29,6 +30,7 @@ fn is_forwardable(api: ApiKey) -> bool {
             | ApiKey::IncrementalAlterConfigs
             | ApiKey::ListPartitionReassignments
             | ApiKey::UnregisterBroker
+            | ApiKey::UnregisterController
             | ApiKey::UpdateFeatures
             | ApiKey::AddRaftVoter
             | ApiKey::RemoveRaftVoter

@@ -6,6 +6,7 @@ pub(crate) mod authorized_operations;
 pub(crate) mod configs;
 pub(crate) mod controller;
 pub(crate) mod delete_records;
+pub(crate) mod describe_client_quotas;
 pub(crate) mod describe_cluster;
 pub(crate) mod describe_log_dirs;
 pub(crate) mod describe_producers;
@@ -18,6 +19,7 @@ pub(crate) mod forward;
 pub(crate) mod groups;
 pub(crate) mod init_producer_id;
 pub(crate) mod internal_topics;
+pub(crate) mod list_config_resources;
 pub(crate) mod list_offsets;
 pub(crate) mod metadata;
 pub(crate) mod offset_for_leader_epoch;
@@ -29,9 +31,10 @@ use std::sync::Arc;
 use network::{Handled, Outbox};
 use protocol::ApiKey;
 use protocol::messages::{
-    AddRaftVoterRequest, AlterPartitionReassignmentsRequest, CreatePartitionsRequest, CreateTopicsRequest,
-    DeleteTopicsRequest, DescribeQuorumRequest, ElectLeadersRequest, ListPartitionReassignmentsRequest,
-    RemoveRaftVoterRequest, UnregisterBrokerRequest, UpdateFeaturesRequest,
+    AddRaftVoterRequest, AlterClientQuotasRequest, AlterPartitionReassignmentsRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeQuorumRequest,
+    ElectLeadersRequest, ListPartitionReassignmentsRequest, RemoveRaftVoterRequest, UnregisterBrokerRequest,
+    UnregisterControllerRequest, UpdateFeaturesRequest,
 };
 
 use crate::broker::Broker;
@@ -84,6 +87,10 @@ pub(crate) fn dispatch(
         ApiKey::AddRaftVoter => forward::<AddRaftVoterRequest>(broker, request),
         ApiKey::RemoveRaftVoter => forward::<RemoveRaftVoterRequest>(broker, request),
         ApiKey::UnregisterBroker => forward::<UnregisterBrokerRequest>(broker, request),
+        ApiKey::UnregisterController => forward::<UnregisterControllerRequest>(broker, request),
+        ApiKey::AlterClientQuotas => forward::<AlterClientQuotasRequest>(broker, request),
+        ApiKey::DescribeClientQuotas => describe_client_quotas::handle(broker, request, out),
+        ApiKey::ListConfigResources => list_config_resources::handle(broker, request, out),
         other => Err(BadRequest::NotServed(other)),
     }
 }

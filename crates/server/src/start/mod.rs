@@ -132,8 +132,10 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
             serve(controller_bound, &Server::Controller(Arc::clone(&server)), &connections)?;
         controller = Some(server);
     }
+    let timeout_ms = u64::try_from(config.replication.controller_socket_timeout_ms).unwrap_or(30_000);
     let channel =
-        ControllerChannel::new(config.node_id, controller.clone(), handle.leader(), peer_config(&config));
+        ControllerChannel::new(config.node_id, controller.clone(), handle.leader(), peer_config(&config))
+            .with_request_timeout(Duration::from_millis(timeout_ms));
     let mut controller_tasks = Vec::new();
     if let Some(controller) = &controller {
         let peers = peer_config(&config);

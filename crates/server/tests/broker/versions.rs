@@ -73,6 +73,8 @@ async fn on_broker(broker: &Broker, client: &mut Client, topic: &Topic, api: Api
         ApiKey::DescribeConfigs => admin::describe_configs(client, topic, version).await,
         ApiKey::DescribeLogDirs => admin::describe_log_dirs(client, topic, version).await,
         ApiKey::DescribeProducers => admin::describe_producers(client, version).await,
+        ApiKey::DescribeClientQuotas => cluster::describe_client_quotas(client, version).await,
+        ApiKey::ListConfigResources => cluster::list_config_resources(client, topic, version).await,
         ApiKey::DescribeTopicPartitions => admin::describe_topic_partitions(client, topic, version).await,
         ApiKey::OffsetCommit
         | ApiKey::OffsetFetch
@@ -152,6 +154,8 @@ async fn on_both(broker: &Broker, client: &mut Client, api: ApiKey, version: i16
         ApiKey::ListPartitionReassignments => cluster::list_partition_reassignments(client, version).await,
         ApiKey::UpdateFeatures => cluster::update_features(client, version).await,
         ApiKey::UnregisterBroker => cluster::unregister_broker(client, version).await,
+        ApiKey::UnregisterController => cluster::unregister_controller(client, version).await,
+        ApiKey::AlterClientQuotas => cluster::alter_client_quotas(client, version).await,
         _ => return false,
     }
     true

@@ -6,7 +6,7 @@ use protocol::messages::*;
 use protocol::{Message, Reader, Request, Writer};
 
 use super::ok;
-use crate::harness::{Broker, Client, NODE, error};
+use crate::harness::{Broker, Client, NODE, Topic, error};
 
 pub async fn elect_leaders(client: &mut Client, version: i16) {
     use elect_leaders_request::TopicPartitions;
@@ -177,4 +177,74 @@ pub async fn describe_controllers_configs(client: &mut Client, version: i16) {
     assert_eq!((config.name.as_str(), config.value.as_deref()), ("node.id", Some(NODE.to_string().as_str())));
     assert!(config.read_only);
     assert_eq!(error(response.results[1].error_code), ErrorCode::InvalidRequest, "that is another node");
+}
+
+pub async fn unregister_controller(client: &mut Client, version: i16) {
+    let response = client.call(version, &UnregisterControllerRequest { controller_id: 77 }).await;
+    assert_eq!(error(response.error_code), ErrorCode::ControllerIdNotRegistered);
+}
+
+fn producer_byte_rate(user: &str, value: f64, remove: bool) -> AlterClientQuotasRequest {
+    use alter_client_quotas_request::{EntityData, EntryData, OpData};
+    let entity = EntityData { entity_type: "user".to_owned(), entity_name: Some(user.to_owned()) };
+    let op = OpData { key: "producer_byte_rate".to_owned(), value, remove };
+    AlterClientQuotasRequest {
+        entries: vec![EntryData { entity: vec![entity], ops: vec![op] }],
+        validate_only: false,
+    }
+}
+
+pub async fn alter_client_quotas(client: &mut Client, version: i16) {
+    let user = format!("user-{}", Uuid::random());
+    for (value, remove, expected) in [
+        (-1.0, false, ErrorCode::InvalidRequest),
+        (1024.0, false, ErrorCode::None),
+        (0.0, true, ErrorCode::None),
+    ] {
+        let response = client.call(version, &producer_byte_rate(&user, value, remove)).await;
+        assert_eq!(error(response.entries[0].error_code), expected);
+        assert_eq!(response.entries[0].entity[0].entity_name.as_ref(), Some(&user));
+    }
+}
+
+pub async fn describe_client_quotas(client: &mut Client, version: i16) {
+    use describe_client_quotas_request::ComponentData;
+    let user = format!("user-{}", Uuid::random());
+    client.call(0, &producer_byte_rate(&user, 1024.0, false)).await;
+    let component =
+        ComponentData { entity_type: "user".to_owned(), match_type: 0, match_: Some(user.clone()) };
+    let request = DescribeClientQuotasRequest { components: vec![component], strict: true };
+    let response = client.call(version, &request).await;
+    ok(response.error_code);
+    let entries = response.entries.unwrap();
+    assert_eq!(entries.len(), 1);
+    assert_eq!(
+        (entries[0].values[0].key.as_str(), entries[0].values[0].value),
+        ("producer_byte_rate", 1024.0)
+    );
+    let host = ComponentData { entity_type: "host".to_owned(), match_type: 2, match_: None };
+    let request = DescribeClientQuotasRequest { components: vec![host], strict: false };
+    let response = client.call(version, &request).await;
+    assert_eq!(error(response.error_code), ErrorCode::UnsupportedVersion);
+}
+
+pub async fn list_config_resources(client: &mut Client, topic: &Topic, version: i16) {
+    const TOPIC: i8 = 2;
+    const CLIENT_METRICS: i8 = 16;
+    let request = |resource_types| ListConfigResourcesRequest { resource_types };
+    let response = client.call(version, &request(Vec::new())).await;
+    ok(response.error_code);
+    let has_topic = |response: &ListConfigResourcesResponse| {
+        response
+            .config_resources
+            .iter()
+            .any(|found| found.resource_name == topic.name && found.resource_type == TOPIC)
+    };
+    // The first version knows the subscriptions of clients' metrics alone.
+    assert_eq!(has_topic(&response), version > 0);
+    if version > 0 {
+        assert!(!has_topic(&client.call(version, &request(vec![CLIENT_METRICS])).await));
+        let response = client.call(version, &request(vec![99])).await;
+        assert_eq!(error(response.error_code), ErrorCode::UnsupportedVersion);
+    }
 }
