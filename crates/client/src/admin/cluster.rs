@@ -79,8 +79,11 @@ impl Admin {
                 Some("The broker does not list fenced brokers".to_owned()),
             ));
         }
-        let request =
-            DescribeClusterRequest { include_fenced_brokers: fenced, ..DescribeClusterRequest::default() };
+        let request = DescribeClusterRequest {
+            include_fenced_brokers: fenced,
+            endpoint_type: self.endpoint_type(),
+            ..Default::default()
+        };
         let response: DescribeClusterResponse = connection.call(&request).await?;
         ClientError::check(response.error_code, response.error_message.as_deref())?;
         let broker = |broker: DescribeClusterBroker| {
@@ -105,19 +108,23 @@ impl Admin {
     ) -> Result<Vec<(Node, Result<Vec<ApiVersion>, ClientError>)>, ClientError> {
         let mut all = Vec::new();
         for node in self.cluster.nodes().await? {
-            let versions = self.ask_versions(node.id).await.map(|response| response.api_keys);
+            let versions = self.ask_versions(Some(node.id)).await.map(|response| response.api_keys);
             all.push((node, versions));
         }
         Ok(all)
     }
 
-    async fn ask_versions(&self, node: i32) -> Result<ApiVersionsResponse, ClientError> {
+    async fn ask_versions(&self, node: Option<i32>) -> Result<ApiVersionsResponse, ClientError> {
         let request = ApiVersionsRequest {
             client_software_name: "milena".to_owned(),
             client_software_version: env!("CARGO_PKG_VERSION").to_owned(),
             ..ApiVersionsRequest::default()
         };
-        let response: ApiVersionsResponse = self.cluster.node(node).await?.call(&request).await?;
+        let connection = match node {
+            Some(id) => self.node_connection(id).await?,
+            None => self.any_connection().await?,
+        };
+        let response: ApiVersionsResponse = connection.call(&request).await?;
         ClientError::check(response.error_code, None)?;
         Ok(response)
     }
@@ -127,9 +134,11 @@ impl Admin {
     /// # Errors
     /// If the broker does not answer.
     pub async fn describe_features(&self, node: Option<i32>) -> Result<FeatureMetadata, ClientError> {
-        let nodes = self.cluster.nodes().await?;
-        let id = node.or(nodes.first().map(|node| node.id)).unwrap_or(-1);
-        let response = self.ask_versions(id).await?;
+        let first = match self.controllers {
+            true => None,
+            false => self.cluster.nodes().await?.first().map(|node| node.id),
+        };
+        let response = self.ask_versions(node.or(first)).await?;
         let finalized = response.finalized_features.into_iter();
         let supported = response.supported_features.into_iter();
         Ok(FeatureMetadata {

@@ -113,7 +113,6 @@ impl Admin {
         &self,
         resources: &[ConfigResource],
     ) -> Result<BTreeMap<ConfigResource, Result<Vec<ConfigEntry>, ClientError>>, ClientError> {
-        self.cluster.nodes().await?;
         let mut by_broker: BTreeMap<Option<i32>, Vec<&ConfigResource>> = BTreeMap::new();
         for resource in resources {
             by_broker.entry(own_broker(resource)).or_default().push(resource);
@@ -133,8 +132,8 @@ impl Admin {
                 include_documentation: false,
             };
             let connection = match broker {
-                Some(id) => self.cluster.node(id).await?,
-                None => self.cluster.any().await?,
+                Some(id) => self.node_connection(id).await?,
+                None => self.any_connection().await?,
             };
             let response: DescribeConfigsResponse = connection.call(&request).await?;
             for resource in resources {
@@ -184,13 +183,10 @@ impl Admin {
             }],
             validate_only: false,
         };
-        let broker = own_broker(resource).filter(|_| !self.controllers);
-        if broker.is_some() {
-            self.cluster.nodes().await?;
-        }
-        let response: IncrementalAlterConfigsResponse = match broker {
-            Some(id) => self.cluster.node(id).await?.call(&request).await?,
-            None => self.ask_controller(&request).await?,
+        // A broker's own configuration is checked by that broker; controllers take it from anybody.
+        let response: IncrementalAlterConfigsResponse = match own_broker(resource) {
+            Some(id) if !self.controllers => self.node_connection(id).await?.call(&request).await?,
+            _ => self.ask_controller(&request).await?,
         };
         let answer = response.responses.first().ok_or_else(left_out)?;
         ClientError::check(answer.error_code, answer.error_message.as_deref())

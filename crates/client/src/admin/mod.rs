@@ -1,5 +1,6 @@
 //! The admin client: topics, configurations, groups, offsets and the cluster.
 
+mod client_quotas;
 mod cluster;
 mod configs;
 mod coordinators;
@@ -9,6 +10,7 @@ mod groups;
 mod partition_offsets;
 mod producers;
 mod quorum;
+mod scram;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -30,6 +32,7 @@ use protocol::{ApiKey, Message, Request};
 use crate::cluster::Cluster;
 use crate::{ClientConfig, ClientError, Node};
 
+pub use client_quotas::{ClientQuotaEntity, QuotaFilter};
 pub use cluster::{
     ApiVersion, ClusterDescription, ElectionType, FeatureMetadata, LogDirDescription, UpgradeType,
 };
@@ -46,6 +49,7 @@ pub use producers::ProducerState;
 pub use protocol::messages::describe_configs_response::DescribeConfigsResourceResult as ConfigEntry;
 pub use protocol::messages::describe_topic_partitions_response::DescribeTopicPartitionsResponseTopic as TopicDescription;
 pub use quorum::{QuorumInfo, QuorumReplica, RaftVoterEndpoint};
+pub use scram::{ScramCredentialAlteration, ScramMechanism};
 
 /// A topic to create (`NewTopic`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -130,11 +134,7 @@ impl Admin {
         let patience = self.cluster.config().connect_timeout.min(self.cluster.config().api_timeout);
         let deadline = std::time::Instant::now() + patience;
         loop {
-            let connection = match self.controllers {
-                true => self.quorum_connection().await.map(|(connection, _)| connection),
-                false => self.cluster.controller().await,
-            };
-            let result = match connection {
+            let result = match self.controller_connection().await {
                 Ok(connection) => connection.call(request).await,
                 Err(error) => Err(error),
             };

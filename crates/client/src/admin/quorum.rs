@@ -64,16 +64,52 @@ pub struct QuorumInfo {
 }
 
 impl Admin {
-    /// An admin client whose bootstrap servers are controllers (`bootstrap.controllers`). Only what concerns the quorum, and what a
-    /// controller decides, can be asked through it.
+    /// An admin client whose bootstrap servers are controllers (`bootstrap.controllers`). What needs
+    /// a broker, such as records and groups, cannot be asked through it.
     pub fn for_controllers(config: crate::ClientConfig) -> Admin {
         Admin { controllers: true, ..Admin::new(config) }
+    }
+
+    /// What `DescribeCluster` is to list.
+    pub(super) fn endpoint_type(&self) -> i8 {
+        if self.controllers { CONTROLLERS } else { 1 }
+    }
+
+    /// Who takes requests for the controller.
+    pub(super) async fn controller_connection(&self) -> Result<Arc<Connection>, ClientError> {
+        match self.controllers {
+            true => Ok(self.quorum_connection().await?.0),
+            false => self.cluster.controller().await,
+        }
+    }
+
+    /// Any node: of controllers the active one, which knows what it has decided.
+    pub(super) async fn any_connection(&self) -> Result<Arc<Connection>, ClientError> {
+        match self.controllers {
+            true => Ok(self.quorum_connection().await?.0),
+            false => self.cluster.any().await,
+        }
+    }
+
+    /// The node with this id.
+    pub(super) async fn node_connection(&self, id: i32) -> Result<Arc<Connection>, ClientError> {
+        if !self.controllers {
+            self.cluster.nodes().await?;
+            return self.cluster.node(id).await;
+        }
+        let described = self.describe_cluster_in_detail(false).await?;
+        let Some((node, _)) = described.brokers.iter().find(|(node, _)| node.id == id) else {
+            let text = format!("no controller has the id {id}");
+            return Err(ClientError::api(ErrorCode::BrokerNotAvailable, Some(text)));
+        };
+        let address = format!("{}:{}", node.host, node.port);
+        Ok(Arc::new(Connection::open(&address, self.cluster.config()).await?))
     }
 
     /// A broker, or the active controller where the bootstrap servers are controllers; and the cluster's id.
     pub(super) async fn quorum_connection(&self) -> Result<(Arc<Connection>, String), ClientError> {
         let connection = self.cluster.any().await?;
-        let endpoint_type = if self.controllers { CONTROLLERS } else { 1 };
+        let endpoint_type = self.endpoint_type();
         let request = DescribeClusterRequest { endpoint_type, ..DescribeClusterRequest::default() };
         let response: DescribeClusterResponse = connection.call(&request).await?;
         ClientError::check(response.error_code, response.error_message.as_deref())?;

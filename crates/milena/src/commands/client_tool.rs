@@ -77,6 +77,11 @@ impl AdminOptions {
         client_config(self.bootstrap.servers()?, Some(file)).map(Admin::new)
     }
 
+    /// The admin client of a tool that was told of controllers.
+    pub(crate) fn for_controllers(&self, controllers: &str) -> Result<Admin, String> {
+        client_config(controllers.to_owned(), self.command_config.as_deref()).map(Admin::for_controllers)
+    }
+
     /// The admin client.
     pub(crate) fn admin(&self) -> Result<Admin, String> {
         self.client_config().map(Admin::new)
@@ -90,6 +95,18 @@ pub(crate) fn client_config(servers: String, file: Option<&Path>) -> Result<Clie
     configure(&entries, |key, value| config.set(key, value))?;
     config.bootstrap_servers = servers;
     Ok(config)
+}
+
+/// The admin client of brokers, or of the controllers where they are named.
+pub(crate) fn either_admin(
+    servers: Option<&str>,
+    controllers: Option<&str>,
+    file: Option<&Path>,
+) -> Result<Admin, String> {
+    match controllers {
+        Some(controllers) => client_config(controllers.to_owned(), file).map(Admin::for_controllers),
+        None => client_config(servers.unwrap_or("localhost:9092").to_owned(), file).map(Admin::new),
+    }
 }
 
 /// Says which program this is, as `--version` asks.

@@ -33,8 +33,11 @@ enum ClusterCommand {
 #[command(infer_long_args = true)]
 struct Connection {
     /// The brokers to ask first: HOST:PORT, several with commas [default: localhost:9092]
-    #[arg(short, long, value_name = "BOOTSTRAP_SERVER")]
+    #[arg(short, long, value_name = "BOOTSTRAP_SERVER", conflicts_with = "bootstrap_controller")]
     bootstrap_server: Option<String>,
+    /// The controllers to ask first, in place of brokers: HOST:PORT, several with commas
+    #[arg(short = 'C', long, value_name = "BOOTSTRAP_CONTROLLER")]
+    bootstrap_controller: Option<String>,
     /// Properties for the admin client
     #[arg(short, long, value_name = "COMMAND_CONFIG")]
     command_config: Option<PathBuf>,
@@ -120,8 +123,11 @@ impl Connection {
             }
             (None, file) => file.as_ref(),
         };
-        let servers = self.bootstrap_server.clone().unwrap_or_else(|| "localhost:9092".to_owned());
-        client_tool::client_config(servers, file.map(PathBuf::as_path)).map(Admin::new)
+        client_tool::either_admin(
+            self.bootstrap_server.as_deref(),
+            self.bootstrap_controller.as_deref(),
+            file.map(PathBuf::as_path),
+        )
     }
 }
 

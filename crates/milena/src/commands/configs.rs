@@ -8,6 +8,7 @@ use client::admin::{ConfigEntry, ConfigResource, ConfigResourceType, ConfigSourc
 use client::{Admin, AlterConfigOp, ClientError};
 use common::ErrorCode;
 
+use super::client_entities;
 use super::client_tool::{self, AdminOptions, failed_future};
 use crate::report::failure;
 
@@ -17,6 +18,9 @@ use crate::report::failure;
 pub(crate) struct Arguments {
     #[command(flatten)]
     admin: AdminOptions,
+    /// The controllers to ask first, in place of brokers: HOST:PORT, several with commas
+    #[arg(long, value_name = "controller to connect to", conflicts_with = "bootstrap_server")]
+    bootstrap_controller: Option<String>,
     /// Change a configuration
     #[arg(long)]
     alter: bool,
@@ -62,17 +66,23 @@ pub(crate) struct Arguments {
     /// The subscription of clients' metrics
     #[arg(long)]
     client_metrics: Option<String>,
-    #[arg(long, hide = true)]
+    /// The id of the client
+    #[arg(long)]
     client: Option<String>,
-    #[arg(long, hide = true)]
+    /// All clients that have nothing of their own
+    #[arg(long)]
     client_defaults: bool,
-    #[arg(long, hide = true)]
+    /// The user
+    #[arg(long)]
     user: Option<String>,
-    #[arg(long, hide = true)]
+    /// All users that have nothing of their own
+    #[arg(long)]
     user_defaults: bool,
-    #[arg(long, hide = true)]
+    /// The address
+    #[arg(long)]
     ip: Option<String>,
-    #[arg(long, hide = true)]
+    /// All addresses that have nothing of their own
+    #[arg(long)]
     ip_defaults: bool,
 }
 
@@ -85,11 +95,19 @@ const ENTITY_TYPES: [&str; 8] =
 struct Entity {
     entity_type: String,
     name: Option<String>,
+    /// All types and names: a user may have quotas as a client.
+    types: Vec<String>,
+    names: Vec<String>,
 }
 
 impl Entity {
     fn singular(&self) -> &str {
         self.entity_type.strip_suffix('s').unwrap_or(&self.entity_type)
+    }
+
+    /// Whether it has quotas and credentials in the place of keys.
+    fn is_client(&self) -> bool {
+        ["users", "clients", "ips"].contains(&self.entity_type.as_str())
     }
 
     /// Its type on the wire, and the source of what is set for it.
@@ -100,11 +118,7 @@ impl Entity {
             "broker-loggers" => ConfigResourceType::BrokerLogger,
             "client-metrics" => ConfigResourceType::ClientMetrics,
             "groups" => ConfigResourceType::Group,
-            other => {
-                return Err(format!(
-                    "{other} have no quotas and credentials in this version of milena's tools"
-                ));
-            }
+            other => return Err(format!("Invalid entity type: {other}")),
         })
     }
 
@@ -121,7 +135,7 @@ impl Entity {
 }
 
 /// Why a command was not carried out.
-enum Failure {
+pub(super) enum Failure {
     /// In Kafka's words.
     Said(String),
     /// By the cluster.
@@ -143,7 +157,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Err(error) => return failure(error),
     };
     client_tool::run(1, async move {
-        let admin = arguments.admin.admin()?;
+        let admin = arguments.admin()?;
         let done = match arguments.alter {
             true => arguments.alter(&admin, &entity).await,
             false => arguments.describe(&admin, &entity).await,
@@ -169,6 +183,13 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
 }
 
 impl Arguments {
+    fn admin(&self) -> Result<Admin, String> {
+        match &self.bootstrap_controller {
+            None => self.admin.admin(),
+            Some(controllers) => self.admin.for_controllers(controllers),
+        }
+    }
+
     /// The combinations that make no sense, in Kafka's words; otherwise what is meant.
     fn check(&self) -> Result<Entity, String> {
         if self.alter == self.describe {
@@ -224,7 +245,7 @@ impl Arguments {
         if self.alter {
             self.check_alter(&types, &names, with_defaults)?;
         }
-        Ok(Entity { entity_type: first, name: names.into_iter().next() })
+        Ok(Entity { entity_type: first, name: names.first().cloned(), types, names })
     }
 
     fn check_alter(&self, types: &[String], names: &[String], with_defaults: bool) -> Result<(), String> {
@@ -298,6 +319,11 @@ impl Arguments {
         let deleted: Vec<&str> =
             self.delete_config.iter().flat_map(|keys| keys.split(',')).map(str::trim).collect();
         let name = entity.name.clone().unwrap_or_default();
+        if entity.is_client() {
+            client_entities::alter(admin, &entity.types, &entity.names, &added, &deleted).await?;
+            print_completed(entity, &name);
+            return Ok(());
+        }
         let resource =
             ConfigResource { resource_type: entity.kind().map_err(Failure::Said)?, name: name.clone() };
         if resource.resource_type == ConfigResourceType::BrokerLogger {
@@ -312,10 +338,7 @@ impl Arguments {
             deleted.into_iter().map(|key| (key.to_owned(), AlterConfigOp::Delete)).collect();
         changes.extend(added.into_iter().map(|(key, value)| (key, AlterConfigOp::Set(value))));
         admin.incremental_alter_configs(&resource, &changes).await?;
-        match name.is_empty() {
-            false => println!("Completed updating config for {} {name}.", entity.singular()),
-            true => println!("Completed updating default config for {} in the cluster.", entity.entity_type),
-        }
+        print_completed(entity, &name);
         Ok(())
     }
 
@@ -334,6 +357,9 @@ impl Arguments {
     }
 
     async fn describe(&self, admin: &Admin, entity: &Entity) -> Result<(), Failure> {
+        if entity.is_client() {
+            return client_entities::describe(admin, &entity.types, &entity.names).await;
+        }
         let kind = entity.kind().map_err(Failure::Said)?;
         let names = match &entity.name {
             Some(name) => {
@@ -367,6 +393,13 @@ impl Arguments {
             shown.for_each(print_entry);
         }
         Ok(())
+    }
+}
+
+fn print_completed(entity: &Entity, name: &str) {
+    match name.is_empty() {
+        false => println!("Completed updating config for {} {name}.", entity.singular()),
+        true => println!("Completed updating default config for {} in the cluster.", entity.entity_type),
     }
 }
 
@@ -410,7 +443,8 @@ async fn all_names(admin: &Admin, kind: ConfigResourceType) -> Result<Vec<String
     Ok(match kind {
         ConfigResourceType::Topic => admin.list_topics().await?.into_keys().collect(),
         ConfigResourceType::Broker | ConfigResourceType::BrokerLogger => {
-            let ids = admin.describe_cluster().await?.into_iter().map(|node| node.id.to_string());
+            let nodes = admin.describe_cluster_in_detail(false).await?.brokers.into_iter();
+            let ids = nodes.map(|(node, _)| node.id.to_string());
             ids.chain(Some(String::new())).collect()
         }
         ConfigResourceType::ClientMetrics => {

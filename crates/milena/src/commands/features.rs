@@ -16,8 +16,11 @@ use super::client_tool;
 #[command(infer_long_args = true, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     /// The brokers to ask first: HOST:PORT, several with commas [default: localhost:9092]
-    #[arg(long, value_name = "BOOTSTRAP_SERVER")]
+    #[arg(long, value_name = "BOOTSTRAP_SERVER", conflicts_with = "bootstrap_controller")]
     bootstrap_server: Option<String>,
+    /// The controllers to ask first, in place of brokers: HOST:PORT, several with commas
+    #[arg(long, value_name = "BOOTSTRAP_CONTROLLER")]
+    bootstrap_controller: Option<String>,
     /// Properties for the admin client
     #[arg(long, value_name = "COMMAND_CONFIG")]
     command_config: Option<PathBuf>,
@@ -106,8 +109,11 @@ type Updates = BTreeMap<String, (i16, UpgradeType)>;
 pub(crate) fn run(arguments: Arguments) -> ExitCode {
     client_tool::run(1, async move {
         let admin = || {
-            let servers = arguments.bootstrap_server.clone().unwrap_or_else(|| "localhost:9092".to_owned());
-            client_tool::client_config(servers, arguments.command_config.as_deref()).map(Admin::new)
+            client_tool::either_admin(
+                arguments.bootstrap_server.as_deref(),
+                arguments.bootstrap_controller.as_deref(),
+                arguments.command_config.as_deref(),
+            )
         };
         let downgrade = |is_unsafe: bool| match is_unsafe {
             true => UpgradeType::UnsafeDowngrade,

@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod broker_api_versions;
+mod client_entities;
 mod client_metrics;
 mod client_tool;
 mod cluster;
@@ -21,6 +22,7 @@ mod features;
 mod get_offsets;
 mod groups;
 mod install_tools;
+mod java_text;
 mod json_event;
 mod json_file;
 mod leader_election;
