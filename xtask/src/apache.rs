@@ -115,6 +115,7 @@ pub fn tool_class(name: &str) -> Result<&'static str, String> {
         "verifiable-consumer" => "org.apache.kafka.tools.VerifiableConsumer",
         "log-compaction-tester" => "org.apache.kafka.tools.LogCompactionTester",
         "dump-log" => "org.apache.kafka.tools.DumpLogSegments",
+        "metadata-shell" => "org.apache.kafka.shell.MetadataShell",
         "storage" => "kafka.tools.StorageTool",
         other => return Err(format!("no tool of Apache Kafka is called {other}")),
     };
@@ -124,7 +125,16 @@ pub fn tool_class(name: &str) -> Result<&'static str, String> {
 /// A command-line tool of Apache Kafka by its usual name, with or without `.sh`.
 pub fn tool(name: &str) -> Result<Command, String> {
     let class = tool_class(name)?;
-    let mut java = Jars::Tools.java()?;
+    let mut java = match class {
+        // The shell of 4.3.1 on the libraries of 4.4, whose metadata it is to read.
+        "org.apache.kafka.shell.MetadataShell" => {
+            let (newer, own) = (Jars::Broker.dir()?.join("*"), Jars::Tools.dir()?.join("*"));
+            let mut java = Command::new("java");
+            java.arg("-cp").arg(format!("{}:{}", newer.display(), own.display()));
+            java
+        }
+        _ => Jars::Tools.java()?,
+    };
     java.args(["-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", class]);
     Ok(java)
 }

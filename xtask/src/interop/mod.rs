@@ -25,6 +25,7 @@ mod namespaces;
 mod partitions;
 mod program;
 mod properties;
+mod quickstart;
 mod report;
 mod swap;
 mod toolbox;
@@ -95,6 +96,11 @@ const CASES: &[Case] = &[
         name: "tools",
         what: "the same commands to Apache Kafka's tools and to milena's, line by line",
         run: tools::run,
+    },
+    Case {
+        name: "quickstart",
+        what: "the examples of Kafka's documentation, typed as they stand there",
+        run: quickstart::run,
     },
     Case {
         name: "console",

@@ -8,22 +8,41 @@ pub struct Step {
 }
 
 pub enum Action {
-    /// The command, to both tools. In front of it, with commas between: `sorted` where the order of the lines is that of a hash
-    /// map; `local` where no broker is asked, or the command names it as `$BOOTSTRAP`; `apache` where only Apache's broker serves
-    /// it so far.
-    Compare { sorted: bool, local: bool, apache: bool },
+    /// The command, to both tools.
+    Compare(How),
     /// `setup: COMMAND`: to milena's tool, for both.
     Setup,
     /// `produce: COUNT TOPIC:PARTITIONS`.
     Produce,
     /// `file: NAME CONTENT`: into the directory `$DIR`.
     File,
+    /// `copy: NAME FILES`: the files, as the command names them, into the directory `$DIR/NAME`.
+    Copy,
+    /// `transact: TOPIC GROUP`: on Apache's broker, transactions into the topic, and a share group that reads it.
+    Transact,
     /// `consume: TOPIC PROTOCOL GROUP`: a consumer that stays until the end, or until `end: consumers`.
     Consume,
     /// `await: WORDS COMMAND`: with `_` between the words.
     Await,
     /// `end: consumers`.
     EndConsumers,
+}
+
+/// How a command is compared: the words in front of it, with commas between.
+#[derive(Clone, Copy, Default)]
+pub struct How {
+    /// `sorted`: the order of the lines is that of a hash map.
+    pub sorted: bool,
+    /// `local`: no broker is asked, or the command names it as `$BOOTSTRAP`.
+    pub local: bool,
+    /// `apache`: only Apache's broker serves it so far.
+    pub apache: bool,
+    /// `masked`: numbers are their own.
+    pub masked: bool,
+    /// `alone`: Apache's tool says part of it when its JVM ends, or needs other jars.
+    pub alone: bool,
+    /// `again`: Apache's tool may answer before it has read everything; it is asked up to five times.
+    pub again: bool,
 }
 
 /// The steps of a script; empty lines and those with a `#` in front are for its reader.
@@ -38,20 +57,30 @@ fn step(line: &str) -> Result<Step, String> {
         _ => (None, line),
     };
     let action = match action {
-        None => Action::Compare { sorted: false, local: false, apache: false },
+        None => Action::Compare(How::default()),
         Some("setup") => Action::Setup,
         Some("produce") => Action::Produce,
         Some("file") => Action::File,
+        Some("copy") => Action::Copy,
+        Some("transact") => Action::Transact,
         Some("consume") => Action::Consume,
         Some("await") => Action::Await,
         Some("end") => Action::EndConsumers,
         Some(how) => {
-            let words: Vec<&str> = how.split(',').collect();
-            if let Some(other) = words.iter().find(|word| !["sorted", "local", "apache"].contains(word)) {
-                return Err(format!("{other}: is no directive, in {line:?}"));
+            let mut of = How::default();
+            for word in how.split(',') {
+                let flag = match word {
+                    "sorted" => &mut of.sorted,
+                    "local" => &mut of.local,
+                    "apache" => &mut of.apache,
+                    "masked" => &mut of.masked,
+                    "alone" => &mut of.alone,
+                    "again" => &mut of.again,
+                    other => return Err(format!("{other}: is no directive, in {line:?}")),
+                };
+                *flag = true;
             }
-            let has = |word| words.contains(&word);
-            Action::Compare { sorted: has("sorted"), local: has("local"), apache: has("apache") }
+            Action::Compare(of)
         }
     };
     Ok(Step { action, text: text.to_owned() })
