@@ -421,11 +421,22 @@ async fn read_answers(
     }
 }
 
+/// Whether the first bytes of an answer are those of a record of TLS instead of a size: an alert or a handshake, of version 3.
+fn is_tls(size: i32) -> bool {
+    matches!(size.to_be_bytes(), [0x15 | 0x16, 3, 0..=4, _])
+}
+
 async fn read_frame(
     stream: &mut BufReader<OwnedReadHalf>,
     spare: &Arc<SpareBuffers>,
 ) -> std::io::Result<Bytes> {
     let size = stream.read_i32().await?;
+    if is_tls(size) {
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::InvalidData,
+            "it answers in TLS; this is not a PLAINTEXT listener of a broker",
+        ));
+    }
     let size = usize::try_from(size).ok().filter(|size| (4..=LARGEST_ANSWER).contains(size));
     let Some(size) = size else {
         return Err(std::io::Error::new(

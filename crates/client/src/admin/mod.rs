@@ -145,6 +145,14 @@ impl Admin {
                     self.cluster.any().await?;
                     tokio::time::sleep(self.cluster.config().retry_backoff).await;
                 }
+                // It was just started, and is not let in yet: soon there is a broker.
+                Err(error)
+                    if error.code() == Some(ErrorCode::LeaderNotAvailable)
+                        && std::time::Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(self.cluster.config().retry_backoff).await;
+                    self.cluster.nodes().await?;
+                }
                 other => return other,
             }
         }
