@@ -19,7 +19,7 @@ use crate::{
         end_to_end,
         produce::{self, Until},
     },
-    measure::Metric,
+    measure::{Metric, process::Meter},
     wire::batch,
 };
 
@@ -228,9 +228,11 @@ fn many_partitions(cluster: &mut Cluster, count: i32) -> Result<Vec<Metric>> {
     }
     let created_s = begun.elapsed().as_secs_f64();
     let resident_mb = cluster.resident_mb()?;
-    let servers = crate::measure::process::Meter::start(cluster.servers())?;
+    // New partitions have small files to write, in the background: idle begins behind that.
+    thread::sleep(Duration::from_secs(if count > 1_000 { 30 } else { 8 }));
+    let meter = Meter::start(cluster.servers())?;
     thread::sleep(Duration::from_secs(3));
-    let idle = servers.stop()?;
+    let idle = meter.stop()?;
     let begun = Instant::now();
     cluster.kill(1)?;
     for topic in &topics {
