@@ -39,9 +39,17 @@ pub fn simulate(arguments: &[String]) -> Result<(), String> {
 fn bench_client(arguments: &[String]) -> Result<(), String> {
     let milena = project::build("milena")?.display().to_string();
     let manifest = project::root().join("bench/client/Cargo.toml").display().to_string();
+    let page = project::root().join("docs/performance/clients.md").display().to_string();
+    let own = format!("cargo xtask bench {}", arguments.join(" "));
     let mut command = vec!["run", "--release", "--quiet", "--manifest-path", &manifest, "--", "suite"];
-    command.extend(["--milena", &milena]);
-    command.extend(arguments.iter().filter(|argument| *argument != "--client").map(String::as_str));
+    command.extend(["--milena", &milena, "--command", &own]);
+    for argument in arguments {
+        match argument.as_str() {
+            "--client" => {}
+            "--record" => command.extend(["--out", &page]),
+            argument => command.push(argument),
+        }
+    }
     project::run("cargo", &command)
 }
 

@@ -20,7 +20,7 @@ cargo xtask simulate [--scenario NAME] [--seeds N] [--seed SEED]
 cargo xtask bench [--speed] [--groups] [--growth] [--recovery] [--cluster] [--codecs] [--hostile] [--all] [--minutes N] [--quick] [--apache] [--record]
                                   builds milena and the load generator and runs the suite, beside Apache Kafka; its tables and
                                   plots go into docs/performance
-cargo xtask bench --client [--megabytes N] [--rounds N]
+cargo xtask bench --client [--megabytes N] [--rounds N] [--record]
                                   our client beside librdkafka, which is built for it
 cargo xtask apache-server DIR PORT
 cargo xtask apache-node DIR PROPERTIES

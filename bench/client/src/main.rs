@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const HELP: &str = "\
-bench-client suite (--milena PATH | --bootstrap HOST:PORT) [--megabytes N] [--rounds N] [--out FILE]
+bench-client suite (--milena PATH | --bootstrap HOST:PORT) [--megabytes N] [--rounds N] [--out FILE] [--command TEXT]
 bench-client run --library milena|librdkafka --job produce|consume --bootstrap HOST:PORT --topic NAME --records N --size BYTES
                  [--batch-size BYTES]
 ";
