@@ -548,11 +548,7 @@ impl Membership for Classic {
     }
 
     fn end_turn(&mut self, now: Instant) {
-        let Some(turn) = self.turns.end() else { return };
-        for gone in turn.lost.iter().chain(&turn.revoked).flatten() {
-            self.owned.remove(gone);
-        }
-        self.owned.extend(turn.assigned.into_iter().flatten());
+        let Some(turn) = self.turns.end(&mut self.owned) else { return };
         if self.phase == Phase::Out {
             return;
         }
@@ -613,11 +609,7 @@ impl Membership for Classic {
     }
 
     fn farewell(&self) -> Turn {
-        let owned = Some(self.owned.iter().cloned().collect::<Vec<_>>()).filter(|owned| !owned.is_empty());
-        match self.is_member() && !self.is_rebalancing() {
-            true => Turn { commit: true, revoked: owned, ..Turn::default() },
-            false => Turn { lost: owned, ..Turn::default() },
-        }
+        Turn::farewell(&self.owned, self.is_member() && !self.is_rebalancing())
     }
 
     fn leave(&mut self, reason: &str, for_good: Option<bool>) -> Option<Ask> {

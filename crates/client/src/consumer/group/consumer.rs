@@ -441,11 +441,9 @@ impl Membership for ConsumerMember {
     }
 
     fn end_turn(&mut self, _now: Instant) {
-        let Some(turn) = self.turns.end() else { return };
-        for gone in turn.lost.iter().chain(&turn.revoked).flatten() {
-            self.owned.remove(gone);
+        if self.turns.end(&mut self.owned).is_none() {
+            return;
         }
-        self.owned.extend(turn.assigned.into_iter().flatten());
         match self.phase {
             Phase::Lost if self.owned.is_empty() => self.phase = Phase::Joining,
             // Lost in the middle of the turn: what it brought is lost too.
@@ -481,11 +479,7 @@ impl Membership for ConsumerMember {
     }
 
     fn farewell(&self) -> Turn {
-        let owned = Some(self.owned.iter().cloned().collect::<Vec<_>>()).filter(|owned| !owned.is_empty());
-        match self.phase {
-            Phase::Lost | Phase::Failed => Turn { lost: owned, ..Turn::default() },
-            _ => Turn { commit: true, revoked: owned, ..Turn::default() },
-        }
+        Turn::farewell(&self.owned, !matches!(self.phase, Phase::Lost | Phase::Failed))
     }
 
     fn leave(&mut self, _reason: &str, for_good: Option<bool>) -> Option<Ask> {

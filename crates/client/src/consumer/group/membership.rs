@@ -96,6 +96,17 @@ pub(in crate::consumer) struct Turn {
     pub(in crate::consumer) assigned: Option<Vec<TopicPartition>>,
 }
 
+impl Turn {
+    /// The turn of a member that leaves: of one that is in the group, or of one that its partitions were taken from already.
+    pub(super) fn farewell(owned: &BTreeSet<TopicPartition>, is_in_group: bool) -> Turn {
+        let owned = Some(owned.iter().cloned().collect::<Vec<_>>()).filter(|owned| !owned.is_empty());
+        match is_in_group {
+            true => Turn { commit: true, revoked: owned, ..Turn::default() },
+            false => Turn { lost: owned, ..Turn::default() },
+        }
+    }
+}
+
 /// The turn that waits for the application, or that it is at.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
@@ -129,9 +140,15 @@ impl Turns {
         self.is_taken = false;
     }
 
-    pub(super) fn end(&mut self) -> Option<Turn> {
+    /// The application is through with it: what went and came is taken over into what the member owns.
+    pub(super) fn end(&mut self, owned: &mut BTreeSet<TopicPartition>) -> Option<Turn> {
         self.is_taken = false;
-        self.waiting.take()
+        let turn = self.waiting.take()?;
+        for gone in turn.lost.iter().chain(&turn.revoked).flatten() {
+            owned.remove(gone);
+        }
+        owned.extend(turn.assigned.iter().flatten().cloned());
+        Some(turn)
     }
 }
 
