@@ -94,6 +94,8 @@ pub struct RaftNode {
     bytes_since_snapshot: u64,
     last_snapshot_ms: i64,
     last_clean_ms: i64,
+    /// It was said that a node is of another cluster: to say it each time would fill a disk.
+    told_of_other_cluster: bool,
 }
 
 impl RaftNode {
@@ -162,6 +164,7 @@ impl RaftNode {
             bytes_since_snapshot: 0,
             last_snapshot_ms: now_ms,
             last_clean_ms: now_ms,
+            told_of_other_cluster: false,
             log,
             config,
         };

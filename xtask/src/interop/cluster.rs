@@ -54,7 +54,7 @@ pub struct Member {
     pub properties: PathBuf,
     role: Role,
     /// What formatting its directory is told of the voters.
-    format: &'static [&'static str],
+    voters: &'static [&'static str],
     host: String,
     /// The network namespace that it runs in, if it has one of its own.
     pub namespace: Option<String>,
@@ -83,6 +83,11 @@ impl Member {
 
     /// Starts it, and waits for nothing. Formats the directory the first time.
     fn launch(&mut self, world: &World, kind: Kind, cluster_id: &str) -> Result<(), String> {
+        self.format(world, kind, cluster_id)?;
+        self.start(world, kind)
+    }
+
+    fn format(&self, world: &World, kind: Kind, cluster_id: &str) -> Result<(), String> {
         if !self.data.join("meta.properties").exists() {
             let mut format = match kind {
                 Kind::Milena => {
@@ -96,9 +101,13 @@ impl Member {
                     java
                 }
             };
-            format.args(["format", "-t", cluster_id]).args(self.format).arg("-c").arg(&self.properties);
+            format.args(["format", "-t", cluster_id]).args(self.voters).arg("-c").arg(&self.properties);
             program::run(&mut format, &self.dir, "format")?.good()?;
         }
+        Ok(())
+    }
+
+    fn start(&mut self, world: &World, kind: Kind) -> Result<(), String> {
         let command = match kind {
             Kind::Milena => {
                 let mut milena = Command::new(world.milena()?);
@@ -200,24 +209,24 @@ impl Cluster {
             let properties = dir.join("server.properties");
             project::write(&properties, text)?;
             let port = if role.is_broker() { broker_port } else { controller_port };
-            let format: &[&str] = match (quorum, role) {
+            let voters: &[&str] = match (quorum, role) {
                 (Quorum::Static, _) | (_, Role::Broker) => &[],
                 (Quorum::Dynamic, _) if id == 1 => &["--standalone"],
                 (Quorum::Dynamic, _) => &["--no-initial-controllers"],
             };
             let (namespace, process) = (None, None);
-            members.push(Member { id, dir, data, properties, role, format, host, namespace, port, process });
+            members.push(Member { id, dir, data, properties, role, voters, host, namespace, port, process });
         }
         Ok(Cluster { dir, members, cluster_id: cluster_id()? })
     }
 
-    /// Starts all nodes, the first as the first of `kinds` and so on, and waits until every broker is let in.
+    /// Starts as many nodes as there are `kinds`, the first as the first of them and so on, and waits until every broker is let in.
     pub fn start(&mut self, world: &World, kinds: &[Kind]) -> Result<(), String> {
         for (member, kind) in self.members.iter_mut().zip(kinds) {
             member.launch(world, *kind, &self.cluster_id)?;
         }
-        for member in &mut self.members {
-            member.process()?.answers()?;
+        for process in self.members.iter_mut().filter_map(|member| member.process.as_mut()) {
+            process.answers()?;
         }
         self.settle()
     }
@@ -228,6 +237,31 @@ impl Cluster {
         let member = self.member(id)?;
         member.launch(world, kind, &cluster_id)?;
         member.process()?.answers()
+    }
+
+    /// Starts a node on a directory of another cluster, and waits for nothing; the id of this cluster.
+    pub fn start_stranger(
+        &mut self,
+        world: &World,
+        id: i32,
+        kind: Kind,
+        cluster_id: &str,
+    ) -> Result<String, String> {
+        self.member(id)?.launch(world, kind, cluster_id)?;
+        Ok(self.cluster_id.clone())
+    }
+
+    /// Starts a node whose directory is empty; whether it refused, and what it said.
+    pub fn start_unformatted(
+        &mut self,
+        world: &World,
+        id: i32,
+        kind: Kind,
+    ) -> Result<(bool, String), String> {
+        let member = self.member(id)?;
+        member.start(world, kind)?;
+        let process = member.process.take().ok_or("it does not run")?;
+        process.ends(Duration::from_secs(30))
     }
 
     /// Starts one node that does not run, and waits until its broker is let in.

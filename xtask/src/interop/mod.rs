@@ -166,6 +166,11 @@ const CASES: &[Case] = &[
         run: mixed_cluster::quorum,
     },
     Case {
+        name: "bad-nodes",
+        what: "nodes of another cluster, with a log of their own, without its end, without a disk",
+        run: mixed_cluster::bad_nodes,
+    },
+    Case {
         name: "migration",
         what: "a cluster of Apache Kafka becomes one of milena node by node under load, and goes back",
         run: mixed_cluster::migration,

@@ -141,6 +141,17 @@ impl RaftNode {
         }
         if let ResponseBody::ApiVersions { .. } = response.body {
             self.handle_api_versions(from, error, None, now_ms)?;
+        } else if error == ErrorCode::InconsistentClusterId {
+            // It is asked again and again, as in Kafka: the other may be the one that is put right.
+            if !std::mem::replace(&mut self.told_of_other_cluster, true) {
+                let ours = self.config.cluster_id.as_deref();
+                tracing::error!(
+                    from,
+                    cluster_id = ours,
+                    "{error}: that node is of another cluster; either controller.quorum.voters (or .bootstrap.servers) leads to \
+                     the wrong nodes, or the log directories here are those of another cluster"
+                );
+            }
         } else if error != ErrorCode::BrokerNotAvailable {
             tracing::error!(from, %error, "another node of the quorum answers with an error");
         }

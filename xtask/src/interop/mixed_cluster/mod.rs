@@ -1,9 +1,11 @@
 //! Clusters of several nodes, each served by milena or by Apache Kafka: ours under Apache Kafka's controller, Apache
 //! Kafka's under ours, leaders that are killed, paused and stopped under load; and the rolling migration there and back.
 
+mod bad_nodes;
 mod quorum;
 mod rolling;
 
+pub use bad_nodes::run as bad_nodes;
 pub use quorum::run as quorum;
 pub use rolling::run as migration;
 

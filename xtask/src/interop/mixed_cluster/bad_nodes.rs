@@ -1,0 +1,181 @@
+//! Nodes that come to a cluster with what does not belong there: another cluster's id, a log that nobody else has, a log
+//! whose end was lost, an empty disk. Each is refused or repaired, and says which.
+
+use super::super::World;
+use super::super::cluster::{Cluster, Role};
+use super::super::program;
+use super::super::report::Report;
+use super::super::toolbox::{kcat, kcat_read, kcat_write};
+use crate::project;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Runs the case: three combined nodes, and a broker that comes from elsewhere.
+pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
+    let roles = [Role::Combined, Role::Combined, Role::Combined, Role::Broker];
+    let mut cluster = Cluster::new(world, "bad-nodes", &roles, &[])?;
+    cluster.start(world, &[world.kind; 3])?;
+    cluster.create_topic("lines", 1, 3)?;
+    cluster.wait_in_sync("lines", 3)?;
+    write(&cluster, "first", 0..100)?;
+    report.check("a broker of another cluster is not let in", stranger(world, &mut cluster));
+    report.check("a log that is longer, of an older epoch, is cut", older_epoch(world, &mut cluster));
+    report.check("a log that lost its end gets it again", lost_end(world, &mut cluster));
+    report.check("a controller with an empty disk begins anew", empty_disk(world, &mut cluster));
+    cluster.members.retain(|member| member.id != 4);
+    cluster.stop()
+}
+
+/// Lines of these numbers, acknowledged by all.
+fn write(cluster: &Cluster, label: &str, numbers: std::ops::Range<u32>) -> Result<(), String> {
+    let lines = lines(cluster, label, numbers)?;
+    program::run_with_input(
+        &mut kcat_write(&cluster.bootstrap(), "lines", "none"),
+        &cluster.dir,
+        label,
+        &lines,
+    )?
+    .good()
+}
+
+fn lines(cluster: &Cluster, label: &str, numbers: std::ops::Range<u32>) -> Result<PathBuf, String> {
+    let file = cluster.dir.join(format!("{label}.txt"));
+    let text: String = numbers.map(|number| format!("{label} {number}\n")).collect();
+    project::write(&file, text)?;
+    Ok(file)
+}
+
+fn read(cluster: &Cluster) -> Result<String, String> {
+    let mut read = kcat_read(&cluster.bootstrap(), "lines", 0, "%s\n");
+    program::run(&mut read, &cluster.dir, "read")?.text()
+}
+
+/// Node 4's directory is formatted for another cluster.
+fn stranger(world: &World, cluster: &mut Cluster) -> Result<String, String> {
+    let theirs = super::super::broker::cluster_id()?;
+    let ours = cluster.start_stranger(world, 4, world.kind, &theirs)?;
+    let refused = said(cluster, 4, &["INCONSISTENT_CLUSTER_ID"])?;
+    let known = cluster.bootstrap_of(1)?;
+    let listed = program::run(kcat(&known).arg("-L"), &cluster.dir, "list")?.text()?;
+    // It may have ended by itself.
+    drop(cluster.member(4)?.kill());
+    if listed.contains("broker 4 at") {
+        return Err(format!("{theirs} is let into {ours}"));
+    }
+    Ok(refused)
+}
+
+/// The leader has records that nobody else has, and is killed; the others go on without them.
+fn older_epoch(world: &World, cluster: &mut Cluster) -> Result<String, String> {
+    let leader = cluster.leader("lines", 0)?.ok_or("no leader")?;
+    let others: Vec<i32> = (1..=3).filter(|id| *id != leader).collect();
+    for id in &others {
+        cluster.member(*id)?.process()?.signal("STOP")?;
+    }
+    // What they have asked for already would be answered with the first records: those requests are to run out.
+    std::thread::sleep(Duration::from_secs(1));
+    let alone = lines(cluster, "alone", 0..500)?;
+    let mut unsafe_write = kcat(&cluster.bootstrap_of(leader)?);
+    unsafe_write.args(["-P", "-t", "lines", "-p", "0", "-X", "acks=1"]);
+    let wrote = program::run_with_input(&mut unsafe_write, &cluster.dir, "alone", &alone)?.good();
+    let longer = last_segment(&cluster.member(leader)?.data)?.metadata().map(|file| file.len());
+    cluster.member(leader)?.kill()?;
+    for id in &others {
+        cluster.member(*id)?.process()?.signal("CONT")?;
+    }
+    wrote?;
+    let until = Instant::now() + Duration::from_secs(60);
+    while cluster.leader("lines", 0)?.is_none_or(|id| id == leader) {
+        if Instant::now() > until {
+            return Err("nobody takes over".to_owned());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    write(cluster, "later", 0..100)?;
+    cluster.start_one(world, leader, world.kind)?;
+    cluster.wait_in_sync("lines", 3)?;
+    let served = read(cluster)?;
+    if served.contains("alone") || served.lines().count() != 200 {
+        return Err(format!("{} lines are served, or some that nobody else had", served.lines().count()));
+    }
+    let size = same_logs(cluster)?;
+    Ok(format!("{} bytes became {size}, as the others have", longer.map_err(|error| error.to_string())?))
+}
+
+/// A follower is killed, and the end of its log cut off, behind the recovery point, too.
+fn lost_end(world: &World, cluster: &mut Cluster) -> Result<String, String> {
+    let leader = cluster.leader("lines", 0)?.ok_or("no leader")?;
+    let follower = (1..=3).find(|id| *id != leader).ok_or("no follower")?;
+    cluster.member(follower)?.kill()?;
+    let segment = last_segment(&cluster.member(follower)?.data)?;
+    let file = std::fs::OpenOptions::new().write(true).open(&segment).map_err(|error| error.to_string())?;
+    let size = file.metadata().map_err(|error| error.to_string())?.len();
+    file.set_len(size * 2 / 3).map_err(|error| error.to_string())?;
+    cluster.start_one(world, follower, world.kind)?;
+    write(cluster, "again", 0..10)?;
+    cluster.wait_in_sync("lines", 3)?;
+    let whole = same_logs(cluster)?;
+    Ok(format!("{} of {size} bytes were left, now {whole}", size * 2 / 3))
+}
+
+/// A controller's disk is replaced by an empty one. Its node says what it lacks; formatted, it gets all from the others.
+fn empty_disk(world: &World, cluster: &mut Cluster) -> Result<String, String> {
+    let id = cluster.active_controller()?;
+    cluster.member(id)?.kill()?;
+    let data = cluster.member(id)?.data.clone();
+    std::fs::remove_dir_all(&data).map_err(|error| error.to_string())?;
+    project::make_dir(&data)?;
+    let (refused, words) = cluster.start_unformatted(world, id, world.kind)?;
+    if !refused || !words.contains("format") {
+        return Err(format!("it does not say that its directory is not formatted: {words}"));
+    }
+    cluster.start_one(world, id, world.kind)?;
+    cluster.wait_in_sync("lines", 3)?;
+    let size = same_logs(cluster)?;
+    let text = read(cluster)?;
+    if text.lines().count() != 210 {
+        return Err(format!("{} lines of 210", text.lines().count()));
+    }
+    Ok(format!("node {id}, the active controller, has {size} bytes again"))
+}
+
+/// Waits until a node says one of these words; its line.
+fn said(cluster: &mut Cluster, id: i32, words: &[&str]) -> Result<String, String> {
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        let text = cluster.member(id)?.process()?.text();
+        if let Some(line) = text.lines().find(|line| words.iter().any(|word| line.contains(word))) {
+            return Ok(line.chars().take(240).collect());
+        }
+        if Instant::now() > until {
+            return Err(format!("node {id} says none of {words:?}: {text}"));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn last_segment(data: &Path) -> Result<PathBuf, String> {
+    let mut files = project::files_below(&data.join("lines-0"))?;
+    files.retain(|path| path.extension().is_some_and(|end| end == "log"));
+    files.sort();
+    files.pop().ok_or_else(|| "no segment".to_owned())
+}
+
+/// Waits until the three replicas have the same bytes; how many.
+fn same_logs(cluster: &Cluster) -> Result<usize, String> {
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        let mut logs = Vec::new();
+        for member in cluster.members.iter().filter(|member| member.id < 4) {
+            let file = last_segment(&member.data)?;
+            logs.push(std::fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?);
+        }
+        if logs.iter().all(|log| *log == logs[0]) {
+            return Ok(logs[0].len());
+        }
+        if Instant::now() > until {
+            return Err(format!("the logs have {:?} bytes", logs.iter().map(Vec::len).collect::<Vec<_>>()));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
