@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use config::{BrokerConfig, Environment, Properties};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -38,6 +39,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Ok(config) => config,
         Err(error) => return failure(error),
     };
+    allow_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("network").build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -47,6 +49,16 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     // Housekeeping that still runs has nothing to lose: the logs are closed.
     runtime.shutdown_background();
     code
+}
+
+/// Takes as many descriptors as the system allows, as a JVM does: what a shell or a service gets at first, mostly 1024, is too
+/// few for a broker's connections and segments.
+fn allow_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, most) {
+        tracing::warn!("the limit of open files stays at {:?}: {error}", limit.current);
+    }
 }
 
 fn configure(arguments: &Arguments) -> Result<BrokerConfig, config::ConfigError> {
