@@ -211,8 +211,8 @@ fn skip(
     summary.skipped += batch.records_count().max(0) as u64;
 }
 
-/// Divergence: in Kafka one record or batch that cannot be read fails the partition, and all its groups stay without a
-/// coordinator until somebody repairs the log. Here it is named, skipped and left in the log, the others are served.
+/// Divergence: in Kafka (seen with 4.4.0, an offset with a value that is none) one record or batch that cannot be read fails the
+/// partition, and all its groups stay without a coordinator until somebody repairs the log. Here it is named, skipped and left in the log, the others are served.
 fn replay_batch<S: CoordinatorShard>(
     shard: &mut S,
     topic: &str,

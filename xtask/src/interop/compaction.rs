@@ -16,8 +16,8 @@ const PARTITIONS: u32 = 4;
 /// Sent to each partition at the end, so that all before it lies in segments that can be cleaned.
 const MARK: &str = "mark";
 
-/// So slow that a kill finds the cleaner at work.
-const SLOWLY: &str = "log.cleaner.io.max.bytes.per.second=6000000\n";
+/// So slow that a kill finds the cleaner at work, also where the machine is slow to write the updates.
+const SLOWLY: &str = "log.cleaner.io.max.bytes.per.second=2000000\n";
 
 /// The last value of each key; none if it was deleted.
 pub type Table = BTreeMap<String, Option<String>>;

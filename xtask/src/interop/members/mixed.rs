@@ -83,8 +83,16 @@ fn one_group(
     }
     let joined = group.members();
     let (last, others) = joined.split_last().ok_or("nobody")?;
-    for member in others {
-        let result = group.leave(member).and_then(|()| group.settle(SETTLES_WITHIN));
+    for (at, member) in others.iter().enumerate() {
+        let goes = |group: &mut Group<'_>| group.leave(member).and_then(|()| group.settle(SETTLES_WITHIN));
+        let behind = || members[at + 1..].iter().map(|(_, protocol)| *protocol);
+        // The last of KIP-848 goes, and the group becomes a classic one: whoever had not come as far as its epoch joins anew.
+        let result = match members[at].1 {
+            Protocol::Consumer if behind().all(|protocol| protocol != Protocol::Consumer) => {
+                group.excused(goes)
+            }
+            _ => goes(&mut group),
+        };
         report.check(
             &format!("{name}: {member} leaves"),
             result.map(|time| format!("{:.1} s", time.as_secs_f64())),
