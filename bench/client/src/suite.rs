@@ -50,13 +50,18 @@ fn start(milena: &str) -> Result<(Broker, String)> {
     let broker = Broker { child, dir };
     let address = format!("127.0.0.1:{port}");
     let deadline = Instant::now() + START_LIMIT;
-    while TcpStream::connect(&address).is_err() {
+    // It answers before it is one of the cluster's brokers.
+    while TcpStream::connect(&address).is_err() || !is_registered(&address) {
         if Instant::now() > deadline {
             return Err(format!("{milena} does not answer at {address}").into());
         }
         std::thread::sleep(Duration::from_millis(50));
     }
     Ok((broker, address))
+}
+
+fn is_registered(address: &str) -> bool {
+    admin(address, async |admin| Ok(admin.describe_cluster().await?)).is_ok_and(|brokers| !brokers.is_empty())
 }
 
 struct Figures {
