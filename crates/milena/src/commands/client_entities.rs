@@ -147,13 +147,13 @@ fn check(
         }
     }
     let all = || added.iter().chain(deleted);
-    if !has("clients") && all().any(|key| is_scram(&key)) {
+    if !has("clients") && all().any(is_scram) {
         if names.iter().any(String::is_empty) {
             return Err("The use of --entity-default or --user-defaults is not allowed with User SCRAM Credentials using \
                         --bootstrap-server."
                 .to_owned());
         }
-        if all().any(|key| is_quota(&key)) {
+        if all().any(is_quota) {
             return Err("Cannot alter both quota and SCRAM credential configs simultaneously for 'users' using --bootstrap-server."
                 .to_owned());
         }
