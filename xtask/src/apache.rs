@@ -12,6 +12,8 @@ pub enum Jars {
     Broker,
     /// The command-line tools, 4.3.1.
     Tools,
+    /// The metadata shell, 4.3.1.
+    Shell,
 }
 
 impl Jars {
@@ -19,6 +21,7 @@ impl Jars {
         match self {
             Jars::Broker => "broker",
             Jars::Tools => "tools",
+            Jars::Shell => "shell",
         }
     }
 
@@ -128,7 +131,7 @@ pub fn tool(name: &str) -> Result<Command, String> {
     let mut java = match class {
         // The shell of 4.3.1 on the libraries of 4.4, whose metadata it is to read.
         "org.apache.kafka.shell.MetadataShell" => {
-            let (newer, own) = (Jars::Broker.dir()?.join("*"), Jars::Tools.dir()?.join("*"));
+            let (newer, own) = (Jars::Broker.dir()?.join("*"), Jars::Shell.dir()?.join("*"));
             let mut java = Command::new("java");
             java.arg("-cp").arg(format!("{}:{}", newer.display(), own.display()));
             java
