@@ -259,8 +259,7 @@ async fn collect(
     let mut steady: Option<Statistics> = None;
     while let Some(record) = sent.recv().await {
         if warmup > 0 && record.number >= warmup && steady.is_none() {
-            steady = Some(Statistics::new(count - warmup, interval));
-            println!("In steady state.");
+            steady = Some(Statistics { is_steady: true, ..Statistics::new(count - warmup, interval) });
         }
         match record.delivery.await {
             Ok(_) => {
@@ -280,6 +279,8 @@ async fn collect(
 struct Statistics {
     started: Instant,
     interval: Duration,
+    /// Whether these are the records behind the warm-up.
+    is_steady: bool,
     /// Every so many latencies one is kept.
     sampling: u64,
     latencies: Vec<u32>,
@@ -319,6 +320,7 @@ impl Statistics {
         Statistics {
             started: Instant::now(),
             interval,
+            is_steady: false,
             sampling: (count / count.clamp(1, Self::SAMPLES)).max(1),
             latencies: Vec::new(),
             total: Window::default(),
@@ -337,6 +339,9 @@ impl Statistics {
         let elapsed = self.window_started.elapsed();
         if elapsed < self.interval {
             return;
+        }
+        if prints && self.is_steady && self.total.count == self.window.count {
+            println!("In steady state.");
         }
         if prints {
             let (records, megabytes, average) = self.window.rates(elapsed);
