@@ -43,7 +43,7 @@ const NO_QUOTAS: &str = "quotas are to come";
 const NO_METRICS: &str = "metrics reporters are to come";
 const NO_TELEMETRY: &str = "client metrics are to come";
 const NO_PLUGINS: &str = "Java classes cannot be loaded";
-const NO_JBOD_MOVES: &str = "moving replicas between log directories is to come";
+const NO_CORDONS: &str = "cordoned log directories are to come";
 const NO_LINGER: &str = "what waits is written together, without a pause to gather more";
 const NO_PURGATORY: &str = "parked requests leave by themselves when they are done";
 const NO_THREADS: &str =
@@ -89,7 +89,6 @@ static DYNAMIC_ONLY: &[ConfigKey] = &[
         .or("9223372036854775807")
         .at_least(0)
         .cluster_wide()
-        .no_effect(NO_QUOTAS)
         .doc("Bytes per second that may be copied between log directories of this broker."),
 ];
 

@@ -100,6 +100,7 @@ view! {
         controller_socket_timeout_ms: i32 = "controller.socket.timeout.ms",
         replica_lag_time_max_ms: i64 = "replica.lag.time.max.ms",
         num_replica_fetchers: i32 = "num.replica.fetchers",
+        num_replica_alter_log_dirs_threads: Option<i32> = "num.replica.alter.log.dirs.threads",
         replica_fetch_backoff_ms: i32 = "replica.fetch.backoff.ms",
         replica_fetch_max_bytes: i32 = "replica.fetch.max.bytes",
         replica_fetch_min_bytes: i32 = "replica.fetch.min.bytes",

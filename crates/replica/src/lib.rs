@@ -20,10 +20,10 @@ pub use error::PartitionError;
 pub use fetcher::{Fetched, FetcherConfig, NextFetch, ReplicaFetcher};
 pub use leader::FollowerPosition;
 pub use local_broker::LocalBroker;
-pub use manager::{HostedTopic, PartitionChanges, PartitionSettings, ReplicaManager};
+pub use manager::{HostedTopic, LostReplicas, PartitionChanges, PartitionSettings, ReplicaManager};
 pub use partition::{
-    AlterPartitionOutcome, AlteredPartition, FetchRequest, FetchedPartition, FollowerAppend, Isolation,
-    LeaderOffsets, Moved, Partition, ProposedIsr,
+    AlterPartitionOutcome, AlteredPartition, Copied, FetchRequest, FetchedPartition, FollowerAppend,
+    Isolation, LeaderOffsets, Moved, Partition, ProposedIsr,
 };
 pub use quota::{ReplicationQuota, ThrottledReplicas, UNLIMITED};
 pub use waiter::{FetchWaiter, Watch, WatchedEnd};

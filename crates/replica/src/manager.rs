@@ -69,6 +69,9 @@ impl PartitionSettings {
     /// Tells a partition of this broker.
     fn apply(&self, partition: &Partition, node_id: i32) {
         partition.log().update_config(Arc::clone(&self.log));
+        if let Some(future) = partition.future_log() {
+            future.update_config(Arc::clone(&self.log));
+        }
         partition.set_min_insync_replicas(self.min_insync_replicas);
         let index = partition.topic_partition().partition;
         partition.throttles().set(
@@ -85,6 +88,15 @@ pub struct PartitionChanges {
     pub changed: Vec<Arc<Partition>>,
     /// They are here no longer.
     pub removed: Vec<Arc<Partition>>,
+}
+
+/// What a log directory took with it when it failed.
+#[derive(Default)]
+pub struct LostReplicas {
+    /// These were in it.
+    pub offline: Vec<Arc<Partition>>,
+    /// These moved there.
+    pub moves: Vec<Arc<Partition>>,
 }
 
 impl ReplicaManager {
@@ -209,7 +221,7 @@ impl ReplicaManager {
                 Some(partition) => {
                     partition.update(Arc::clone(registration), now_ms).map(|()| Arc::clone(partition))
                 }
-                None if self.may_lie_offline(registration) => {
+                None if self.may_lie_offline(topic, index, registration) => {
                     // **Invariant:** a replica that may lie in a directory that has failed is not begun anew in another.
                     if before.is_none() {
                         tracing::warn!(
@@ -239,27 +251,73 @@ impl ReplicaManager {
 
     /// Whether the log of a replica that is not open may be in a directory that has failed
     /// (`Partition.createLogInAssignedDirectoryId`).
-    fn may_lie_offline(&self, registration: &PartitionRegistration) -> bool {
+    fn may_lie_offline(&self, topic: &TopicImage, index: i32, registration: &PartitionRegistration) -> bool {
+        if self.logs.get_log(&TopicPartition::new(Arc::clone(&topic.name), index)).is_some() {
+            return false;
+        }
         let Some(directory) = registration.directory(self.broker.node_id()) else { return false };
         directory != directory_id::UNASSIGNED
             && self.logs.has_offline_dirs()
             && !self.logs.is_directory_online(directory)
     }
 
-    /// A log directory has failed: its replicas serve nobody any more, and whoever waits for one of them learns it now. Returns
-    /// them (`ReplicaManager.handleLogDirFailure`).
-    pub fn handle_log_dir_failure(&self, dir: &Path) -> Vec<Arc<Partition>> {
+    /// A log directory has failed: its replicas serve nobody any more, and whoever waits for one of them learns it now; no replica
+    /// moves there any more (`ReplicaManager.handleLogDirFailure`).
+    pub fn handle_log_dir_failure(&self, dir: &Path) -> LostReplicas {
         let _no_change_meanwhile = self.changing.lock();
-        let offline: Vec<_> = self
-            .partitions()
-            .into_iter()
-            .filter(|partition| partition.log().dir_health().dir() == dir)
-            .collect();
+        let mut lost = LostReplicas::default();
+        for partition in self.partitions() {
+            if partition.future_log().is_some_and(|future| future.dir_health().dir() == dir) {
+                partition.set_future(None);
+                lost.moves.push(Arc::clone(&partition));
+            }
+            if partition.log().dir_health().dir() == dir {
+                lost.offline.push(partition);
+            }
+        }
         self.logs.handle_log_dir_failure(dir);
-        for partition in &offline {
+        for partition in &lost.offline {
             partition.wake_all();
         }
-        offline
+        lost
+    }
+
+    /// Gives up the move of a replica to another log directory. Returns whether there was one.
+    pub fn end_move(&self, partition: &Partition, now_ms: i64) -> bool {
+        let _no_step_meanwhile = partition.no_step_of_a_move();
+        partition.set_future(None);
+        self.logs.delete_future_log(partition.topic_partition(), now_ms).unwrap_or_else(|error| {
+            tracing::error!(partition = %partition.topic_partition(), %error, "what a move has copied cannot be deleted");
+            true
+        })
+    }
+
+    /// Begins to move a replica to a log directory, or gives up the move that is under way where that goes elsewhere. A move to the
+    /// directory that the replica is in only gives up. Returns whether a move has begun (`ReplicaManager.alterReplicaLogDirs`).
+    ///
+    /// # Errors
+    /// If the directory is none of this broker's, or it or the replica's has failed.
+    pub fn alter_log_dir(
+        &self,
+        partition: &Partition,
+        dir: &Path,
+        now_ms: i64,
+    ) -> Result<bool, PartitionError> {
+        let _no_change_meanwhile = self.changing.lock();
+        partition.check_online()?;
+        let dir = self.logs.check_dir(dir)?;
+        if let Some(future) = partition.future_log() {
+            if future.dir_health().dir() == dir {
+                return Ok(false);
+            }
+            self.end_move(partition, now_ms);
+        }
+        if partition.log().dir_health().dir() == dir {
+            return Ok(false);
+        }
+        let future = self.logs.create_future_log(partition.topic_partition(), &dir, now_ms)?;
+        partition.set_future(Some(future));
+        Ok(true)
     }
 
     fn open(
@@ -272,6 +330,9 @@ impl ReplicaManager {
     ) -> Result<Partition, PartitionError> {
         let name = TopicPartition::new(Arc::clone(&topic.name), index);
         let (id, config) = (Some(topic.id), Arc::clone(&settings.log));
+        let recorded = registration.directory(self.broker.node_id());
+        self.logs.recover_future_log(&name, recorded, now_ms)?;
+        let future = self.logs.future_log(&name);
         let log = match registration.directory(self.broker.node_id()) {
             Some(directory) => self.logs.create_log_in(&name, id, config, directory, now_ms)?,
             None => self.logs.create_log(&name, id, config, now_ms)?,
@@ -285,6 +346,8 @@ impl ReplicaManager {
             settings.min_insync_replicas,
             now_ms,
         )?;
+        // A move that the last stop of the broker has interrupted goes on.
+        partition.set_future(future);
         settings.apply(&partition, self.broker.node_id());
         Ok(partition)
     }
@@ -292,6 +355,7 @@ impl ReplicaManager {
     /// A replica that is no longer here: nothing is written any more, then its log goes.
     fn remove(&self, partition: &Arc<Partition>, changes: &mut PartitionChanges, now_ms: i64) {
         partition.close();
+        self.end_move(partition, now_ms);
         if let Err(error) = self.logs.delete_log(partition.topic_partition(), now_ms) {
             tracing::error!(partition = %partition.topic_partition(), %error, "the log cannot be deleted");
         }

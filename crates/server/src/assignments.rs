@@ -11,6 +11,7 @@ use metadata::{MetadataDelta, MetadataImage, MetadataVersion};
 use parking_lot::Mutex;
 use protocol::messages::assign_replicas_to_dirs_request::{DirectoryData, PartitionData, TopicData};
 use protocol::messages::{AssignReplicasToDirsRequest, AssignReplicasToDirsResponse};
+use replica::Partition;
 use tokio::sync::Notify;
 
 use crate::broker::Broker;
@@ -45,14 +46,55 @@ impl Assignments {
         let ids: HashMap<_, _> =
             local.map(|(partition, info)| ((info.topic_id, partition.partition), partition)).collect();
         for (id, recorded) in &changes.directory_ids {
-            let partition = ids.get(&(id.topic_id, id.partition));
-            match partition.and_then(|partition| logs.directory_of(partition)) {
-                Some(actual) if actual != *recorded => drop(waiting.insert(*id, actual)),
+            let Some(partition) = ids.get(&(id.topic_id, id.partition)) else {
+                waiting.remove(id);
+                continue;
+            };
+            let future = logs.future_log(partition).and_then(|log| logs.directory_id_of(&log));
+            match logs.directory_of(partition) {
+                // What a move has asked for before it is done.
+                _ if future.is_some() && waiting.get(id) == future.as_ref() && future != Some(*recorded) => {}
+                Some(actual) if actual != *recorded && future != Some(*recorded) => {
+                    waiting.insert(*id, actual);
+                }
                 _ => drop(waiting.remove(id)),
             }
         }
         if !waiting.is_empty() {
             self.wake.notify_one();
+        }
+    }
+
+    /// The controller is to put a replica on record in a directory.
+    pub(crate) fn assign(&self, id: TopicIdPartition, directory: Uuid) {
+        if self.waiting.lock().insert(id, directory) != Some(directory) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// The same, if the metadata do not say so already, or the controller is being told otherwise.
+    pub(crate) fn assign_unless_recorded(&self, broker: &Broker, partition: &Partition, directory: Uuid) {
+        let id = TopicIdPartition {
+            topic_id: partition.topic_id(),
+            partition: partition.topic_partition().partition,
+        };
+        let image = broker.image();
+        if !image.features.metadata_version().is_some_and(MetadataVersion::is_directory_assignment_supported)
+        {
+            return;
+        }
+        let recorded = image.topics.partition(&id.topic_id, id.partition);
+        let recorded = recorded.and_then(|registration| registration.directory(broker.node_id));
+        let is_told_otherwise = self.waiting.lock().get(&id).is_some_and(|told| *told != directory);
+        if is_told_otherwise || recorded != Some(directory) {
+            self.assign(id, directory);
+        }
+    }
+
+    /// A move to another directory was given up: the controller is to know the replica where it is.
+    pub(crate) fn reset(broker: &Broker, partition: &Partition) {
+        if let Some(actual) = broker.replicas.logs().directory_of(partition.topic_partition()) {
+            broker.assignments.assign_unless_recorded(broker, partition, actual);
         }
     }
 

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use replica::{Moved, Partition, ReplicaManager};
 use tokio::sync::oneshot;
 
+use crate::alter_log_dirs::AlterLogDirs;
 use crate::assignments::Assignments;
 use crate::cleaners::CleanerThreads;
 use crate::clock::now_ms;
@@ -59,6 +60,7 @@ pub(crate) struct Broker {
     pub(crate) committer: Committer,
     pub(crate) isr_changes: IsrChanges,
     pub(crate) fetchers: ReplicaFetchers,
+    pub(crate) alter_log_dirs: AlterLogDirs,
     pub(crate) replication_quotas: ReplicationQuotas,
     pub(crate) replica_selector: ReplicaSelector,
     pub(crate) connections: Arc<ConnectionQuota>,

@@ -3,6 +3,7 @@
 //! Only wiring stands here. What a request does is in one file per API under `handlers`; what is decided is in the crates
 //! below.
 
+mod alter_log_dirs;
 mod apis;
 mod assignments;
 mod broker;

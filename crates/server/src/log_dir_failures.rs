@@ -12,6 +12,7 @@ use std::time::Duration;
 use common::Uuid;
 use tokio::runtime::Handle;
 
+use crate::assignments::Assignments;
 use crate::broker::{Broker, Fault};
 use crate::error::ServerError;
 
@@ -45,9 +46,9 @@ pub(crate) fn look_after_failures(
 /// Ends the use of a directory, and has the controller told. Returns its id.
 fn handle_failure(broker: &Broker, dir: &Path, metadata_log_dir: &Path) -> Result<Uuid, ServerError> {
     let logs = broker.replicas.logs();
-    let offline = broker.replicas.handle_log_dir_failure(dir);
-    broker.fetchers.remove(&offline);
-    tracing::warn!(dir = %dir.display(), replicas = offline.len(), "stopped serving the replicas in a log directory that has failed");
+    let lost = broker.replicas.handle_log_dir_failure(dir);
+    broker.fetchers.remove(&lost.offline);
+    tracing::warn!(dir = %dir.display(), replicas = lost.offline.len(), "stopped serving the replicas in a log directory that has failed");
     if dir == metadata_log_dir {
         return Err(ServerError::MetadataLogDir(dir.display().to_string()));
     }
@@ -57,6 +58,13 @@ fn handle_failure(broker: &Broker, dir: &Path, metadata_log_dir: &Path) -> Resul
     let ids = logs.directory_ids();
     let id = ids.into_iter().find(|(path, _)| path == dir).map(|(_, id)| id);
     let id = id.expect("Invariant: what fails is one of the manager's directories");
+    for partition in &lost.offline {
+        // Of a replica that was about to move elsewhere the controller may not know that it is lost.
+        broker.assignments.assign_unless_recorded(broker, partition, id);
+    }
+    for partition in &lost.moves {
+        Assignments::reset(broker, partition);
+    }
     broker.lifecycle.propagate_directory_failure(id);
     Ok(id)
 }

@@ -48,6 +48,7 @@ pub(crate) fn publish(broker: &Arc<Broker>, delta: &MetadataDelta, image: &Metad
     lifecycle::check_registration(broker, delta, image);
     // Behind the image, in which they find the leaders.
     broker.fetchers.apply(&changes);
+    broker.alter_log_dirs.apply(&changes);
     if let Some(topics) = delta.topics_delta() {
         let deleted: Vec<DeletedTopic> = topics
             .deleted_topic_ids
@@ -112,7 +113,7 @@ fn update_coordinators(broker: &Arc<Broker>, delta: &MetadataDelta, image: &Meta
 /// log elsewhere, and requests are told so meanwhile.
 fn load(broker: &Arc<Broker>, index: i32, leader_epoch: i32, now: i64) {
     let Some(partition) = broker.replicas.partition(GROUP_METADATA_TOPIC, index) else { return };
-    let log = Arc::clone(partition.log());
+    let log = Arc::clone(&partition.log());
     // To the log's end, not only to what is known to be committed: a leader keeps all that it has.
     let (start, end) = (log.log_start_offset(), log.log_end_offset());
     let buffer_size = usize::try_from(broker.settings.broker().group_coordinator.offsets_load_buffer_size);

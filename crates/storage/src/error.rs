@@ -161,6 +161,9 @@ pub enum LogError {
     /// No log directory can take the log: `KAFKA_STORAGE_ERROR`.
     #[error("{0}")]
     NoLogDir(String),
+    /// A log directory is none of this broker's: `LOG_DIR_NOT_FOUND`.
+    #[error("Log dir {} is not found in the config.", .0.display())]
+    UnknownDir(PathBuf),
     /// A small file of the log cannot be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -175,6 +178,7 @@ impl LogError {
         match self {
             LogError::OffsetOutOfRange(_) => ErrorCode::OffsetOutOfRange,
             LogError::InconsistentTopicId(_) => ErrorCode::InconsistentTopicId,
+            LogError::UnknownDir(_) => ErrorCode::LogDirNotFound,
             LogError::NoLogDir(_) | LogError::Checkpoint(_) | LogError::Storage(_) => {
                 ErrorCode::KafkaStorageError
             }

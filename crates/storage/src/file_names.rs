@@ -75,6 +75,11 @@ pub fn log_delete_dir_name(topic_partition: &TopicPartition) -> String {
     dir_name_with_suffix(topic_partition, DELETE_DIR_SUFFIX)
 }
 
+/// A new name for the directory of a replica that moves to this log directory.
+pub fn log_future_dir_name(topic_partition: &TopicPartition) -> String {
+    dir_name_with_suffix(topic_partition, FUTURE_DIR_SUFFIX)
+}
+
 /// A new name for the directory of a partition that this broker should not have.
 pub fn log_stray_dir_name(topic_partition: &TopicPartition) -> String {
     dir_name_with_suffix(topic_partition, STRAY_DIR_SUFFIX)
@@ -169,6 +174,7 @@ mod tests {
             let parse = |name: String| parse_dir_name(Path::new(&name)).unwrap();
             assert_eq!(parse(log_dir_name(&partition)), (partition.clone(), DirKind::Current));
             assert_eq!(parse(log_delete_dir_name(&partition)), (partition.clone(), DirKind::Delete));
+            assert_eq!(parse(log_future_dir_name(&partition)), (partition.clone(), DirKind::Future));
             assert_eq!(parse(log_stray_dir_name(&partition)), (partition.clone(), DirKind::Stray));
         }
         for name in ["nodash", "-0", "topic-", "topic-x", "topic-0-delete", ""] {

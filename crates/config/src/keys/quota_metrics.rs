@@ -5,9 +5,9 @@ use crate::keys::{NO_METRICS, NO_PLUGINS, NO_QUOTAS, NO_TELEMETRY, SET};
 
 #[rustfmt::skip] // a table: one line of facts, one of words
 pub(super) const KEYS: &[ConfigKey] = &[
-    int("alter.log.dirs.replication.quota.window.num").or("11").low().at_least(1).no_effect(NO_QUOTAS)
+    int("alter.log.dirs.replication.quota.window.num").or("11").low().at_least(1)
         .doc("Windows kept to measure copying between log directories."),
-    int("alter.log.dirs.replication.quota.window.size.seconds").or("1").low().at_least(1).no_effect(NO_QUOTAS)
+    int("alter.log.dirs.replication.quota.window.size.seconds").or("1").low().at_least(1)
         .doc("Length of each of those windows."),
     class("client.quota.callback.class").or_null().low().no_effect(NO_PLUGINS)
         .doc("A Java class that decides on the quotas of clients."),

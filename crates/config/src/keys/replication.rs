@@ -1,7 +1,7 @@
 //! Keys of replication, leadership, fetching and parked requests (`ReplicationConfigs`).
 
 use crate::def::{ConfigKey, boolean, int, long, string};
-use crate::keys::{NO_JBOD_MOVES, NO_PURGATORY};
+use crate::keys::NO_PURGATORY;
 
 #[rustfmt::skip] // a table: one line of facts, one of words
 pub(super) const KEYS: &[ConfigKey] = &[
@@ -21,7 +21,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Fetch sessions that the broker keeps (KIP-227)."),
     int("min.insync.replicas").or("1").high().at_least(1).cluster_wide()
         .doc("Replicas that must be in sync for a write with acks=all to be taken."),
-    int("num.replica.alter.log.dirs.threads").or_null().high().no_effect(NO_JBOD_MOVES)
+    int("num.replica.alter.log.dirs.threads").or_null().high()
         .doc("Threads that copy replicas between log directories; unset means one per directory."),
     int("num.replica.fetchers").or("1").high().at_least(1).cluster_wide()
         .doc("Connections per source broker that replicate from it."),

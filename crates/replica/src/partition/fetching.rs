@@ -81,8 +81,12 @@ impl Partition {
         let Some(has_moved) = state.on_fetch(position, start, leader_end, &self.broker, now_ms) else {
             return Err(PartitionError::UnknownFollower(position.broker_id));
         };
-        let isr_proposed =
-            state.maybe_expand(&registration, position.broker_id, self.log.high_watermark(), &self.broker);
+        let isr_proposed = state.maybe_expand(
+            &registration,
+            position.broker_id,
+            self.log.load().high_watermark(),
+            &self.broker,
+        );
         let high_watermark = has_moved && self.advance(state, &registration, now_ms);
         drop(role);
         if isr_proposed {
@@ -117,7 +121,7 @@ impl Partition {
             true => self.leader(request.current_leader_epoch)?,
             false => self.in_epoch(request.current_leader_epoch)?,
         };
-        let log = &self.log;
+        let log = self.log.load();
         // Taken before the read: what the answer says is committed has been so while the records were read.
         let log_end_offset = log.log_end_offset();
         let high_watermark = log.high_watermark();
@@ -159,7 +163,7 @@ impl Partition {
         request: &FetchRequest,
         log_start_offset: i64,
     ) -> Result<Option<OffsetAndEpoch>, PartitionError> {
-        let Some(end) = self.log.end_offset_for_epoch(request.last_fetched_epoch) else {
+        let Some(end) = self.log.load().end_offset_for_epoch(request.last_fetched_epoch) else {
             return Err(PartitionError::UnknownFetchedEpoch(request.last_fetched_epoch));
         };
         if request.offset < log_start_offset {

@@ -50,7 +50,7 @@ impl Partition {
         now_ms: i64,
     ) -> Result<FollowerAppend, PartitionError> {
         let _role = self.follower(leader_epoch)?;
-        let log = &self.log;
+        let log = self.log.load();
         let log_end_offset = log.log_end_offset();
         if fetch_offset != log_end_offset {
             return Err(PartitionError::OffsetMismatch { fetch_offset, log_end_offset });
@@ -80,7 +80,7 @@ impl Partition {
         records: &[u8],
         now_ms: i64,
     ) -> Result<AppendInfo, PartitionError> {
-        let log = &self.log;
+        let log = self.log.load();
         match log.append_as_follower(records, leader_epoch, now_ms) {
             // The leader's log start lies within a batch, which comes whole: the log has to begin with it.
             Err(AppendError::UnexpectedOffset { first_offset, last_offset, .. })
@@ -113,8 +113,8 @@ impl Partition {
     ) -> Result<(), PartitionError> {
         let _role = self.follower(leader_epoch)?;
         tracing::info!(
-            partition = %self.topic_partition, offset, log_end_offset = self.log.log_end_offset(),
-            high_watermark = self.log.high_watermark(), leader_epoch, "truncating to the leader's log"
+            partition = %self.topic_partition, offset, log_end_offset = self.log.load().log_end_offset(),
+            high_watermark = self.log.load().high_watermark(), leader_epoch, "truncating to the leader's log"
         );
         logs.truncate_to(&self.topic_partition, offset, now_ms)?;
         Ok(())
@@ -133,7 +133,7 @@ impl Partition {
     ) -> Result<(), PartitionError> {
         let _role = self.follower(leader_epoch)?;
         tracing::info!(
-            partition = %self.topic_partition, offset, log_end_offset = self.log.log_end_offset(), leader_epoch,
+            partition = %self.topic_partition, offset, log_end_offset = self.log.load().log_end_offset(), leader_epoch,
             "beginning anew where the leader's log begins"
         );
         logs.truncate_fully_and_start_at(&self.topic_partition, offset, now_ms)?;

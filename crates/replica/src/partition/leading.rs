@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use common::{ErrorCode, Uuid};
 use metadata::{LeaderRecoveryState, PartitionRegistration};
-use storage::{AppendInfo, AppendOrigin};
+use storage::{AppendError, AppendInfo, AppendOrigin};
 
 use super::{Isolation, Partition, Role};
 use crate::PartitionError;
@@ -78,7 +78,7 @@ impl Partition {
                 return Err(PartitionError::NotEnoughReplicas { in_sync, required });
             }
         }
-        let appended = self.log.append_as_leader(records, registration.leader_epoch, origin, now_ms)?;
+        let appended = self.append_to_log(records, registration.leader_epoch, origin, now_ms)?;
         if appended.committed {
             self.committed_watchers.bytes_added(appended.valid_bytes as i64);
         } else if !appended.duplicate {
@@ -91,6 +91,22 @@ impl Partition {
         Ok(appended)
     }
 
+    fn append_to_log(
+        &self,
+        records: &[u8],
+        leader_epoch: i32,
+        origin: AppendOrigin,
+        now_ms: i64,
+    ) -> Result<AppendInfo, AppendError> {
+        loop {
+            let log = self.log.load();
+            let result = log.append_as_leader(records, leader_epoch, origin, now_ms);
+            if !matches!(result, Err(AppendError::FencedEpoch { .. })) || !self.was_replaced(&log) {
+                return result;
+            }
+        }
+    }
+
     /// What was appended lasts: it may be committed as far as this replica is concerned.
     pub fn synced(&self, appended: &AppendInfo, now_ms: i64) {
         let mut role = self.role.lock();
@@ -100,9 +116,9 @@ impl Partition {
             self.advance(state, &registration, now_ms);
             return;
         }
-        self.log.maybe_increment_high_watermark(appended.last_offset.saturating_add(1));
+        self.log.load().maybe_increment_high_watermark(appended.last_offset.saturating_add(1));
         self.committed_watchers.bytes_added(appended.valid_bytes as i64);
-        self.commit_waiters.wake_up_to(self.log.high_watermark());
+        self.commit_waiters.wake_up_to(self.log.load().high_watermark());
     }
 
     fn advance_if_leader(&self, now_ms: i64) -> bool {
@@ -123,8 +139,15 @@ impl Partition {
         if registration.isr.len() < self.required_in_sync(registration) {
             return false;
         }
-        let end = state.replicated_to(registration, self.log.log_end_offset_metadata(), &self.broker, now_ms);
-        let Some(before) = self.log.maybe_increment_high_watermark(end.message_offset) else { return false };
+        let end = state.replicated_to(
+            registration,
+            self.log.load().log_end_offset_metadata(),
+            &self.broker,
+            now_ms,
+        );
+        let Some(before) = self.log.load().maybe_increment_high_watermark(end.message_offset) else {
+            return false;
+        };
         let known = state.high_watermark;
         let is_near = known.message_offset == before
             && known.segment_base_offset >= 0
@@ -148,7 +171,7 @@ impl Partition {
         if leader_epoch < state.led_since_epoch() {
             return Err(PartitionError::NotLeader);
         }
-        if self.log.high_watermark() < offset {
+        if self.log.load().high_watermark() < offset {
             return Ok(false);
         }
         let registration = self.registration.load();
@@ -169,11 +192,12 @@ impl Partition {
         let mut role = self.role.lock();
         let Role::Leader(state) = &mut *role else { return Moved::default() };
         let registration = self.registration.load();
-        let lagging = state.maybe_shrink(&registration, self.log.log_end_offset(), &self.broker, now_ms);
+        let lagging =
+            state.maybe_shrink(&registration, self.log.load().log_end_offset(), &self.broker, now_ms);
         if !lagging.is_empty() {
             tracing::info!(
                 partition = %self.topic_partition, isr = ?registration.isr, ?lagging,
-                high_watermark = self.log.high_watermark(), log_end_offset = self.log.log_end_offset(),
+                high_watermark = self.log.load().high_watermark(), log_end_offset = self.log.load().log_end_offset(),
                 "followers lag behind: the ISR is to shrink"
             );
         }
@@ -266,8 +290,8 @@ impl Partition {
     /// Raises the log's start to `offset`, -1 for the high watermark. The offset that was meant.
     pub fn delete_records(&self, offset: i64) -> Result<i64, PartitionError> {
         self.leader(-1)?;
-        let offset = if offset == -1 { self.log.high_watermark() } else { offset };
-        if self.log.maybe_increment_log_start_offset(offset)? {
+        let offset = if offset == -1 { self.log.load().high_watermark() } else { offset };
+        if self.log.load().maybe_increment_log_start_offset(offset)? {
             // Followers need not wait for records to hear of it.
             self.log_end_watchers.wake_all();
         }
@@ -276,7 +300,7 @@ impl Partition {
 
     /// The smallest offset with which the log of a replica on a live broker begins: records below are gone everywhere.
     pub fn low_watermark(&self) -> Result<i64, PartitionError> {
-        let own = self.log.log_start_offset();
+        let own = self.log.load().log_start_offset();
         match &*self.role.lock() {
             Role::Leader(state) => Ok(state.low_watermark(own, &self.broker)),
             Role::Follower | Role::Closed => Err(PartitionError::NotLeader),
@@ -286,9 +310,9 @@ impl Partition {
     /// The end of the log for whoever asks.
     pub fn end_for(&self, isolation: Isolation) -> i64 {
         match isolation {
-            Isolation::LogEnd => self.log.log_end_offset(),
-            Isolation::ReadUncommitted => self.log.high_watermark(),
-            Isolation::ReadCommitted => self.log.last_stable_offset(),
+            Isolation::LogEnd => self.log.load().log_end_offset(),
+            Isolation::ReadUncommitted => self.log.load().high_watermark(),
+            Isolation::ReadCommitted => self.log.load().last_stable_offset(),
         }
     }
 

@@ -6,13 +6,14 @@
 mod fetching;
 mod following;
 mod leading;
+mod moving;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use common::{TopicPartition, Uuid};
 use metadata::PartitionRegistration;
 use parking_lot::Mutex;
@@ -27,13 +28,19 @@ use crate::{LocalBroker, PartitionError};
 pub use fetching::{FetchRequest, FetchedPartition, Isolation};
 pub use following::{FollowerAppend, LeaderOffsets};
 pub use leading::{AlterPartitionOutcome, AlteredPartition, Moved, ProposedIsr};
+pub use moving::Copied;
 
 /// A partition of which this broker has a replica.
 pub struct Partition {
     topic_partition: TopicPartition,
     topic_id: Uuid,
     broker: Arc<LocalBroker>,
-    log: Arc<Log>,
+    /// Another one takes its place when the replica has moved to another log directory.
+    log: ArcSwap<Log>,
+    /// The log in the directory that the replica moves to.
+    future: ArcSwapOption<Log>,
+    /// Held for each step of a move, and while one is given up: its files must not go while they are written. Taken before the role.
+    moving: Mutex<()>,
     /// As the metadata say, or as the controller has answered where that is newer.
     registration: ArcSwap<PartitionRegistration>,
     /// Held by whoever changes the role, by a leader with followers while it looks where they are, and by a follower while it
@@ -74,7 +81,9 @@ impl Partition {
             topic_partition,
             topic_id,
             broker,
-            log,
+            log: ArcSwap::new(log),
+            future: ArcSwapOption::empty(),
+            moving: Mutex::new(()),
             registration: ArcSwap::new(Arc::clone(&registration)),
             role: Mutex::new(Role::Follower),
             min_insync_replicas: AtomicUsize::new(min_insync_replicas),
@@ -97,9 +106,9 @@ impl Partition {
         self.topic_id
     }
 
-    /// The log.
-    pub fn log(&self) -> &Arc<Log> {
-        &self.log
+    /// The log. Whoever holds it holds up nobody, and may have one that is no longer the partition's.
+    pub fn log(&self) -> Guard<Arc<Log>> {
+        self.log.load()
     }
 
     /// What is known of the partition: replicas, ISR, leader and epochs.
@@ -196,13 +205,13 @@ impl Partition {
             return Err(PartitionError::Offline);
         }
         if registration.leader != node_id {
-            self.log.follow(leader_epoch);
+            self.log.load().follow(leader_epoch);
             *role = Role::Follower;
             self.registration.store(registration);
             return Ok(());
         }
         // First the log refuses what comes in the old epoch, then the new one is made known.
-        let start_offset = self.log.lead(leader_epoch, registration.replicas.len() == 1)?;
+        let start_offset = self.log.load().lead(leader_epoch, registration.replicas.len() == 1)?;
         let led_before = match role {
             Role::Leader(_) => Some(self.registration.load().leader_epoch),
             Role::Follower | Role::Closed => None,
@@ -235,7 +244,7 @@ impl Partition {
     /// The partition is no longer here: nothing reaches its log any more.
     pub fn close(&self) {
         *self.role.lock() = Role::Closed;
-        self.log.follow(i32::MAX);
+        self.log.load().follow(i32::MAX);
     }
 
     /// Whoever waits looks again, and finds out where to go.
@@ -248,10 +257,10 @@ impl Partition {
     /// Whether the log directory that holds the replica has failed. It serves nobody any more then, and never again in this life of
     /// the broker (`HostedPartition.Offline`).
     pub fn is_offline(&self) -> bool {
-        self.log.dir_health().is_offline()
+        self.log.load().dir_health().is_offline()
     }
 
-    fn check_online(&self) -> Result<(), PartitionError> {
+    pub(crate) fn check_online(&self) -> Result<(), PartitionError> {
         if self.is_offline() { Err(PartitionError::Offline) } else { Ok(()) }
     }
 
@@ -259,7 +268,7 @@ impl Partition {
     fn in_epoch(
         &self,
         current_leader_epoch: i32,
-    ) -> Result<arc_swap::Guard<Arc<PartitionRegistration>>, PartitionError> {
+    ) -> Result<Guard<Arc<PartitionRegistration>>, PartitionError> {
         self.check_online()?;
         let registration = self.registration.load();
         if current_leader_epoch >= 0 && current_leader_epoch != registration.leader_epoch {
@@ -272,10 +281,7 @@ impl Partition {
         Ok(registration)
     }
 
-    fn leader(
-        &self,
-        current_leader_epoch: i32,
-    ) -> Result<arc_swap::Guard<Arc<PartitionRegistration>>, PartitionError> {
+    fn leader(&self, current_leader_epoch: i32) -> Result<Guard<Arc<PartitionRegistration>>, PartitionError> {
         let registration = self.in_epoch(current_leader_epoch)?;
         if registration.leader != self.broker.node_id() {
             Err(PartitionError::NotLeader)
@@ -296,6 +302,6 @@ impl Partition {
         leader_epoch: i32,
     ) -> Result<Option<OffsetAndEpoch>, PartitionError> {
         self.leader(current_leader_epoch)?;
-        Ok(self.log.end_offset_for_epoch(leader_epoch))
+        Ok(self.log.load().end_offset_for_epoch(leader_epoch))
     }
 }

@@ -10,6 +10,8 @@ use protocol::messages::describe_log_dirs_response::{
 };
 use protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse};
 
+use storage::Log;
+
 use crate::broker::Broker;
 use crate::request::{BadRequest, Request};
 
@@ -31,17 +33,23 @@ pub(crate) fn handle(
     for directory in logs.live_dirs() {
         let id = directories.iter().find(|(path, _)| *path == directory).map(|(_, id)| *id);
         let mut topics: BTreeMap<String, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
-        for log in logs.logs() {
+        let mut note = |log: &Log, offset_lag: i64, is_future_key: bool| {
             let partition = log.topic_partition();
-            if !wanted(&partition.topic, partition.partition) || logs.directory_of(partition) != id {
-                continue;
+            if !wanted(&partition.topic, partition.partition) || logs.directory_id_of(log) != id {
+                return;
             }
             topics.entry(partition.topic.to_string()).or_default().push(DescribeLogDirsPartition {
                 partition_index: partition.partition,
                 partition_size: log.size() as i64,
-                offset_lag: (log.high_watermark() - log.log_end_offset()).max(0),
-                is_future_key: false,
+                offset_lag,
+                is_future_key,
             });
+        };
+        for log in logs.logs() {
+            note(&log, (log.high_watermark() - log.log_end_offset()).max(0), false);
+            if let Some(future) = logs.future_log(log.topic_partition()) {
+                note(&future, (log.log_end_offset() - future.log_end_offset()).max(0), true);
+            }
         }
         let (total_bytes, usable_bytes) = match rustix::fs::statvfs(&directory) {
             Ok(stat) => ((stat.f_blocks * stat.f_frsize) as i64, (stat.f_bavail * stat.f_frsize) as i64),

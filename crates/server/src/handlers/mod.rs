@@ -1,6 +1,7 @@
 //! One file per API (`KafkaApis`, `ControllerApis`).
 
 pub(crate) mod alter_configs;
+pub(crate) mod alter_replica_log_dirs;
 pub(crate) mod api_versions;
 pub(crate) mod authorized_operations;
 pub(crate) mod configs;
@@ -70,6 +71,7 @@ pub(crate) fn dispatch(
         ApiKey::InitProducerId => init_producer_id::handle(broker, request),
         ApiKey::OffsetForLeaderEpoch => offset_for_leader_epoch::handle(broker, request, out),
         ApiKey::DescribeConfigs => configs::describe(broker, request, out),
+        ApiKey::AlterReplicaLogDirs => alter_replica_log_dirs::handle(broker, request, out),
         ApiKey::DescribeLogDirs => describe_log_dirs::handle(broker, request, out),
         ApiKey::DescribeProducers => describe_producers::handle(broker, request, out),
         ApiKey::DescribeQuorum => forward::<DescribeQuorumRequest>(broker, request),

@@ -23,6 +23,7 @@ use storage::{LogManager, LogManagerConfig};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::alter_log_dirs::AlterLogDirs;
 use crate::assignments::{Assignments, send_assignments};
 use crate::broker::{Broker, Fault};
 use crate::broker_watch::{self, HeartbeatConnections};
@@ -250,6 +251,7 @@ async fn start_broker(
                 config.replication.num_replica_fetchers,
                 tokio::runtime::Handle::current(),
             ),
+            alter_log_dirs: AlterLogDirs::new(weak.clone()),
             connections: Arc::clone(connections),
             kraft_version: handle.shared_kraft_version(),
             lifecycle: Lifecycle::default(),
@@ -342,6 +344,7 @@ impl RunningServer {
             // The metadata first: its thread may still change logs.
             thread.stop();
             let Some(broker) = stopped else { return Ok(()) };
+            broker.alter_log_dirs.stop();
             broker.cleaners.stop();
             logs.failures().close();
             logs.shutdown(broker.epoch.load(Ordering::Relaxed))

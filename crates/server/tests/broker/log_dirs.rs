@@ -1,12 +1,16 @@
-//! Several log directories, and what happens when one of them fails (KIP-112, KIP-858).
+//! Several log directories: what happens when one of them fails (KIP-112, KIP-858), and moves between them (KIP-113).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::ErrorCode;
-use protocol::messages::DescribeLogDirsRequest;
+use protocol::messages::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
+use protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use protocol::messages::{
+    AlterReplicaLogDirsRequest, DescribeLogDirsRequest, IncrementalAlterConfigsRequest,
+};
 
-use crate::harness::{Broker, Client, Directory, Topic, batch, error, format_also};
+use crate::harness::{Broker, Cases, Client, Directory, Topic, batch, error, format_also, unique};
 
 /// A broker with a second log directory, and that one's path.
 async fn start() -> Option<(Broker, PathBuf)> {
@@ -109,4 +113,96 @@ async fn a_broker_stops_without_the_directory_of_the_metadata_log() {
     assert_eq!(error(answer.error_code), ErrorCode::KafkaStorageError);
     let fault = tokio::time::timeout(Duration::from_secs(20), broker.failed()).await.unwrap();
     assert!(fault.to_string().contains(data.to_str().unwrap()), "{fault}");
+}
+
+/// A response once a condition holds.
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !holds().await {
+        assert!(std::time::Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn alter(client: &mut Client, topic: &str, index: i32, dir: &Path) -> ErrorCode {
+    let topics = vec![AlterReplicaLogDirTopic { name: topic.to_owned(), partitions: vec![index] }];
+    let dirs = vec![AlterReplicaLogDir { path: dir.display().to_string(), topics }];
+    let response = client.call(2, &AlterReplicaLogDirsRequest { dirs }).await;
+    assert_eq!((response.results.len(), response.results[0].topic_name.as_str()), (1, topic));
+    error(response.results[0].partitions[0].error_code)
+}
+
+/// The lag of a replica that moves to a directory; none where none does.
+async fn lag_of_move(client: &mut Client, topic: &Topic, dir: &Path) -> Option<i64> {
+    let response = client.call(4, &DescribeLogDirsRequest { topics: None }).await;
+    let found = response.results.iter().find(|result| Path::new(&result.log_dir) == dir).unwrap();
+    let topics = found.topics.iter().filter(|described| described.name == topic.name);
+    let mut future = topics.flat_map(|topic| &topic.partitions).filter(|partition| partition.is_future_key);
+    future.next().map(|partition| partition.offset_lag)
+}
+
+async fn throttle(client: &mut Client, bytes_per_second: Option<i64>) {
+    let config = AlterableConfig {
+        name: "replica.alter.log.dirs.io.max.bytes.per.second".to_owned(),
+        config_operation: if bytes_per_second.is_some() { 0 } else { 1 },
+        value: bytes_per_second.map(|rate| rate.to_string()),
+    };
+    let resource =
+        AlterConfigsResource { resource_type: 4, resource_name: "1".to_owned(), configs: vec![config] };
+    let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+    assert_eq!(client.call(1, &request).await.responses[0].error_code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_moves_between_directories() {
+    let Some((broker, other)) = start().await else { return };
+    let mut client = broker.connect().await;
+    let topic = client.create_topic("moving", 1, &[]).await;
+    let data = broker.directory().data().canonicalize().unwrap();
+    let is_in_data = partitions_in(&mut client, &topic, &data).await.unwrap() == [0];
+    let (from, to) = if is_in_data { (data.clone(), other.clone()) } else { (other.clone(), data.clone()) };
+    let large = batch(&["x".repeat(200_000).as_str()]);
+    for _ in 0..10 {
+        client.produce(&topic, &large).await;
+    }
+    let mut cases = Cases::default();
+    let nowhere = Path::new("/nowhere");
+    cases.check("elsewhere", alter(&mut client, &topic.name, 0, nowhere).await, ErrorCode::LogDirNotFound);
+    cases.check("the same", alter(&mut client, &topic.name, 0, &from).await, ErrorCode::None);
+    let unknown = unique("unknown");
+    let found = alter(&mut client, &unknown, 0, &to).await;
+    cases.check("unknown topic", found, ErrorCode::UnknownTopicOrPartition);
+    cases.check("moves", lag_of_move(&mut client, &topic, &to).await, None);
+
+    // Held back, it can be looked at, given up, begun again, and goes on in the broker's next life.
+    throttle(&mut client, Some(1)).await;
+    cases.check("begun", alter(&mut client, &topic.name, 0, &to).await, ErrorCode::None);
+    until("the move is there", async || lag_of_move(&mut client, &topic, &to).await.is_some()).await;
+    cases.check("given up", alter(&mut client, &topic.name, 0, &from).await, ErrorCode::None);
+    cases.check("moves no more", lag_of_move(&mut client, &topic, &to).await, None);
+    cases.check("begun again", alter(&mut client, &topic.name, 0, &to).await, ErrorCode::None);
+    let broker = broker.stop().await.start().await;
+    let mut client = broker.connect().await;
+    client.wait_for(&topic.name, 1).await;
+    let lag = lag_of_move(&mut client, &topic, &to).await;
+    cases.check("goes on", lag.is_some_and(|lag| lag > 0), true);
+    throttle(&mut client, None).await;
+    until("the replica has moved", async || {
+        let _ = client.produce(&topic, &batch(&["meanwhile"])).await;
+        partitions_in(&mut client, &topic, &to).await == Ok(vec![0])
+            && lag_of_move(&mut client, &topic, &to).await.is_none()
+    })
+    .await;
+    cases.check("left", partitions_in(&mut client, &topic, &from).await, Ok(vec![]));
+    let values = client.consume(&topic, 0).await;
+    cases.check("large ones", values.iter().filter(|value| value.len() == 200_000).count(), 10);
+    let end = client.produce(&topic, &batch(&["the end"])).await;
+    cases.check("all of them", values.len() as i64, end);
+
+    // At the next start the metadata and the directory agree.
+    let broker = broker.stop().await.start().await;
+    let mut client = broker.connect().await;
+    client.wait_for(&topic.name, 1).await;
+    cases.check("stays", partitions_in(&mut client, &topic, &to).await, Ok(vec![0]));
+    cases.check("goes on", client.produce(&topic, &batch(&["more"])).await, end + 1);
 }

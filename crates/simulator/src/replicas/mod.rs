@@ -461,7 +461,7 @@ impl World {
             }
             node.high_watermark = high_watermark;
             if high_watermark > node.looked_at && !self.disks[id].is_halted() {
-                for seen in read_from(log, node.looked_at.max(log.log_start_offset()), high_watermark, 4000)?
+                for seen in read_from(&log, node.looked_at.max(log.log_start_offset()), high_watermark, 4000)?
                 {
                     self.counts.checks += 1;
                     let offset = seen.offset;
@@ -572,7 +572,7 @@ impl World {
         let logs: Vec<(i32, Vec<Seen>)> = self
             .nodes
             .iter()
-            .map(|(id, node)| Ok((*id, read_all(node.partition.log(), 4000)?)))
+            .map(|(id, node)| Ok((*id, read_all(&node.partition.log(), 4000)?)))
             .collect::<Result<_, String>>()?;
         let leader = self.metadata.leader;
         let Some((_, content)) = logs.iter().find(|(id, _)| *id == leader) else {

@@ -6,6 +6,9 @@
 use super::{Log, Writer};
 use crate::error::{AppendError, LogError};
 
+/// Later than any leader epoch.
+const SEALED: i32 = i32::MAX;
+
 impl Log {
     /// Begins to lead in an epoch, or goes on with it: the epoch starts at the log's end, which is returned. With `sole_replica` an
     /// append commits what it appends, unless that is to be flushed first: nobody else has to have it.
@@ -27,6 +30,16 @@ impl Log {
         let mut writer = self.writer.lock();
         writer.leader_epoch = writer.leader_epoch.max(leader_epoch);
         writer.sole_replica = false;
+    }
+
+    /// Takes no more appends, of whatever epoch: another log is about to take its place.
+    pub fn seal(&self) {
+        self.writer.lock().leader_epoch = SEALED;
+    }
+
+    /// Takes appends again, of leaders of this epoch and later ones: nothing has taken the log's place.
+    pub fn unseal(&self, leader_epoch: i32) {
+        self.writer.lock().leader_epoch = leader_epoch;
     }
 
     pub(super) fn check_epoch(&self, writer: &Writer, epoch: i32) -> Result<(), AppendError> {

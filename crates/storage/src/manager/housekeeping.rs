@@ -24,7 +24,7 @@ impl LogManager {
     /// `file.delete.delay.ms` has passed. Returns how many segments went.
     pub fn retention(&self, now_ms: i64) -> usize {
         let mut deleted = 0;
-        for log in self.logs() {
+        for log in self.all_logs() {
             // What a cleaner is at comes when it is done: it would have to begin anew.
             if log.is_being_cleaned() {
                 continue;
@@ -63,7 +63,7 @@ impl LogManager {
 
     /// Syncs the logs whose `flush.ms` has passed, and the segments that were rolled. Returns how many logs were synced.
     pub fn flush_dirty(&self, now_ms: i64) -> usize {
-        self.logs().iter().filter(|log| log.flush_if_due(now_ms).unwrap_or(false)).count()
+        self.all_logs().iter().filter(|log| log.flush_if_due(now_ms).unwrap_or(false)).count()
     }
 
     /// Writes the high watermarks (`replica.high.watermark.checkpoint.interval.ms`) and the small files of partitions.
@@ -71,7 +71,7 @@ impl LogManager {
     /// # Errors
     /// Those of the file system; the log directory is offline then.
     pub fn checkpoint_high_watermarks(&self) -> Result<(), LogError> {
-        for log in self.logs() {
+        for log in self.all_logs() {
             if !log.dir_health().is_offline() {
                 // An error took the log directory offline, and was logged there.
                 let _ = log.write_checkpoints();
@@ -171,7 +171,8 @@ impl LogManager {
     ) -> Result<(), LogError> {
         let _one_at_a_time = self.checkpoints.lock();
         let mut by_dir: HashMap<_, HashMap<TopicPartition, i64>> = HashMap::new();
-        for log in self.logs() {
+        // A future log is in another directory than the partition's log, and so in another file.
+        for log in self.all_logs() {
             if let Some(offset) = offset(&log) {
                 let offsets = by_dir.entry(log.dir_health().dir().to_owned()).or_default();
                 offsets.insert(log.topic_partition().clone(), offset);
@@ -201,7 +202,7 @@ impl LogManager {
 
     /// Closes the descriptors of segments that were not used since this was last called.
     pub fn release_idle(&self) {
-        for log in self.logs() {
+        for log in self.all_logs() {
             // An error took the log directory offline, and was logged there.
             let _ = log.release_idle();
         }
@@ -213,7 +214,7 @@ impl LogManager {
     /// # Errors
     /// The first error. What could be closed is closed; a directory that failed is not marked.
     pub fn shutdown(&self, broker_epoch: i64) -> Result<(), LogError> {
-        let logs = self.logs();
+        let logs = self.all_logs();
         let mut first_error = None;
         if logs.iter().filter(|log| log.unflushed_messages() > 0).count() > MANY_LOGS {
             for dir in self.live() {

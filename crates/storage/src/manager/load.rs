@@ -43,6 +43,8 @@ struct Job {
     checkpoints: Arc<Checkpoints>,
     path: PathBuf,
     partition: TopicPartition,
+    /// The log is on its way to this directory.
+    is_future: bool,
 }
 
 /// The settings of a topic; `None`: those of the broker.
@@ -168,9 +170,10 @@ impl LogManager {
             }
             match kind {
                 _ if &*partition.topic == CLUSTER_METADATA_TOPIC => {}
-                DirKind::Current => {
+                DirKind::Current | DirKind::Future => {
                     let (dir, checkpoints) = (Arc::clone(dir), Arc::clone(&checkpoints));
-                    jobs.push(Job { dir, checkpoints, path, partition });
+                    let is_future = kind == DirKind::Future;
+                    jobs.push(Job { dir, checkpoints, path, partition, is_future });
                 }
                 DirKind::Delete => {
                     let due_ms = now_ms.saturating_add(self.default_config().file_delete_delay_ms.max(0));
@@ -179,9 +182,6 @@ impl LogManager {
                 }
                 DirKind::Stray => {
                     tracing::warn!(path = %path.display(), "found a stray log; delete it when it is not missed")
-                }
-                DirKind::Future => {
-                    tracing::warn!(path = %path.display(), "found a replica on its way to this directory; it stays where it was");
                 }
             }
         }
@@ -218,7 +218,8 @@ impl LogManager {
             return Ok(());
         }
         let log = Arc::new(log);
-        let previous = self.logs.write().insert(job.partition.clone(), Arc::clone(&log));
+        let logs = if job.is_future { &self.future_logs } else { &self.logs };
+        let previous = logs.write().insert(job.partition.clone(), Arc::clone(&log));
         if let Some(previous) = previous {
             return Err(LogError::NoLogDir(format!(
                 "Duplicate log directories for {} are found in both {} and {}. It is likely because log directory failure happened \

@@ -7,6 +7,7 @@
 //! [`LogManager::failures`], and has its logs put away by [`LogManager::handle_log_dir_failure`].
 
 mod dirs;
+mod future;
 mod housekeeping;
 mod load;
 
@@ -53,6 +54,10 @@ pub struct LogManager {
     failed_dirs: Vec<PathBuf>,
     /// In an order, so that what is done to all of them can be done again.
     logs: RwLock<BTreeMap<TopicPartition, Arc<Log>>>,
+    /// Logs that will take the places of others, in another directory (`AlterReplicaLogDirs`).
+    future_logs: RwLock<BTreeMap<TopicPartition, Arc<Log>>>,
+    /// In which directories logs are to be made that are not here yet.
+    preferred_dirs: Mutex<HashMap<TopicPartition, PathBuf>>,
     /// Held while a log is made or deleted, so that the same one is not made twice.
     creation: Mutex<()>,
     deleted: Mutex<Vec<DeletedLog>>,
@@ -90,6 +95,8 @@ impl LogManager {
             dirs: dirs.into_iter().map(Arc::new).collect(),
             failed_dirs,
             logs: RwLock::new(BTreeMap::new()),
+            future_logs: RwLock::new(BTreeMap::new()),
+            preferred_dirs: Mutex::new(HashMap::new()),
             creation: Mutex::new(()),
             deleted: Mutex::new(Vec::new()),
             previous_broker_epoch: AtomicI64::new(-1),
@@ -175,13 +182,18 @@ impl LogManager {
             return existing(log);
         }
         loop {
-            let (dir, is_chosen) = self.choose_dir(directory_id)?;
-            match self.create_in(&dir, partition, topic_id, Arc::clone(&config), now_ms) {
+            let (dir, is_chosen) = match self.preferred_dir(partition) {
+                Some(dir) => (dir, true),
+                None => self.choose_dir(directory_id)?,
+            };
+            let name = log_dir_name(partition);
+            match self.create_in(&dir, &name, partition, topic_id, Arc::clone(&config), now_ms) {
                 // It has failed by that. Where nobody has chosen it, another one will do.
                 Err(LogError::Storage(_)) if !is_chosen && dir.health.is_offline() => {}
                 Err(error) => return Err(error),
                 Ok(log) => {
                     self.logs.write().insert(partition.clone(), Arc::clone(&log));
+                    self.preferred_dirs.lock().remove(partition);
                     return Ok(log);
                 }
             }
@@ -191,6 +203,7 @@ impl LogManager {
     fn create_in(
         &self,
         dir: &LogDir,
+        name: &str,
         partition: &TopicPartition,
         topic_id: Option<Uuid>,
         config: Arc<LogConfig>,
@@ -210,7 +223,7 @@ impl LogManager {
             dir_health: Some(Arc::clone(&dir.health)),
             ..OpenOptions::new(partition.clone(), config, now_ms)
         };
-        Ok(Arc::new(Log::open(dir.path.join(log_dir_name(partition)), options)?))
+        Ok(Arc::new(Log::open(dir.path.join(name), options)?))
     }
 
     /// The directory with an id, which was chosen by whoever gave the id, or the one with the fewest logs.
@@ -235,6 +248,7 @@ impl LogManager {
     /// the disk looked at. Returns the partitions.
     pub fn handle_log_dir_failure(&self, dir: &Path) -> Vec<TopicPartition> {
         let mut lost = Vec::new();
+        self.future_logs.write().retain(|_, log| log.dir_health().dir() != dir);
         self.logs.write().retain(|partition, log| {
             let stays = log.dir_health().dir() != dir;
             if !stays {
@@ -258,20 +272,29 @@ impl LogManager {
     pub fn delete_log(&self, partition: &TopicPartition, now_ms: i64) -> Result<bool, LogError> {
         let _one_at_a_time = self.creation.lock();
         let Some(log) = self.logs.write().remove(partition) else { return Ok(false) };
-        let dir = self.dirs.iter().find(|dir| dir.path == log.dir_health().dir());
         let was_cleaned = log.first_dirty_offset().is_some();
         log.rename_dir(&log_delete_dir_name(partition))?;
-        tracing::info!(%partition, dir = %log.dir().display(), "the log is renamed and scheduled for deletion");
-        if let Some(dir) = dir {
-            let due_ms = now_ms.saturating_add(log.config().file_delete_delay_ms.max(0));
-            let what = DeletedDir::Log(log);
-            self.deleted.lock().push(DeletedLog { due_ms, dir: Arc::clone(dir), what });
-        }
+        self.schedule_deletion(log, now_ms);
         if was_cleaned {
             // A log of the same name must not take over how far this one was compacted.
             self.checkpoint_cleaner_offsets()?;
         }
         Ok(true)
+    }
+
+    /// Has a log deleted, whose directory is renamed already, when its time has come.
+    fn schedule_deletion(&self, log: Arc<Log>, now_ms: i64) {
+        tracing::info!(partition = %log.topic_partition(), dir = %log.dir().display(), "the log is renamed and scheduled for deletion");
+        if let Some(dir) = self.dir_of(&log) {
+            let due_ms = now_ms.saturating_add(log.config().file_delete_delay_ms.max(0));
+            let dir = Arc::clone(dir);
+            self.deleted.lock().push(DeletedLog { due_ms, dir, what: DeletedDir::Log(log) });
+        }
+    }
+
+    /// The directory that a log lies in.
+    fn dir_of(&self, log: &Log) -> Option<&Arc<LogDir>> {
+        self.dirs.iter().find(|dir| dir.path == log.dir_health().dir())
     }
 
     /// The directories and their ids, also of those that have failed since the start.
@@ -296,8 +319,7 @@ impl LogManager {
 
     /// The id of the directory that holds a partition's log.
     pub fn directory_of(&self, partition: &TopicPartition) -> Option<Uuid> {
-        let log = self.get_log(partition)?;
-        self.dirs.iter().find(|dir| dir.path == log.dir_health().dir()).map(|dir| dir.id)
+        self.dir_of(&*self.get_log(partition)?).map(|dir| dir.id)
     }
 
     /// The directories that can be used.
