@@ -71,6 +71,7 @@ async fn on_broker(broker: &Broker, client: &mut Client, topic: &Topic, api: Api
         ApiKey::InitProducerId => init_producer_id(client, version).await,
         ApiKey::OffsetForLeaderEpoch => offset_for_leader_epoch(client, topic, version).await,
         ApiKey::DescribeConfigs => admin::describe_configs(client, topic, version).await,
+        ApiKey::AlterReplicaLogDirs => admin::alter_replica_log_dirs(client, topic, version).await,
         ApiKey::DescribeLogDirs => admin::describe_log_dirs(client, topic, version).await,
         ApiKey::DescribeProducers => admin::describe_producers(client, version).await,
         ApiKey::DescribeClientQuotas => cluster::describe_client_quotas(client, version).await,

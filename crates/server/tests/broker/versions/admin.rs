@@ -151,6 +151,16 @@ pub async fn describe_configs(client: &mut Client, topic: &Topic, version: i16) 
     }
 }
 
+pub async fn alter_replica_log_dirs(client: &mut Client, topic: &Topic, version: i16) {
+    use protocol::messages::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
+    let topics = vec![AlterReplicaLogDirTopic { name: topic.name.clone(), partitions: vec![0] }];
+    let dirs = vec![AlterReplicaLogDir { path: "/not/a/log/dir".to_owned(), topics }];
+    let response = client.call(version, &AlterReplicaLogDirsRequest { dirs }).await;
+    let result = &response.results[0];
+    assert_eq!((result.topic_name.as_str(), result.partitions[0].partition_index), (topic.name.as_str(), 0));
+    assert_eq!(error(result.partitions[0].error_code), ErrorCode::LogDirNotFound);
+}
+
 pub async fn describe_log_dirs(client: &mut Client, topic: &Topic, version: i16) {
     use describe_log_dirs_request::DescribableLogDirTopic;
     let request = DescribeLogDirsRequest {
