@@ -333,7 +333,7 @@ fn write_broker(f: &mut std::fmt::Formatter<'_>, broker: &BrokerRegistration) ->
         broker.in_controlled_shutdown,
         broker.is_migrating_zk_broker,
         list(&broker.directories),
-        list(broker.cordoned_directories.as_deref().unwrap_or_default())
+        broker.cordoned_directories.as_deref().map_or_else(|| "null".to_owned(), list)
     )
 }
 
