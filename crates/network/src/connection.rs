@@ -20,7 +20,7 @@ use crate::memory::Held;
 const SEND_AT: usize = 256 * 1024;
 /// A frame larger than this is read alone, so that nothing behind it has to be moved to the buffer's front later.
 const READ_ALONE: usize = 32 * 1024;
-/// So much is read, and taken of the memory of all requests, at a time: a size on the wire is only a claim.
+/// A buffer grows at most so much ahead of the bytes that have arrived: a size on the wire is only a claim.
 const GROWTH: usize = 1024 * 1024;
 
 /// Of a request whose rest is still to come, so much is kept while the connection waits; its buffer serves others meanwhile.
@@ -228,13 +228,14 @@ async fn read_some(
         None => 0,
     };
     if missing > READ_ALONE {
-        // Room for all of it at once, so that nothing is moved while it grows: address space, which becomes memory only as the
-        // bytes arrive.
-        let room_for_all = buffer.try_reserve_exact(missing);
-        room_for_all.map_err(|error| io::Error::new(io::ErrorKind::OutOfMemory, error))?;
-        let now = missing.min(GROWTH);
-        limits.held.grow_to(buffer.len() + now).await;
-        let mut room = buffer.limit(now);
+        let mut capacity = buffer.capacity();
+        if capacity - buffer.len() < missing.min(GROWTH) {
+            // Half as much again, so that a large request is not moved too often while it grows.
+            capacity = buffer.len() + missing.min(GROWTH.max(buffer.len() / 2));
+        }
+        limits.held.grow_to(capacity).await;
+        buffer.reserve_exact(capacity - buffer.len());
+        let mut room = buffer.limit(missing);
         let read = stream.read_buf(&mut room);
         if !limits.held.is_beyond_limit() {
             return Ok(read.await?);
