@@ -621,8 +621,10 @@ public class Groups {
         Properties properties = new Properties();
         properties.put("bootstrap.servers", bootstrap);
         try (KafkaProducer<String, String> producer = new KafkaProducer<>(properties, new StringSerializer(), new StringSerializer())) {
+            // Brokers refuse times that are more than an hour ahead (message.timestamp.after.max.ms).
+            long step = count > 5_000 ? 10 : 1_000;
             for (int number : IntStream.range(first, first + count).toArray()) {
-                producer.send(new ProducerRecord<>(topic, number % partitions, FIRST_MS + 1000L * number, "key-" + number, String.valueOf(number)));
+                producer.send(new ProducerRecord<>(topic, number % partitions, FIRST_MS + step * number, "key-" + number, String.valueOf(number)));
             }
         }
     }
