@@ -319,8 +319,9 @@ fn masked(text: &str) -> String {
             _ => masked.push_str(if number.ends_with('.') { "#." } else { "#" }),
         }
     }
-    // A time that went backwards for Apache's tool is a number too.
-    masked.replace(" -#", " #")
+    // A time that went backwards for Apache's tool is a number too, and what it divides by none at all: milena's takes a
+    // millisecond for that.
+    masked.replace(" -#", " #").replace("Infinity", "#").replace("NaN", "#")
 }
 
 /// The lines with both tools' own names made the same.
