@@ -101,5 +101,6 @@ pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
         let read = group.catch_up(&ends, LIMIT).and_then(|()| group.end(&ends));
         report.check(&format!("{what}: the {name} group has read everything once"), read);
     }
-    cluster.stop()
+    // The nodes are ended as they are: stopped in turn, the last of Apache Kafka's would wait minutes for a quorum.
+    Ok(())
 }
