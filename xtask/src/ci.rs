@@ -63,7 +63,7 @@ pub fn bench(arguments: &[String]) -> Result<(), String> {
     let bench = project::build("bench")?.display().to_string();
     let xtask = std::env::current_exe().map_err(|error| error.to_string())?;
     let apache = format!("{} apache-server {{dir}} {{port}}", xtask.display());
-    let apache_node = format!("{} apache-node {{dir}} {{properties}}", xtask.display());
+    let apache_node = format!("{} apache-node {{dir}} {{properties}} {{cluster}}", xtask.display());
     let docs = project::root().join("docs/performance").display().to_string();
     let command = format!("cargo xtask bench {}", arguments.join(" "));
     let mut suite = vec!["suite", "--milena", &milena];

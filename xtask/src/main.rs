@@ -23,7 +23,7 @@ cargo xtask bench [--speed] [--groups] [--growth] [--recovery] [--cluster] [--co
 cargo xtask bench --client [--megabytes N] [--rounds N] [--record]
                                   our client beside librdkafka, which is built for it
 cargo xtask apache-server DIR PORT
-cargo xtask apache-node DIR PROPERTIES
+cargo xtask apache-node DIR PROPERTIES CLUSTER-ID
                                   Apache Kafka on 127.0.0.1:PORT, its data in DIR
 cargo xtask vectors               remakes the golden bytes with Apache Kafka's own classes
 cargo xtask schema                remakes crates/protocol/schema from Apache Kafka's published jars

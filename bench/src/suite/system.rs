@@ -18,16 +18,19 @@ pub const ASK_EVERY: Duration = Duration::from_micros(500);
 const START_LIMIT: Duration = Duration::from_secs(90);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 const KILL_LIMIT: Duration = Duration::from_secs(10);
+/// Of all clusters here.
+const CLUSTER_ID: &str = "bWlsZW5hLWJlbmNoLWNsdQ";
+const PROPERTIES: &str = "server.properties";
 
 /// A name and the command that starts it.
 #[derive(Debug, Clone)]
 pub struct System {
     pub name: String,
-    /// Words, in which `{dir}`, `{port}`, `{properties}` and `{bench}` (this program) are filled in.
+    /// Words, in which `{dir}`, `{port}`, `{properties}`, `{cluster}` (a cluster's id) and `{bench}` (this program) are filled in.
     command: Vec<String>,
     /// The same for a node of a cluster, with properties that the suite writes; none where it cannot be one.
     node_command: Option<Vec<String>>,
-    /// What formats a node's directory, where its command does not: `{cluster}` is the cluster's id.
+    /// What formats a node's directory, where its command does not.
     format_command: Option<Vec<String>>,
     /// Whether a new data directory takes a long first start (Apache Kafka formats it with a JVM of its own): then
     /// only later starts are timed.
@@ -98,21 +101,14 @@ impl System {
     }
 
     /// Starts it as a node of a cluster, with these properties; formats the directory the first time.
-    pub fn spawn_node(&self, dir: &Path, port: u16, properties: &str, cluster_id: &str) -> Result<Running> {
+    pub fn spawn_node(&self, dir: &Path, port: u16, properties: &str) -> Result<Running> {
         let command = self
             .node_command
             .as_ref()
             .ok_or_else(|| Failure::new(format!("{}: no command for a node of a cluster", self.name)))?;
-        fs::create_dir_all(dir)?;
-        if let Some(format) = self.format_command.as_ref().filter(|_| !dir.join("server.properties").exists())
-        {
-            let file = dir.join("server.properties");
-            fs::write(&file, properties)?;
-            let fill = |word: &String| {
-                word.replace("{properties}", &file.to_string_lossy()).replace("{cluster}", cluster_id)
-            };
-            let words: Vec<String> = format.iter().map(fill).collect();
-            let done = Command::new(&words[0]).args(&words[1..]).output()?;
+        let is_new = !dir.join(PROPERTIES).exists();
+        if let Some(format) = self.format_command.as_ref().filter(|_| is_new) {
+            let done = prepare(format, dir, port, properties)?.output()?;
             if !done.status.success() {
                 return Err(Failure::new(String::from_utf8_lossy(&done.stderr).into_owned()));
             }
@@ -121,32 +117,19 @@ impl System {
     }
 
     fn launch(&self, command: &[String], dir: &Path, port: u16, text: &str) -> Result<Running> {
-        fs::create_dir_all(dir)?;
+        let mut command = prepare(command, dir, port, text)?;
         let pid_file = dir.join("pid");
         if pid_file.exists() {
             fs::remove_file(&pid_file)?;
         }
-        let properties = dir.join("server.properties");
-        let own = std::env::current_exe()?;
-        let mut words = Vec::new();
-        for word in command {
-            if word.contains("{properties}") {
-                fs::write(&properties, text)?;
-            }
-            let word = word.replace("{dir}", &dir.to_string_lossy()).replace("{port}", &port.to_string());
-            let word = word.replace("{properties}", &properties.to_string_lossy());
-            words.push(word.replace("{bench}", &own.to_string_lossy()));
-        }
         let log_file = dir.join("output.log");
         let log = File::options().append(true).create(true).open(&log_file)?;
-        let (program, arguments) = words.split_first().ok_or_else(|| Failure::new("no command"))?;
-        let child = Command::new(program)
-            .args(arguments)
+        let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
-            .map_err(|error| Failure::new(format!("{program}: {error}")))?;
+            .map_err(|error| Failure::new(format!("{}: {error}", command.get_program().display())))?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Ok(Running { name: self.name.clone(), child, address, pid_file, log_file, stopped: false })
     }
@@ -157,6 +140,27 @@ impl System {
         running.wait_for_answer()?;
         Ok(running)
     }
+}
+
+/// A command whose words are filled in; where they name `{properties}`, that file has this text.
+fn prepare(words: &[String], dir: &Path, port: u16, text: &str) -> Result<Command> {
+    fs::create_dir_all(dir)?;
+    let properties = dir.join(PROPERTIES);
+    if words.iter().any(|word| word.contains("{properties}")) {
+        fs::write(&properties, text)?;
+    }
+    let own = std::env::current_exe()?;
+    let fill = |word: &String| {
+        word.replace("{dir}", &dir.to_string_lossy())
+            .replace("{port}", &port.to_string())
+            .replace("{properties}", &properties.to_string_lossy())
+            .replace("{cluster}", CLUSTER_ID)
+            .replace("{bench}", &own.to_string_lossy())
+    };
+    let mut words = words.iter().map(fill);
+    let mut command = Command::new(words.next().ok_or_else(|| Failure::new("no command"))?);
+    command.args(words);
+    Ok(command)
 }
 
 fn words(text: &str) -> Vec<String> {

@@ -252,22 +252,21 @@ pub fn become_apache(arguments: &[String]) -> Result<(), String> {
 
 /// Becomes Apache Kafka with a file of properties, as a node of a cluster: what `cargo xtask bench --cluster --apache` measures.
 pub fn become_apache_node(arguments: &[String]) -> Result<(), String> {
-    let [dir, properties] = arguments else { return Err("apache-node DIR PROPERTIES".to_owned()) };
+    let [dir, properties, cluster_id] = arguments else {
+        return Err("apache-node DIR PROPERTIES CLUSTER-ID".to_owned());
+    };
     let properties = std::path::absolute(properties).map_err(|error| error.to_string())?;
     let dir = std::path::Path::new(dir);
     let formatted = dir.join("formatted");
     if !formatted.exists() {
         let mut format = crate::apache::Jars::Broker.java()?;
-        format.args(["kafka.tools.StorageTool", "format", "-t", BENCH_CLUSTER_ID, "-c"]).arg(&properties);
+        format.args(["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c"]).arg(&properties);
         program::run(&mut format, dir, "format")?.good()?;
         project::write(&formatted, "")?;
     }
     let mut java = broker::apache_kafka(&properties, "1g")?;
     Err(std::os::unix::process::CommandExt::exec(&mut java).to_string())
 }
-
-/// The id of clusters that are measured.
-const BENCH_CLUSTER_ID: &str = "bWlsZW5hLWJlbmNoLWNsdQ";
 
 fn clock_seed() -> u64 {
     std::time::UNIX_EPOCH.elapsed().map_or(1, |elapsed| elapsed.as_secs())

@@ -17,8 +17,6 @@ use crate::{
 /// What a cluster may take to become whole.
 const LIMIT: Duration = Duration::from_secs(120);
 const ASK_EVERY: Duration = Duration::from_millis(10);
-/// Of all clusters here.
-const CLUSTER_ID: &str = "bWlsZW5hLWJlbmNoLWNsdQ";
 
 struct Node {
     dir: PathBuf,
@@ -70,7 +68,7 @@ impl Cluster {
     pub fn launch(&mut self, id: i32) -> Result<()> {
         let system = self.system.clone();
         let node = self.node(id)?;
-        node.running = Some(system.spawn_node(&node.dir, node.port, &node.properties, CLUSTER_ID)?);
+        node.running = Some(system.spawn_node(&node.dir, node.port, &node.properties)?);
         Ok(())
     }
 
