@@ -139,15 +139,9 @@ impl Partition {
         if registration.isr.len() < self.required_in_sync(registration) {
             return false;
         }
-        let end = state.replicated_to(
-            registration,
-            self.log.load().log_end_offset_metadata(),
-            &self.broker,
-            now_ms,
-        );
-        let Some(before) = self.log.load().maybe_increment_high_watermark(end.message_offset) else {
-            return false;
-        };
+        let log = self.log.load();
+        let end = state.replicated_to(registration, log.log_end_offset_metadata(), &self.broker, now_ms);
+        let Some(before) = log.maybe_increment_high_watermark(end.message_offset) else { return false };
         let known = state.high_watermark;
         let is_near = known.message_offset == before
             && known.segment_base_offset >= 0
