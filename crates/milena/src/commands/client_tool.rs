@@ -71,9 +71,7 @@ impl AdminOptions {
             let name = name.trim_start_matches('-');
             return Err(format!("Option \"[{name}]\" can't be used with option \"[command-config]\""));
         }
-        println!(
-            "Option {name} has been deprecated and will be removed in a future version. Use --command-config instead."
-        );
+        deprecated(name, "--command-config");
         client_config(self.bootstrap.servers()?, Some(file)).map(Admin::new)
     }
 
@@ -185,6 +183,22 @@ pub(crate) fn configure(
         eprintln!("WARN These configurations '{unused:?}' were supplied but are not used.");
     }
     Ok(())
+}
+
+/// Kafka's word about an old option, on stdout as it has it.
+pub(crate) fn deprecated(old: &str, new: &str) {
+    println!("Option {old} has been deprecated and will be removed in a future version. Use {new} instead.");
+}
+
+/// The properties file of a tool that has another, older name for --command-config, which `name` is.
+pub(crate) fn config_file<'a>(
+    new: Option<&'a Path>,
+    (name, old): (&str, Option<&'a Path>),
+) -> Option<&'a Path> {
+    if old.is_some() {
+        deprecated(name, "--command-config");
+    }
+    old.or(new)
 }
 
 /// The one of two spellings of an option that was used, with Kafka's word about the old one.

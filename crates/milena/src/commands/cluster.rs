@@ -114,19 +114,12 @@ impl Connection {
             (Some(_), Some(_)) => {
                 return Err("--config and --command-config cannot be specified together.".to_owned());
             }
-            (Some(file), None) => {
-                println!(
-                    "Option --config has been deprecated and will be removed in a future version. Use --command-config \
-                     instead."
-                );
-                Some(file)
-            }
-            (None, file) => file.as_ref(),
+            (old, new) => client_tool::config_file(new.as_deref(), ("--config", old.as_deref())),
         };
         client_tool::either_admin(
             self.bootstrap_server.as_deref(),
             self.bootstrap_controller.as_deref(),
-            file.map(PathBuf::as_path),
+            file,
         )
     }
 }

@@ -117,25 +117,15 @@ impl Arguments {
     }
 
     fn producer_config(&self) -> Result<ProducerConfig, String> {
-        let deprecated = |old: &str, new: &str| {
-            println!(
-                "Option {old} has been deprecated and will be removed in a future version. Use {new} instead."
-            );
-        };
         let properties = match self.producer_props.is_empty() {
             true => &self.command_property,
             false => {
-                deprecated("--producer-props", "--command-property");
+                client_tool::deprecated("--producer-props", "--command-property");
                 &self.producer_props
             }
         };
-        let file = match &self.producer_config {
-            None => self.command_config.as_deref(),
-            Some(file) => {
-                deprecated("--producer.config", "--command-config");
-                Some(file.as_path())
-            }
-        };
+        let old = ("--producer.config", self.producer_config.as_deref());
+        let file = client_tool::config_file(self.command_config.as_deref(), old);
         if let Some(wrong) = properties.iter().find(|property| property.split('=').count() != 2) {
             return Err(format!("Invalid property: {wrong}"));
         }

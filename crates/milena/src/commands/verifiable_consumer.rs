@@ -136,16 +136,8 @@ struct Summary {
 
 impl Arguments {
     fn config(&self) -> Result<ConsumerConfig, String> {
-        let file = match &self.consumer_config {
-            None => self.command_config.as_deref(),
-            Some(file) => {
-                println!(
-                    "Option --consumer.config has been deprecated and will be removed in a future version. Use --command-config \
-                     instead."
-                );
-                Some(file.as_path())
-            }
-        };
+        let old = ("--consumer.config", self.consumer_config.as_deref());
+        let file = client_tool::config_file(self.command_config.as_deref(), old);
         let mut entries = client_tool::entries(file, &[])?;
         let mut set = |key: &str, value: &str| entries.push((key.to_owned(), value.to_owned()));
         set("group.protocol", &self.group_protocol);

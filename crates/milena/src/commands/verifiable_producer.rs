@@ -69,16 +69,8 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
 
 impl Arguments {
     fn config(&self) -> Result<ProducerConfig, String> {
-        let file = match &self.producer_config {
-            None => self.command_config.as_deref(),
-            Some(file) => {
-                println!(
-                    "Option --producer.config has been deprecated and will be removed in a future version. Use --command-config \
-                     instead."
-                );
-                Some(file.as_path())
-            }
-        };
+        let old = ("--producer.config", self.producer_config.as_deref());
+        let file = client_tool::config_file(self.command_config.as_deref(), old);
         let mut config = ProducerConfig::new(self.bootstrap.servers()?);
         let mut entries =
             vec![("acks".to_owned(), self.acks.clone()), ("retries".to_owned(), "0".to_owned())];
