@@ -81,6 +81,7 @@ pub async fn run(
     consumer.close(Duration::from_secs(30)).await
 }
 
+// The tests include this file for what stands above.
 #[allow(dead_code)]
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {

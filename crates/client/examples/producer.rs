@@ -48,6 +48,7 @@ pub async fn run(
     Ok(places)
 }
 
+// The tests include this file for what stands above.
 #[allow(dead_code)]
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {

@@ -217,6 +217,21 @@ const UNREADABLE: [&[u8]; 5] = [
     &[0, 3, 0, 0, 0, 1, 0x7f, 0xff],
 ];
 
+/// A classic member that subscribes with these bytes.
+fn subscribing_with(group: &str, bytes: &[u8]) -> JoinGroupRequest {
+    JoinGroupRequest {
+        group_id: group.to_owned(),
+        session_timeout_ms: 30_000,
+        rebalance_timeout_ms: 30_000,
+        protocol_type: "consumer".to_owned(),
+        protocols: vec![join_group_request::JoinGroupRequestProtocol {
+            name: "range".to_owned(),
+            metadata: bytes.to_vec(),
+        }],
+        ..JoinGroupRequest::default()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_members_cannot_read_of_each_other_is_carried_as_it_is() {
     let broker = Broker::start().await;
@@ -227,17 +242,7 @@ async fn what_members_cannot_read_of_each_other_is_carried_as_it_is() {
         let what = format!("{bytes:02x?}");
         let group = unique("unreadable");
         wait_for_coordinator(&mut client, &group).await;
-        let mut request = JoinGroupRequest {
-            group_id: group.clone(),
-            session_timeout_ms: 30_000,
-            rebalance_timeout_ms: 30_000,
-            protocol_type: "consumer".to_owned(),
-            protocols: vec![join_group_request::JoinGroupRequestProtocol {
-                name: "range".to_owned(),
-                metadata: bytes.to_vec(),
-            }],
-            ..JoinGroupRequest::default()
-        };
+        let mut request = subscribing_with(&group, bytes);
         request.member_id = client.call(5, &request).await.member_id;
         let joined = client.call(5, &request).await;
         cases.check(&what, (error(joined.error_code), joined.members.len()), (ErrorCode::None, 1));
@@ -279,17 +284,7 @@ async fn what_members_cannot_read_of_each_other_is_carried_as_it_is() {
     let (joined, epoch) = heartbeat(&mut client, &joining(&group, "a", &topic)).await;
     assert_eq!(joined, ErrorCode::None);
     for bytes in UNREADABLE {
-        let request = JoinGroupRequest {
-            group_id: group.clone(),
-            session_timeout_ms: 30_000,
-            rebalance_timeout_ms: 30_000,
-            protocol_type: "consumer".to_owned(),
-            protocols: vec![join_group_request::JoinGroupRequestProtocol {
-                name: "range".to_owned(),
-                metadata: bytes.to_vec(),
-            }],
-            ..JoinGroupRequest::default()
-        };
+        let request = subscribing_with(&group, bytes);
         let found = error(client.call(3, &request).await.error_code);
         cases.check(format!("{bytes:02x?} into KIP-848"), found, ErrorCode::InconsistentGroupProtocol);
     }
