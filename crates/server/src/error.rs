@@ -1,7 +1,7 @@
 //! Why a broker does not start, or stops.
 
 use config::ConfigError;
-use protocol::{DecodeError, EncodeError};
+use controller::MetadataNodeError;
 use raft::RaftError;
 use storage::{LogDirError, LogError};
 
@@ -47,26 +47,12 @@ pub enum ServerError {
     /// The controller refused this broker.
     #[error("the controller refused to register this broker: {0}")]
     Registration(String),
-    /// A record of the metadata log is not known.
-    #[error("a record of the metadata log cannot be read: {0}; it may be from a newer version")]
-    MetadataRecord(DecodeError),
-    /// A metadata record cannot be written.
-    #[error("a metadata record cannot be written: {0}")]
-    WriteRecord(EncodeError),
-    /// A decision is more than a batch of the metadata log holds.
-    #[error("{records} records that belong together are more than a batch of {max_bytes} bytes")]
-    TooManyRecords {
-        /// How many.
-        records: usize,
-        /// What a batch holds, in bytes.
-        max_bytes: usize,
-    },
+    /// The metadata cannot be followed, or a decision not be written.
+    #[error(transparent)]
+    Metadata(#[from] MetadataNodeError),
     /// Records do not fit the state before them.
     #[error("the metadata log contradicts itself: {0}")]
     Replay(String),
-    /// A snapshot cannot be made.
-    #[error("a metadata snapshot cannot be written: {0}")]
-    Snapshot(String),
     /// The system refused something.
     #[error("{0}: {1}")]
     Io(&'static str, std::io::Error),

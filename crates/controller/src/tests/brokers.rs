@@ -43,7 +43,7 @@ fn the_first_records_of_a_cluster_are_those_that_kafka_writes() {
     // The next controller finds everything in order.
     cluster.controller.deactivate();
     let again = cluster.controller.activate(0, 1);
-    assert_eq!(again.records, []);
+    assert!(again.records.is_empty());
 }
 
 #[test]
@@ -165,13 +165,13 @@ fn a_broker_that_is_known_to_be_gone_is_not_waited_for() {
     let epoch = cluster.epochs[&0];
     // News of an incarnation before the present one change nothing.
     let stale = cluster.controller.fence_lost_broker(0, epoch - 1);
-    assert_eq!(stale.records, []);
+    assert!(stale.records.is_empty());
     let lost = cluster.controller.fence_lost_broker(0, epoch);
     cluster.commit(lost);
     let partition = cluster.partition("t", 0);
     assert_eq!((partition.leader, partition.leader_epoch, partition.isr.clone()), (1, 1, vec![1, 2]));
     assert!(cluster.image().cluster.broker(0).unwrap().fenced);
-    assert_eq!(cluster.controller.fence_lost_broker(0, epoch).records, []);
+    assert!(cluster.controller.fence_lost_broker(0, epoch).records.is_empty());
     // It was not gone: its next heartbeat lets it in again.
     assert!(!cluster.heartbeat(0).is_fenced);
     assert!(!cluster.image().cluster.broker(0).unwrap().fenced);
@@ -200,7 +200,7 @@ fn the_only_replica_stays_eligible_and_leads_again() {
     assert!(!cluster.heartbeat(0).is_fenced);
     let partition = cluster.partition("topic", 0);
     assert_eq!((partition.leader, &partition.isr[..], &partition.elr[..]), (0, &[0][..], &[][..]));
-    assert_eq!(partition.last_known_elr, []);
+    assert!(partition.last_known_elr.is_empty());
     assert_eq!(partition.leader_recovery_state, metadata::LeaderRecoveryState::Recovered);
     cluster.assert_replay_is_complete();
 }

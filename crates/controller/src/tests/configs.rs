@@ -175,7 +175,7 @@ fn the_old_request_replaces_the_whole_set() {
     let request = AlterConfigsRequest { resources: vec![resource], validate_only: false };
     let context = cluster.context(2);
     let dry = AlterConfigsRequest { validate_only: true, ..request.clone() };
-    assert_eq!(cluster.controller.alter_configs(&context, &dry).records, []);
+    assert!(cluster.controller.alter_configs(&context, &dry).records.is_empty());
     let result = cluster.controller.alter_configs(&context, &request);
     assert_eq!(cluster.commit(result).responses[0].error_code, 0);
     assert_eq!(value(&cluster, ConfigResource::topic("topic"), "retention.ms").as_deref(), Some("7000"));

@@ -205,7 +205,7 @@ fn validate_only_answers_and_writes_nothing() {
         CreateTopicsRequest { topics: vec![new_topic("topic", 2, 1)], validate_only: true, timeout_ms: 0 };
     let context = cluster.context(7);
     let result = cluster.controller.create_topics(&context, &request);
-    assert_eq!(result.records, []);
+    assert!(result.records.is_empty());
     assert_eq!((result.response.topics[0].error_code, result.response.topics[0].num_partitions), (0, 2));
 }
 

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI16, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use controller::{ControllerRequestContext, ControllerResult, QuorumController};
+use controller::{ControllerRequestContext, ControllerResult, Decision, QuorumController};
 use metadata::MetadataImage;
 use protocol::ApiKey;
 use raft::{QuorumRequest, QuorumResponse, RaftNode, RequestFailure};
 use tokio::sync::{oneshot, watch};
 
 use super::publishing::Publisher;
-use super::state::{MetadataState, Ran};
+use super::state::MetadataState;
 use crate::controller_channel::LeaderAndEpoch;
 use crate::error::ServerError;
 
@@ -96,7 +96,7 @@ impl ControllerHandle {
         let (sender, receiver) = oneshot::channel();
         self.run(Box::new(move |state| {
             match state.run(api_version, request)? {
-                Ran::Decided { response, changes } => {
+                Decision::Decided { response, changes } => {
                     let release = move |committed| {
                         let answer =
                             if committed { Ok(response) } else { Err(ControllerUnavailable::NotController) };
@@ -106,8 +106,8 @@ impl ControllerHandle {
                     let once_published = changes || until == Until::Published;
                     state.answer_once_committed(once_published, Box::new(release));
                 }
-                Ran::NotActive => drop(sender.send(Err(ControllerUnavailable::NotController))),
-                Ran::Refused => drop(sender.send(Err(ControllerUnavailable::Refused))),
+                Decision::NotActive => drop(sender.send(Err(ControllerUnavailable::NotController))),
+                Decision::Refused => drop(sender.send(Err(ControllerUnavailable::Refused))),
             }
             Ok(())
         }))?;

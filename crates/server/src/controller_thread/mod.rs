@@ -7,7 +7,6 @@
 //! answers leave. So whoever got an answer sees its effect. A second thread publishes: nothing that the quorum or the
 //! brokers' sessions live by waits for what a change brings.
 
-mod batches;
 mod handle;
 mod peers;
 mod publishing;

@@ -5,11 +5,11 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
+use controller::snapshot_records;
 use metadata::{LoaderUpdate, MetadataDelta, MetadataImage};
 use tokio::sync::oneshot;
 
 use super::handle::Work;
-use super::state::snapshot_records;
 use crate::error::ServerError;
 
 /// Learns of each new image, before the answer to whoever caused it.
@@ -48,8 +48,8 @@ impl Publishing {
     }
 
     /// A new image.
-    pub(super) fn publish(&self, update: LoaderUpdate) {
-        self.send(Publication::Update(Box::new(update)));
+    pub(super) fn publish(&self, update: Box<LoaderUpdate>) {
+        self.send(Publication::Update(update));
     }
 
     /// From now on `publisher` learns of every image; `told` when it has learned of this one.

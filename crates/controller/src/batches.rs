@@ -3,7 +3,7 @@
 use metadata::VersionedRecord;
 use protocol::Writer;
 
-use crate::error::ServerError;
+use crate::metadata_node::MetadataNodeError;
 
 /// Records in one batch, where they need not be one.
 const RECORDS_PER_BATCH: usize = 1000;
@@ -13,16 +13,16 @@ const RECORD_OVERHEAD: usize = 32;
 /// Records as they go into the log, in the batches that they go in: one where it `is_atomic`.
 ///
 /// Errors: a record that cannot be written; more than a batch may hold.
-pub(super) fn batches(
+pub(crate) fn batches(
     records: &[VersionedRecord],
     is_atomic: bool,
     max_bytes: usize,
-) -> Result<Vec<Vec<Vec<u8>>>, ServerError> {
+) -> Result<Vec<Vec<Vec<u8>>>, MetadataNodeError> {
     let mut batches: Vec<Vec<Vec<u8>>> = Vec::new();
     let mut bytes = 0;
     for (record, version) in records {
         let mut writer = Writer::new();
-        record.write_framed(&mut writer, *version).map_err(ServerError::WriteRecord)?;
+        record.write_framed(&mut writer, *version).map_err(MetadataNodeError::WriteRecord)?;
         let framed = writer.into_bytes();
         let size = framed.len() + RECORD_OVERHEAD;
         let is_full =
@@ -38,7 +38,7 @@ pub(super) fn batches(
             }
         }
         if bytes > max_bytes || (is_atomic && batches.len() > 1) {
-            return Err(ServerError::TooManyRecords { records: records.len(), max_bytes });
+            return Err(MetadataNodeError::TooManyRecords { records: records.len(), max_bytes });
         }
     }
     Ok(batches)
