@@ -6,6 +6,7 @@
 mod commit_wait;
 mod error;
 mod fetcher;
+mod isr_changes;
 mod leader;
 mod local_broker;
 mod manager;

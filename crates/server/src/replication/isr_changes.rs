@@ -7,12 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{ErrorCode, Uuid};
-use metadata::LeaderRecoveryState;
+use common::ErrorCode;
 use parking_lot::Mutex;
-use protocol::messages::alter_partition_request::{BrokerState, PartitionData, TopicData};
-use protocol::messages::{AlterPartitionRequest, AlterPartitionResponse};
-use replica::{AlterPartitionOutcome, AlteredPartition, Partition, ProposedIsr};
+use replica::{AlterPartitionOutcome, Partition, ProposedIsr};
 use tokio::sync::Notify;
 
 use crate::broker::Broker;
@@ -61,7 +58,8 @@ pub(crate) async fn propose_isr_changes(broker: Arc<Broker>) {
 
 /// Asks once. False where something is to be asked again.
 async fn propose(broker: &Arc<Broker>, proposals: Vec<(Arc<Partition>, ProposedIsr)>) -> bool {
-    let request = request(broker, proposals.iter().map(|(_, proposal)| proposal));
+    let local = broker.replicas.local_broker();
+    let request = local.alter_partition_request(proposals.iter().map(|(_, proposal)| proposal));
     let response = match broker.channel.send(request).await {
         Ok(response) => response,
         Err(error) => {
@@ -80,7 +78,7 @@ async fn propose(broker: &Arc<Broker>, proposals: Vec<(Arc<Partition>, ProposedI
     let mut all_settled = true;
     for (partition, proposal) in proposals {
         // A partition that is not named in the answer is asked for again.
-        let answer = answer_for(&response, &proposal).unwrap_or(Err(ErrorCode::UnknownServerError));
+        let answer = proposal.answer_in(&response).unwrap_or(Err(ErrorCode::UnknownServerError));
         match partition.on_altered(proposal.id, answer, now_ms()) {
             AlterPartitionOutcome::Settled(moved) => broker.on_moved(&partition, moved),
             AlterPartitionOutcome::Retry => {
@@ -90,54 +88,6 @@ async fn propose(broker: &Arc<Broker>, proposals: Vec<(Arc<Partition>, ProposedI
         }
     }
     all_settled
-}
-
-fn request<'p>(broker: &Broker, proposals: impl Iterator<Item = &'p ProposedIsr>) -> AlterPartitionRequest {
-    let mut topics: Vec<TopicData> = Vec::new();
-    for proposal in proposals {
-        let data = PartitionData {
-            partition_index: proposal.partition,
-            leader_epoch: proposal.leader_epoch,
-            new_isr_with_epochs: proposal
-                .isr
-                .iter()
-                .map(|&(broker_id, broker_epoch)| BrokerState { broker_id, broker_epoch })
-                .collect(),
-            // Whoever leads has recovered by that.
-            leader_recovery_state: LeaderRecoveryState::Recovered.value(),
-            partition_epoch: proposal.partition_epoch,
-            ..PartitionData::default()
-        };
-        match topics.iter_mut().find(|topic| topic.topic_id == proposal.topic_id) {
-            Some(topic) => topic.partitions.push(data),
-            None => topics.push(TopicData { topic_id: proposal.topic_id, partitions: vec![data] }),
-        }
-    }
-    AlterPartitionRequest {
-        broker_id: broker.node_id,
-        broker_epoch: broker.replicas.local_broker().epoch(),
-        topics,
-    }
-}
-
-fn answer_for(
-    response: &AlterPartitionResponse,
-    proposal: &ProposedIsr,
-) -> Option<Result<AlteredPartition, ErrorCode>> {
-    let topic = |id: Uuid| response.topics.iter().filter(move |topic| topic.topic_id == id);
-    let data = topic(proposal.topic_id)
-        .flat_map(|topic| &topic.partitions)
-        .find(|data| data.partition_index == proposal.partition)?;
-    let error = ErrorCode::from_code(data.error_code);
-    if !error.is_none() {
-        return Some(Err(error));
-    }
-    Some(Ok(AlteredPartition {
-        leader_epoch: data.leader_epoch,
-        isr: data.isr.clone(),
-        leader_recovery_state: LeaderRecoveryState::from_value(data.leader_recovery_state)?,
-        partition_epoch: data.partition_epoch,
-    }))
 }
 
 /// Looks for followers that lag, twice in `replica.lag.time.max.ms`, until it is aborted.
