@@ -28,7 +28,7 @@ mod views;
 mod zookeeper;
 
 pub use broker::{BrokerConfig, Layers, ProcessRoles};
-pub use client_metrics::validate_client_metrics;
+pub use client_metrics::{ClientMetricsConfig, DEFAULT_INTERVAL_MS, validate_client_metrics};
 pub use def::{ConfigKey, ConfigType, Default, Effect, Importance, UpdateMode};
 pub use environment::Environment;
 pub use error::{ConfigError, Warning};

@@ -20,6 +20,7 @@ view! {
         connections_max_idle_ms: i64 = "connections.max.idle.ms",
         request_timeout_ms: i32 = "request.timeout.ms",
         max_request_partition_size_limit: i32 = "max.request.partition.size.limit",
+        telemetry_max_bytes: i32 = "telemetry.max.bytes",
     }
 }
 

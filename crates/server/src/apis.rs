@@ -46,6 +46,9 @@ const BROKER: &[ApiKey] = &[
     ApiKey::DescribeCluster,
     ApiKey::DescribeProducers,
     ApiKey::DescribeClientQuotas,
+    // Divergence: Kafka lists these two only where a plugin takes the metrics. The log always does.
+    ApiKey::GetTelemetrySubscriptions,
+    ApiKey::PushTelemetry,
     ApiKey::ListConfigResources,
     ApiKey::ConsumerGroupHeartbeat,
     ApiKey::ConsumerGroupDescribe,

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use crate::alter_log_dirs::AlterLogDirs;
 use crate::assignments::Assignments;
 use crate::cleaners::CleanerThreads;
+use crate::client_metrics::ClientMetrics;
 use crate::clock::now_ms;
 use crate::committer::Committer;
 use crate::controller_channel::ControllerChannel;
@@ -64,6 +65,7 @@ pub(crate) struct Broker {
     pub(crate) replication_quotas: ReplicationQuotas,
     pub(crate) replica_selector: ReplicaSelector,
     pub(crate) connections: Arc<ConnectionQuota>,
+    pub(crate) client_metrics: ClientMetrics,
     /// The level of `kraft.version`, which the image does not carry.
     pub(crate) kraft_version: Arc<AtomicI16>,
     pub(crate) lifecycle: Lifecycle,

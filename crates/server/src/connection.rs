@@ -12,7 +12,7 @@ use crate::broker_watch;
 use crate::controller_server::ControllerServer;
 use crate::handlers;
 use crate::handlers::api_versions::{self, About};
-use crate::request::{BadRequest, Client, Head, Request};
+use crate::request::{BadRequest, Client, Head, Request, Session};
 
 /// Who serves a listener's connections.
 #[derive(Clone)]
@@ -43,20 +43,26 @@ impl Server {
 pub(crate) struct ClientConnection {
     server: Server,
     info: Arc<ConnectionInfo>,
+    session: Session,
 }
 
 impl Service for Server {
     type Connection = ClientConnection;
 
     fn connect(&self, info: ConnectionInfo) -> ClientConnection {
-        ClientConnection { server: self.clone(), info: Arc::new(info) }
+        ClientConnection { server: self.clone(), info: Arc::new(info), session: Session::default() }
     }
 }
 
 impl Drop for ClientConnection {
     fn drop(&mut self) {
-        if let Server::Controller(controller) = &self.server {
-            broker_watch::connection_ended(controller, &self.info);
+        match &self.server {
+            Server::Controller(controller) => broker_watch::connection_ended(controller, &self.info),
+            Server::Broker(broker) => {
+                if let Some(id) = self.session.client_instance_id.get() {
+                    broker.client_metrics.forget(*id);
+                }
+            }
         }
     }
 }
@@ -85,7 +91,7 @@ impl ClientConnection {
             return Err(BadRequest::UnsupportedVersion(head.api, head.version));
         }
         let client_id = read_rest_of_head(&mut reader, head)?;
-        let client = Client { connection: &self.info, id: &client_id };
+        let client = Client { connection: &self.info, id: &client_id, session: &self.session };
         let request = Request { head, client, body: reader };
         match &self.server {
             Server::Broker(broker) => handlers::dispatch(broker, request, out),

@@ -9,6 +9,7 @@ mod assignments;
 mod broker;
 mod broker_watch;
 mod cleaners;
+mod client_metrics;
 mod clock;
 mod committer;
 mod connection;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use common::topic::GROUP_METADATA_TOPIC;
 use group::{DeletedTopic, TopicsChange};
-use metadata::{ConfigResourceType, MetadataDelta, MetadataImage};
+use metadata::{ConfigResource, ConfigResourceType, MetadataDelta, MetadataImage};
 use replica::Moved;
 
 use crate::broker::Broker;
@@ -20,7 +20,7 @@ pub(crate) fn publish(broker: &Arc<Broker>, delta: &MetadataDelta, image: &Metad
     let now = now_ms();
     let before = broker.image();
     let mut all_topics = false;
-    if delta.configs_delta().is_some() {
+    if let Some(configs) = delta.configs_delta() {
         let old = broker.settings.broker();
         broker.settings.update(image);
         let new = broker.settings.broker();
@@ -32,6 +32,11 @@ pub(crate) fn publish(broker: &Arc<Broker>, delta: &MetadataDelta, image: &Metad
             broker.fetchers.resize(new.replication.num_replica_fetchers);
         }
         update_group_settings(broker, image);
+        let is_subscription =
+            |resource: &ConfigResource| resource.resource_type == ConfigResourceType::CLIENT_METRICS;
+        if configs.changes.keys().any(is_subscription) {
+            broker.client_metrics.update(image);
+        }
     }
     let changes = broker.replicas.apply(delta, image, &|topic| broker.settings.of_topic(image, topic), now);
     for partition in &changes.changed {

@@ -1,8 +1,9 @@
 //! A request's head, and how its answer is framed.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use common::Uuid;
 use network::{ConnectionInfo, Handled, Later, Outbox};
 use protocol::messages::RequestHeader;
 use protocol::wire::Splice;
@@ -22,6 +23,16 @@ pub(crate) struct Client<'a> {
     pub(crate) connection: &'a Arc<ConnectionInfo>,
     /// The id that the client gives itself; empty where it gives none.
     pub(crate) id: &'a str,
+    pub(crate) session: &'a Session,
+}
+
+/// What a client has said of itself on its connection.
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    /// Name and version of its software, once it has asked `ApiVersions` (KIP-511).
+    pub(crate) software: OnceLock<(Box<str>, Box<str>)>,
+    /// Under which id it pushes its metrics.
+    pub(crate) client_instance_id: OnceLock<Uuid>,
 }
 
 /// A request as a handler sees it.

@@ -1,7 +1,7 @@
 //! Keys of quotas, metrics and telemetry (`QuotaConfig`, `MetricConfigs`).
 
 use crate::def::{ConfigKey, class, int, list, long, string};
-use crate::keys::{NO_METRICS, NO_PLUGINS, NO_QUOTAS, NO_TELEMETRY, SET};
+use crate::keys::{NO_METRICS, NO_PLUGINS, NO_QUOTAS, SET};
 
 #[rustfmt::skip] // a table: one line of facts, one of words
 pub(super) const KEYS: &[ConfigKey] = &[
@@ -35,6 +35,6 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Windows kept to measure throttled replication."),
     int("replication.quota.window.size.seconds").or("1").low().at_least(1)
         .doc("Length of each of those windows."),
-    int("telemetry.max.bytes").or("1048576").low().at_least(1).no_effect(NO_TELEMETRY)
+    int("telemetry.max.bytes").or("1048576").low().at_least(1)
         .doc("Largest batch of metrics, compressed, that a client may push (KIP-714)."),
 ];

@@ -76,6 +76,11 @@ pub(crate) fn handle(
         let refusal = ApiVersionsResponse { error_code: error.code(), ..ApiVersionsResponse::default() };
         return request.head.answer(&refusal, out);
     }
+    if version >= 3 {
+        let software = (body.client_software_name.into(), body.client_software_version.into());
+        // A client says it once, first of all.
+        request.client.session.software.get_or_init(|| software);
+    }
     request.head.answer(&response(about, version), out)
 }
 

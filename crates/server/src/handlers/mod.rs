@@ -17,6 +17,7 @@ pub(crate) mod envelope;
 pub(crate) mod fetch;
 pub(crate) mod find_coordinator;
 pub(crate) mod forward;
+pub(crate) mod get_telemetry_subscriptions;
 pub(crate) mod groups;
 pub(crate) mod init_producer_id;
 pub(crate) mod internal_topics;
@@ -25,6 +26,7 @@ pub(crate) mod list_offsets;
 pub(crate) mod metadata;
 pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
+pub(crate) mod push_telemetry;
 pub(crate) mod quorum;
 
 use std::sync::Arc;
@@ -92,6 +94,8 @@ pub(crate) fn dispatch(
         ApiKey::UnregisterController => forward::<UnregisterControllerRequest>(broker, request),
         ApiKey::AlterClientQuotas => forward::<AlterClientQuotasRequest>(broker, request),
         ApiKey::DescribeClientQuotas => describe_client_quotas::handle(broker, request, out),
+        ApiKey::GetTelemetrySubscriptions => get_telemetry_subscriptions::handle(broker, request, out),
+        ApiKey::PushTelemetry => push_telemetry::handle(broker, request, out),
         ApiKey::ListConfigResources => list_config_resources::handle(broker, request, out),
         other => Err(BadRequest::NotServed(other)),
     }

@@ -28,6 +28,7 @@ use crate::assignments::{Assignments, send_assignments};
 use crate::broker::{Broker, Fault};
 use crate::broker_watch::{self, HeartbeatConnections};
 use crate::cleaners::CleanerThreads;
+use crate::client_metrics::ClientMetrics;
 use crate::clock::now_ms;
 use crate::committer::Committer;
 use crate::connection::Server;
@@ -253,6 +254,7 @@ async fn start_broker(
             ),
             alter_log_dirs: AlterLogDirs::new(weak.clone()),
             connections: Arc::clone(connections),
+            client_metrics: ClientMetrics::new(config.network.telemetry_max_bytes),
             kraft_version: handle.shared_kraft_version(),
             lifecycle: Lifecycle::default(),
             assignments: Assignments::default(),

@@ -8,6 +8,7 @@ mod group_bad_input;
 mod groups;
 mod harness;
 
+mod client_metrics;
 mod configs;
 mod damaged_offsets;
 mod describe;

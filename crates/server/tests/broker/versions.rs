@@ -75,6 +75,9 @@ async fn on_broker(broker: &Broker, client: &mut Client, topic: &Topic, api: Api
         ApiKey::DescribeLogDirs => admin::describe_log_dirs(client, topic, version).await,
         ApiKey::DescribeProducers => admin::describe_producers(client, version).await,
         ApiKey::DescribeClientQuotas => cluster::describe_client_quotas(client, version).await,
+        ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry => {
+            cluster::client_metrics(client, version).await;
+        }
         ApiKey::ListConfigResources => cluster::list_config_resources(client, topic, version).await,
         ApiKey::DescribeTopicPartitions => admin::describe_topic_partitions(client, topic, version).await,
         ApiKey::OffsetCommit

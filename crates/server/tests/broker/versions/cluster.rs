@@ -248,3 +248,15 @@ pub async fn list_config_resources(client: &mut Client, topic: &Topic, version: 
         assert_eq!(error(response.error_code), ErrorCode::UnsupportedVersion);
     }
 }
+
+pub async fn client_metrics(client: &mut Client, version: i16) {
+    let subscription = client.call(version, &GetTelemetrySubscriptionsRequest::default()).await;
+    ok(subscription.error_code);
+    let push = PushTelemetryRequest {
+        client_instance_id: subscription.client_instance_id,
+        subscription_id: subscription.subscription_id,
+        terminating: true,
+        ..PushTelemetryRequest::default()
+    };
+    ok(client.call(version, &push).await.error_code);
+}
