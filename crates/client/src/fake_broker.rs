@@ -72,6 +72,8 @@ pub(crate) struct State {
     /// The highest version that is offered of an API.
     pub(crate) limits: HashMap<ApiKey, i16>,
     pub(crate) requests: Vec<(ApiKey, i16)>,
+    /// Of every produce request: the partitions that it has batches of.
+    pub(crate) produces: Vec<Vec<i32>>,
     /// The fetch sessions by id: the epoch of the next request, and what was asked of each partition.
     pub(crate) sessions: HashMap<i32, (i32, BTreeMap<i32, FetchPartition>)>,
     /// Of every fetch: its session, its epoch, and the partitions that it names.
@@ -320,6 +322,10 @@ impl State {
 
     fn produce(&mut self, request: &ProduceRequest<'_>, refused: Option<ErrorCode>) -> ProduceResponse {
         let mut responses = Vec::new();
+        let topics = request.topic_data.iter();
+        let partitions =
+            topics.flat_map(|topic| topic.partition_data.iter().map(|partition| partition.index));
+        self.produces.push(partitions.collect());
         for topic in &request.topic_data {
             let mut partition_responses = Vec::new();
             for partition in &topic.partition_data {

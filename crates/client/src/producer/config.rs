@@ -56,10 +56,9 @@ pub struct ProducerConfig {
     pub max_block: Duration,
     /// `delivery.timeout.ms`.
     pub delivery_timeout: Duration,
-    /// `max.in.flight.requests.per.connection`: how many batches of a partition may be under way; of an idempotent producer five at
-    /// most. Without idempotence, one that is sent again may land behind its followers where there is more than one.
-    ///
-    /// Divergence: in Kafka it counts the requests of a connection, which hold batches of several partitions.
+    /// `max.in.flight.requests.per.connection`: how many requests to a broker may be under way, each with batches of several
+    /// partitions; of an idempotent producer five batches of a partition at most. Without idempotence, one that is sent again may land
+    /// behind its followers where there is more than one.
     pub max_in_flight_requests: usize,
     /// `partitioner.ignore.keys`: records with a key go where those without one go.
     pub partitioner_ignore_keys: bool,

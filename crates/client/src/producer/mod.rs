@@ -1,12 +1,14 @@
 //! The producer: records into batches, batches to the leaders of their partitions.
 //!
-//! Each partition has a task of its own that sends its batches in order, so that an idempotent producer's sequence numbers
-//! follow from it. While batches are under way the next one fills. One more task lets batches go that have lingered.
+//! Each partition has a task of its own that gives its batches away in order, so that an idempotent producer's sequence numbers
+//! follow from it. While batches are under way the next one fills. Each broker has a task that sends it what the partitions that it
+//! leads have for it, several in one request. One more task lets batches go that have lingered.
 
 mod batch;
 mod config;
 mod interceptor;
 mod linger;
+mod outbox;
 mod partition;
 mod partitioner;
 mod queue;
@@ -33,6 +35,7 @@ pub use partitioner::murmur2;
 
 use batch::NewRecord;
 use linger::Lingering;
+use outbox::Outbox;
 use partition::ProducerIdentity;
 use queue::PartitionQueue;
 use topic::Topic;
@@ -89,7 +92,6 @@ impl ProducerRecord {
 /// Dropping it drops what was not flushed.
 pub struct Producer {
     shared: Arc<Shared>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 pub(crate) struct Shared {
@@ -100,6 +102,10 @@ pub(crate) struct Shared {
     topics: Mutex<HashMap<String, Arc<Topic>, foldhash::fast::RandomState>>,
     /// Of all topics.
     queues: Mutex<Vec<Arc<PartitionQueue>>>,
+    /// By the broker's id.
+    outboxes: Mutex<HashMap<i32, Arc<Outbox>, foldhash::fast::RandomState>>,
+    /// Nothing once the producer was dropped: no task begins any more.
+    tasks: Mutex<Option<Vec<JoinHandle<()>>>>,
     /// The id that all partitions begin with, where the producer is idempotent.
     pub(crate) identity: OnceCell<ProducerIdentity>,
     pub(crate) lingering: Lingering,
@@ -126,11 +132,12 @@ impl Producer {
                 memory,
                 topics: Mutex::default(),
                 queues: Mutex::default(),
+                outboxes: Mutex::default(),
+                tasks: Mutex::new(Some(Vec::new())),
                 identity: OnceCell::new(),
                 lingering: Lingering::default(),
                 progress: Notify::new(),
             }),
-            tasks: Mutex::default(),
         }
     }
 
@@ -246,20 +253,44 @@ impl Producer {
 
     /// A partition's queue, and the task that sends what is in it.
     fn open(&self, partition: TopicPartition) -> Arc<PartitionQueue> {
+        let shared = &self.shared;
         let queue = Arc::new(PartitionQueue::new(partition));
-        lock(&self.shared.queues).push(Arc::clone(&queue));
-        let mut tasks = lock(&self.tasks);
-        if tasks.is_empty() {
-            tasks.push(tokio::spawn(linger::run(Arc::clone(&self.shared))));
+        let is_first = {
+            let mut queues = lock(&shared.queues);
+            queues.push(Arc::clone(&queue));
+            queues.len() == 1
+        };
+        if is_first {
+            shared.begin(linger::run(Arc::clone(shared)));
         }
-        tasks.push(tokio::spawn(partition::run(Arc::clone(&self.shared), Arc::clone(&queue))));
+        shared.begin(partition::run(Arc::clone(shared), Arc::clone(&queue)));
         queue
+    }
+}
+
+impl Shared {
+    /// What waits for a broker; its task begins with the first.
+    pub(crate) fn outbox(self: &Arc<Shared>, node: i32) -> Arc<Outbox> {
+        let mut outboxes = lock(&self.outboxes);
+        let outbox = outboxes.entry(node).or_insert_with(|| {
+            let outbox = Arc::new(Outbox::default());
+            self.begin(outbox::run(Arc::clone(self), node, Arc::clone(&outbox)));
+            outbox
+        });
+        Arc::clone(outbox)
+    }
+
+    /// Begins a task that ends with the producer.
+    fn begin(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(tasks) = &mut *lock(&self.tasks) {
+            tasks.push(tokio::spawn(task));
+        }
     }
 }
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        for task in lock(&self.tasks).drain(..) {
+        for task in lock(&self.shared.tasks).take().into_iter().flatten() {
             task.abort();
         }
     }

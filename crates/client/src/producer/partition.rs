@@ -4,27 +4,25 @@
 //! (KIP-98). When one fails, all behind it are waited for, and those that failed are sent again in their order with
 //! their sequence numbers. Before the first is acknowledged, and after a failure, there is one alone: a broker that
 //! knows nothing of a producer takes any batch of it for the first. Without idempotence as many are under way as
-//! `max.in.flight.requests.per.connection` says, and one that is sent again may land behind its followers.
+//! `max.in.flight.requests.per.connection` says, and one that is sent again may land behind its followers. The leader's
+//! [outbox](super::outbox) puts the batches of several partitions into one request.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use common::{ErrorCode, TopicPartition};
-use protocol::Records;
-use protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProduceRequest, ProduceResponse};
+use protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 use protocol::records::increment_sequence;
+use tokio::sync::oneshot;
 
 use super::batch::{Appended, ClosedBatch};
+use super::outbox::{Answered, Parcel};
 use super::queue::PartitionQueue;
 use super::{Acks, Shared};
 use crate::ClientError;
-use crate::connection::{Frame, Pending};
 use crate::trouble::Trouble;
 
-/// Produce requests name topics up to this version, and ids afterwards.
-const BY_NAME: i16 = 12;
 /// The most batches of one producer that a broker remembers.
 const MAX_IN_FLIGHT: usize = 5;
 
@@ -36,23 +34,18 @@ pub(crate) struct ProducerIdentity {
 }
 
 /// A batch that was sent.
-struct Flight {
-    batch: ClosedBatch,
-    /// Nothing where there is no answer to wait for: it was not sent, or is not answered (`acks=0`).
-    state: Sent,
-}
-
-enum Sent {
-    Waiting(Pending),
-    Known(Result<Appended, ClientError>),
+enum Flight {
+    Waiting(oneshot::Receiver<Answered>),
+    /// It was not sent; nothing once that was told.
+    Known(Option<Answered>),
 }
 
 impl Flight {
-    /// Waits for the answer. May be dropped and called again.
-    async fn answer(&mut self) -> Result<Appended, ClientError> {
-        match &mut self.state {
-            Sent::Waiting(pending) => pending.answer().await.and_then(|frame| appended(&frame)),
-            Sent::Known(result) => result.clone(),
+    /// Waits for the answer. May be dropped and called again. Nothing if the producer ends.
+    async fn answer(&mut self) -> Option<Answered> {
+        match self {
+            Flight::Waiting(receiver) => receiver.await.ok(),
+            Flight::Known(answered) => answered.take(),
         }
     }
 }
@@ -93,8 +86,8 @@ pub(crate) async fn run(shared: Arc<Shared>, queue: Arc<PartitionQueue>) {
 }
 
 struct Sender<'a> {
-    shared: &'a Shared,
-    queue: &'a PartitionQueue,
+    shared: &'a Arc<Shared>,
+    queue: &'a Arc<PartitionQueue>,
     partition: &'a TopicPartition,
     is_idempotent: bool,
     identity: Option<ProducerIdentity>,
@@ -163,17 +156,14 @@ impl Sender<'_> {
     }
 
     async fn send(&mut self, batch: ClosedBatch) {
-        let state = match self.post(&batch).await {
-            Ok(Some(pending)) => Sent::Waiting(pending),
-            Ok(None) => Sent::Known(Ok(Appended { base_offset: -1, log_append_time: -1 })),
-            Err(error) => Sent::Known(Err(error)),
-        };
-        self.in_flight.push_back(Flight { batch, state });
+        let flight = self.post(batch).await;
+        self.in_flight.push_back(flight);
     }
 
     /// The first batch under way is answered.
-    async fn answered(&mut self, answer: Result<Appended, ClientError>) {
-        let Some(Flight { mut batch, .. }) = self.in_flight.pop_front() else { return };
+    async fn answered(&mut self, answered: Option<Answered>) {
+        self.in_flight.pop_front();
+        let Some((mut batch, answer)) = answered else { return };
         let config = &self.shared.config;
         let error = match answer {
             Ok(appended) => {
@@ -222,10 +212,9 @@ impl Sender<'_> {
         let mut failed = Vec::new();
         while let Some(mut flight) = self.in_flight.pop_front() {
             match flight.answer().await {
-                Ok(appended) => {
-                    self.end(flight.batch, Ok(appended));
-                }
-                Err(_) => failed.push(flight.batch),
+                Some((batch, Ok(appended))) => self.end(batch, Ok(appended)),
+                Some((batch, Err(_))) => failed.push(batch),
+                None => {}
             }
         }
         failed
@@ -246,71 +235,26 @@ impl Sender<'_> {
         tokio::time::sleep(self.shared.config.client.retry_backoff).await;
     }
 
-    /// Sends a batch to the leader. Nothing where no answer comes.
-    async fn post(&self, batch: &ClosedBatch) -> Result<Option<Pending>, ClientError> {
-        let config = &self.shared.config;
-        let cluster = &self.shared.cluster;
-        let topic = cluster.topic(&self.partition.topic, true, config.client.retry_backoff).await?;
+    /// Gives a batch to the leader's outbox.
+    async fn post(&self, batch: ClosedBatch) -> Flight {
+        let leader = match self.leader().await {
+            Ok(leader) => leader,
+            Err(error) => return Flight::Known(Some((batch, Err(error)))),
+        };
+        let (answer, receiver) = oneshot::channel();
+        let queue = Arc::clone(self.queue);
+        self.shared.outbox(leader).put(Parcel { queue, batch, answer });
+        Flight::Waiting(receiver)
+    }
+
+    async fn leader(&self) -> Result<i32, ClientError> {
+        let patience = self.shared.config.client.retry_backoff;
+        let topic = self.shared.cluster.topic(&self.partition.topic, true, patience).await?;
         let leader = topic.partition(self.partition.partition).map_or(-1, |partition| partition.leader);
         if leader < 0 {
             return Err(ClientError::api(ErrorCode::LeaderNotAvailable, None));
         }
-        let connection = cluster.node(leader).await?;
-        let version = connection.version(protocol::ApiKey::Produce, BY_NAME)?;
-        let request = ProduceRequest {
-            transactional_id: None,
-            acks: config.acks.code(),
-            timeout_ms: config.client.request_timeout.as_millis() as i32,
-            topic_data: vec![TopicProduceData {
-                name: &self.partition.topic,
-                partition_data: vec![PartitionProduceData {
-                    index: self.partition.partition,
-                    records: Some(Records::Inline(&batch.bytes)),
-                }],
-                ..TopicProduceData::default()
-            }],
-        };
-        if config.acks == Acks::None {
-            connection.send_without_answer(&request, version).await?;
-            return Ok(None);
-        }
-        connection.post(&request, version).await.map(Some)
-    }
-}
-
-/// What a broker says of a batch.
-fn appended(frame: &Frame) -> Result<Appended, ClientError> {
-    let response: ProduceResponse = frame.read()?;
-    let partition = response.responses.first().and_then(|topic| topic.partition_responses.first());
-    let Some(partition) = partition else {
-        let text = "the answer names no partition".to_owned();
-        return Err(ClientError::api(ErrorCode::UnknownServerError, Some(text)));
-    };
-    let message = partition.error_message.as_deref().or_else(|| {
-        partition.record_errors.first().and_then(|error| error.batch_index_error_message.as_deref())
-    });
-    match ErrorCode::from_code(partition.error_code) {
-        // The broker has had it all along and no longer knows at which offset.
-        ErrorCode::DuplicateSequenceNumber => Ok(Appended { base_offset: -1, log_append_time: -1 }),
-        code => {
-            let message = message.or(words(code));
-            ClientError::check(partition.error_code, message)?;
-            Ok(Appended { base_offset: partition.base_offset, log_append_time: partition.log_append_time_ms })
-        }
-    }
-}
-
-/// What a code means, where the broker only gives the code.
-fn words(code: ErrorCode) -> Option<&'static str> {
-    match code {
-        ErrorCode::MessageTooLarge => {
-            Some("The request included a message larger than the max message size the server will accept.")
-        }
-        ErrorCode::InvalidTopicException => {
-            Some("The request attempted to perform an operation on an invalid topic.")
-        }
-        ErrorCode::TopicAuthorizationFailed => Some("Topic authorization failed."),
-        _ => None,
+        Ok(leader)
     }
 }
 

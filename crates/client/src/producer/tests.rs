@@ -137,6 +137,71 @@ async fn a_flush_does_not_wait_for_batches_to_fill() {
 }
 
 #[tokio::test]
+async fn a_request_has_batches_of_several_partitions_and_partitions_keep_their_order() {
+    let broker = FakeBroker::start(8).await;
+    // Two of them are refused, and one is lost when it is written.
+    let refuse = Fault::Refuse(ErrorCode::NotLeaderOrFollower);
+    broker.state().produce_faults.extend([Fault::Answer, refuse, Fault::Lose, Fault::Answer, refuse]);
+    let producer = Producer::new(config(&broker));
+    let mut deliveries = Vec::new();
+    for value in 0..20 {
+        for partition in 0..8 {
+            deliveries.push(producer.send(record(value).with_partition(partition)).await.unwrap());
+        }
+    }
+    producer.flush().await;
+    assert!(deliveries.iter().all(|delivery| delivery.try_get().is_some_and(|result| result.is_ok())));
+    for partition in 0..8 {
+        assert_eq!(broker.values(partition), numbers(20));
+    }
+    let state = broker.state();
+    let most = state.produces.iter().map(Vec::len).max();
+    assert_eq!(most, Some(8), "{:?}", state.produces);
+    for partitions in &state.produces {
+        // One batch of a partition, never two.
+        assert_eq!(partitions.iter().collect::<std::collections::HashSet<_>>().len(), partitions.len());
+    }
+}
+
+#[tokio::test]
+async fn requests_end_at_their_largest_size() {
+    let broker = FakeBroker::start(8).await;
+    let producer = Producer::new(ProducerConfig { max_request_size: 3 * 400, ..config(&broker) });
+    for round in 0..5 {
+        for partition in 0..8 {
+            let record = ProducerRecord::new(TOPIC, vec![b'a' + round; 300]).with_partition(partition);
+            producer.send(record).await.unwrap();
+        }
+    }
+    producer.flush().await;
+    for partition in 0..8 {
+        let first: Vec<String> = broker.values(partition).iter().map(|value| value[..1].to_owned()).collect();
+        assert_eq!(first, ["a", "b", "c", "d", "e"]);
+    }
+    // A batch of such a record is 300 bytes and its headers: three of them fit.
+    assert_eq!(broker.state().produces.iter().map(Vec::len).max(), Some(3));
+}
+
+#[tokio::test]
+async fn so_many_requests_of_a_connection_are_under_way_and_no_more() {
+    for limit in [1, 2] {
+        let broker = FakeBroker::start(8).await;
+        broker.state().produce_faults.extend([Fault::Answer, Fault::Hang, Fault::Hang, Fault::Hang]);
+        let producer = Producer::new(ProducerConfig { max_in_flight_requests: limit, ..config(&broker) });
+        producer.send(record(0)).await.unwrap().await.unwrap();
+        for value in 0..4 {
+            for partition in 0..8 {
+                producer.send(record(value).with_partition(partition)).await.unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let state = broker.state();
+        let produces = state.requests.iter().filter(|(key, _)| *key == ApiKey::Produce).count();
+        assert_eq!(produces, 1 + limit);
+    }
+}
+
+#[tokio::test]
 async fn what_does_not_fit_is_refused_at_once() {
     let broker = FakeBroker::start(2).await;
     let limits = ProducerConfig { max_request_size: 200, buffer_memory: 150, ..config(&broker) };
