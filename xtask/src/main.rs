@@ -17,7 +17,7 @@ cargo xtask interop [OPTION] [CASE...]
                                   other people's software against ours; `cargo xtask interop help` lists the cases
 cargo xtask simulate [--scenario NAME] [--seeds N] [--seed SEED]
                                   thousands of simulated runs, or one of them with all its events
-cargo xtask bench [--speed] [--groups] [--growth] [--recovery] [--cluster] [--codecs] [--hostile] [--all] [--minutes N] [--quick] [--apache] [--record]
+cargo xtask bench [--speed] [--groups] [--growth] [--recovery] [--cluster] [--codecs] [--hostile] [--tools] [--all] [--minutes N] [--quick] [--apache] [--record]
                                   builds milena and the load generator and runs the suite, beside Apache Kafka; its tables and
                                   plots go into docs/performance
 cargo xtask bench --client [--megabytes N] [--rounds N] [--record]
@@ -25,6 +25,8 @@ cargo xtask bench --client [--megabytes N] [--rounds N] [--record]
 cargo xtask apache-server DIR PORT
 cargo xtask apache-node DIR PROPERTIES CLUSTER-ID
                                   Apache Kafka on 127.0.0.1:PORT, its data in DIR
+cargo xtask apache-tool NAME ARGUMENT...
+                                  a command-line tool of Apache Kafka
 cargo xtask vectors               remakes the golden bytes with Apache Kafka's own classes
 cargo xtask schema                remakes crates/protocol/schema from Apache Kafka's published jars
 ";
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::check(&project::root()).map(|report| println!("{report}")),
         "apache-server" => interop::become_apache(rest),
         "apache-node" => interop::become_apache_node(rest),
+        "apache-tool" => interop::become_apache_tool(rest),
         "interop" => interop::run(rest),
         "schema" => vectors::schema(),
         "vectors" => vectors::vectors(),

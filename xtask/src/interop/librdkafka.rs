@@ -11,6 +11,9 @@ use std::time::Duration;
 /// The package that ships librdkafka's sources with its tests.
 const PACKAGE: &str = "@confluentinc/kafka-javascript@1.10.1";
 
+/// The version of librdkafka in it.
+pub const VERSION: &str = "2.15.1";
+
 /// Longer than any of them takes by itself.
 const LIMIT: Duration = Duration::from_secs(420);
 
@@ -173,6 +176,17 @@ fn plain(text: &str) -> String {
     }
     plain.push_str(rest);
     plain
+}
+
+/// The directory with the library, which is built if it is not there.
+pub fn libraries(world: &World) -> Result<PathBuf, String> {
+    Ok(build(world)?.with_file_name("src"))
+}
+
+/// Whether the library knows zstd: its build found the headers.
+pub fn has_zstd(world: &World) -> Result<bool, String> {
+    let configuration = project::read(&build(world)?.with_file_name("config.h"))?;
+    Ok(configuration.lines().any(|line| line.trim() == "#define WITH_ZSTD 1"))
 }
 
 /// Fetches and builds librdkafka and its tests once; the directory with the runner.

@@ -27,6 +27,7 @@ mod program;
 mod properties;
 mod quickstart;
 mod report;
+mod rust_clients;
 mod swap;
 mod toolbox;
 mod tools;
@@ -133,6 +134,16 @@ const CASES: &[Case] = &[
         name: "librdkafka",
         what: "librdkafka's own tests of groups, with both protocols",
         run: librdkafka::run,
+    },
+    Case {
+        name: "rust-rdkafka",
+        what: "rust-rdkafka's own tests: producers, consumers, groups, admin",
+        run: rust_clients::rust_rdkafka,
+    },
+    Case {
+        name: "rskafka",
+        what: "rskafka's own tests, and what it exchanges with librdkafka",
+        run: rust_clients::rskafka,
     },
     Case {
         name: "mixed-groups",
@@ -266,6 +277,12 @@ pub fn become_apache_node(arguments: &[String]) -> Result<(), String> {
     }
     let mut java = broker::apache_kafka(&properties, "1g")?;
     Err(std::os::unix::process::CommandExt::exec(&mut java).to_string())
+}
+
+/// Becomes a command-line tool of Apache Kafka: what `cargo xtask bench --tools --apache` measures.
+pub fn become_apache_tool(arguments: &[String]) -> Result<(), String> {
+    let (name, rest) = arguments.split_first().ok_or("apache-tool NAME ARGUMENT...")?;
+    Err(std::os::unix::process::CommandExt::exec(crate::apache::tool(name)?.args(rest)).to_string())
 }
 
 fn clock_seed() -> u64 {
