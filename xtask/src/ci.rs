@@ -13,7 +13,14 @@ pub fn ci() -> Result<(), String> {
             project::run("cargo", &["test"])?;
             project::run("cargo", &["test", "--package", "xtask", "--package", "bench"])
         }),
-        ("formatting", &|| project::run("cargo", &["fmt", "--all", "--check"])),
+        ("formatting", &|| {
+            project::run("cargo", &["fmt", "--all", "--check"])?;
+            // Workspaces of their own; more of them is not looked at, since one wants librdkafka built and the other a nightly compiler.
+            for manifest in ["bench/client/Cargo.toml", "fuzz/Cargo.toml"] {
+                project::run("cargo", &["fmt", "--manifest-path", manifest, "--check"])?;
+            }
+            Ok(())
+        }),
         ("clippy", &|| {
             project::run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
         }),
@@ -63,13 +70,14 @@ pub fn bench(arguments: &[String]) -> Result<(), String> {
     let bench = project::build("bench")?.display().to_string();
     let xtask = std::env::current_exe().map_err(|error| error.to_string())?;
     let apache = format!("{} apache-server {{dir}} {{port}}", xtask.display());
+    let apache_tool = format!("{} apache-tool {{tool}}", xtask.display());
     let apache_node = format!("{} apache-node {{dir}} {{properties}} {{cluster}}", xtask.display());
     let docs = project::root().join("docs/performance").display().to_string();
     let command = format!("cargo xtask bench {}", arguments.join(" "));
     let mut suite = vec!["suite", "--milena", &milena];
     for argument in arguments {
         if argument == "--apache" {
-            suite.extend(["--apache", &apache, "--apache-node", &apache_node]);
+            suite.extend(["--apache", &apache, "--apache-node", &apache_node, "--apache-tool", &apache_tool]);
         } else if argument == "--record" {
             suite.extend(["--out", &docs, "--command", &command]);
         } else {

@@ -14,6 +14,7 @@ use super::{
     report::Table,
     restart, startup,
     system::{Running, System, free_port},
+    tools::{self, Tools},
     workload::{self, Workload},
 };
 use crate::{
@@ -129,11 +130,21 @@ enum Part {
     Codecs,
     /// Bad input, and what others notice of it.
     Hostile,
+    /// The tools that measure, as clients.
+    Tools,
 }
 
 impl Part {
-    const ALL: [Part; 7] =
-        [Part::Speed, Part::Groups, Part::Growth, Part::Recovery, Part::Cluster, Part::Codecs, Part::Hostile];
+    const ALL: [Part; 8] = [
+        Part::Speed,
+        Part::Groups,
+        Part::Growth,
+        Part::Recovery,
+        Part::Cluster,
+        Part::Codecs,
+        Part::Hostile,
+        Part::Tools,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -144,6 +155,7 @@ impl Part {
             Part::Cluster => "cluster",
             Part::Codecs => "codecs",
             Part::Hostile => "hostile",
+            Part::Tools => "tools",
         }
     }
 
@@ -160,7 +172,7 @@ impl Part {
             Part::Speed => workload::all(quick),
             Part::Groups => workload::groups(quick),
             Part::Growth => workload::growth(quick),
-            Part::Recovery | Part::Cluster => Vec::new(),
+            Part::Recovery | Part::Cluster | Part::Tools => Vec::new(),
             Part::Codecs => workload::codecs(quick),
             Part::Hostile => workload::hostile(quick),
         }
@@ -173,7 +185,7 @@ impl Part {
             Part::Growth => goals::GROWTH,
             Part::Recovery => goals::RECOVERY,
             Part::Cluster => goals::CLUSTER,
-            Part::Codecs => &[],
+            Part::Codecs | Part::Tools => &[],
             Part::Hostile => goals::HOSTILE,
         }
     }
@@ -182,6 +194,8 @@ impl Part {
 /// What stands on the command line for all parts.
 struct Options {
     systems: Vec<System>,
+    /// Whose tools run as clients.
+    tools: Vec<Tools>,
     quick: bool,
     rounds: Option<usize>,
     only: Option<String>,
@@ -202,8 +216,13 @@ impl Options {
 /// `bench suite`: every workload over every system, in turns.
 pub fn suite(args: &mut Args) -> Result<()> {
     let mut systems = vec![System::floor()?];
+    let mut tools = Vec::new();
     if let Some(binary) = args.text("--milena")? {
         systems.push(System::milena(&binary)?);
+        tools.push(Tools::milena(&binary));
+    }
+    if let Some(command) = args.text("--apache-tool")? {
+        tools.push(Tools::new("apache", &command));
     }
     for pair in args.texts("--system")? {
         let (name, command) =
@@ -220,6 +239,7 @@ pub fn suite(args: &mut Args) -> Result<()> {
     let parts = Part::of(args);
     let options = Options {
         systems,
+        tools,
         quick: args.switch("--quick"),
         rounds: args.optional("--rounds")?,
         only: args.text("--only")?,
@@ -274,6 +294,7 @@ pub fn suite(args: &mut Args) -> Result<()> {
                 }
             }
             Part::Cluster => run.clusters(&options),
+            Part::Tools => run.tools(&options),
             Part::Recovery => {
                 let share = if options.quick { 8 } else { 1 };
                 let (partitions, bytes) = KILLED;
@@ -343,6 +364,8 @@ impl Run {
         let rounds = match (part, options.quick) {
             (Part::Speed, false) => 5,
             (Part::Speed, true) => 3,
+            (Part::Tools, false) => 4,
+            (Part::Tools, true) => 2,
             // A group waits for heartbeats, whatever the machine does.
             (_, false) => 3,
             (_, true) => 1,
@@ -469,6 +492,35 @@ impl Run {
         }
     }
 
+    /// Everybody's tools, with each broker in turn.
+    fn tools(&mut self, options: &Options) {
+        let mut running = Vec::new();
+        for system in &self.systems {
+            let dir = self.scratch.path.join(&system.name).join("tools");
+            match free_port().and_then(|port| system.start(&dir, port)) {
+                Ok(server) => running.push(server),
+                Err(failure) => self.failures.push(format!("start, {}: {failure}", system.name)),
+            }
+        }
+        for round in 0..self.rounds {
+            for work in tools::all(options.quick).into_iter().filter(|work| options.wants(work.name)) {
+                for index in order(running.len(), round) {
+                    let server = &running[index];
+                    eprintln!("bench: round {round}, {}, {}'s broker", work.name, server.name);
+                    let order = order(options.tools.len(), round);
+                    for (what, whose, done) in tools::run(&options.tools, server, work, round, &order) {
+                        self.record(&what, &whose, round, done);
+                    }
+                }
+            }
+        }
+        for server in &mut running {
+            if let Err(failure) = server.stop() {
+                self.failures.push(format!("stop, {}: {failure}", server.name));
+            }
+        }
+    }
+
     /// Something that is set up once, and measured at each start on it.
     fn restarts(&mut self, what: &str, measure: impl Fn(&System, &Path, usize) -> Result<Vec<Vec<Metric>>>) {
         for system in self.systems.clone() {
@@ -533,7 +585,10 @@ impl Run {
     }
 
     fn report(self, options: &Options) -> Result<()> {
-        let names: Vec<String> = self.systems.iter().map(|system| system.name.clone()).collect();
+        let names: Vec<String> = match self.part {
+            Part::Tools => options.tools.iter().map(|tools| tools.name.clone()).collect(),
+            _ => self.systems.iter().map(|system| system.name.clone()).collect(),
+        };
         let shown =
             |workload: &str, figure: &str| match self.workloads.iter().find(|known| known.name == workload) {
                 Some(known) => known.figures.contains(&figure),
@@ -602,6 +657,9 @@ impl Run {
             "# {name}\n\nMade by `{command}`, {counted} rounds that count, on {}.\n",
             report::machine()
         );
+        if self.part == Part::Tools {
+            page.push_str(&format!("\n{}\n", tools::PREFACE));
+        }
         for plot in plots {
             page.push_str(&format!("\n![{name}]({plot})\n"));
         }

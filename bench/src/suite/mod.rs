@@ -9,4 +9,5 @@ mod report;
 mod restart;
 mod startup;
 mod system;
+mod tools;
 mod workload;
