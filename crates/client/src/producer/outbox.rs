@@ -95,6 +95,23 @@ impl Outbox {
     }
 }
 
+impl Outbox {
+    /// Where the broker cannot be reached any more, nothing waits here for it: another may lead by now.
+    fn return_to_senders(&self, error: &ClientError) {
+        let error = match error {
+            ClientError::Connection { .. } => error.clone(),
+            // What was not sent has not been tried.
+            ClientError::Timeout { address, .. } => ClientError::Connection {
+                address: address.clone(),
+                reason: "it did not answer the request before".to_owned(),
+            },
+            _ => return,
+        };
+        let waiting = std::mem::take(&mut *lock(&self.waiting));
+        waiting.into_iter().for_each(|parcel| parcel.give_back(Err(error.clone())));
+    }
+}
+
 /// A request under way.
 struct Flight {
     parcels: Vec<Parcel>,
@@ -116,6 +133,9 @@ pub(crate) async fn run(shared: Arc<Shared>, node: i32, outbox: Arc<Outbox>) {
                 if let Some(flight) = in_flight.pop_front() {
                     give_back(flight.parcels, &answer);
                 }
+                if let Err(error) = &answer {
+                    outbox.return_to_senders(error);
+                }
             }
             parcels = outbox.next(config.max_request_size), if may_send => {
                 match post(&shared, node, &parcels).await {
@@ -126,6 +146,7 @@ pub(crate) async fn run(shared: Arc<Shared>, node: i32, outbox: Arc<Outbox>) {
                     }
                     Err(error) => {
                         parcels.into_iter().for_each(|parcel| parcel.give_back(Err(error.clone())));
+                        outbox.return_to_senders(&error);
                     }
                 }
             }

@@ -202,6 +202,26 @@ async fn so_many_requests_of_a_connection_are_under_way_and_no_more() {
 }
 
 #[tokio::test]
+async fn what_waits_behind_a_request_that_is_not_answered_is_sent_again_with_it() {
+    let broker = FakeBroker::start(4).await;
+    broker.state().produce_faults.extend([Fault::Answer, Fault::Hang]);
+    let mut config = ProducerConfig { max_in_flight_requests: 1, retries: 1, ..config(&broker) };
+    config.client.request_timeout = Duration::from_millis(50);
+    let producer = Producer::new(config);
+    producer.send(record(0)).await.unwrap().await.unwrap();
+    for value in 1..5 {
+        for partition in 0..4 {
+            producer.send(record(value).with_partition(partition)).await.unwrap();
+        }
+    }
+    producer.flush().await;
+    assert_eq!(broker.values(0), numbers(5));
+    for partition in 1..4 {
+        assert_eq!(broker.values(partition), ["1", "2", "3", "4"]);
+    }
+}
+
+#[tokio::test]
 async fn what_does_not_fit_is_refused_at_once() {
     let broker = FakeBroker::start(2).await;
     let limits = ProducerConfig { max_request_size: 200, buffer_memory: 150, ..config(&broker) };
