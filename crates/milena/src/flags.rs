@@ -19,11 +19,17 @@ pub(crate) fn complaint(tool: &str, error: &clap::Error) -> Option<String> {
         Some(ContextValue::String(meant)) => format!("\nDid you mean {meant}?"),
         _ => String::new(),
     };
+    let (server, controller) = match tool {
+        "cluster" => ("argument --bootstrap-server/-b", "argument --bootstrap-controller/-C"),
+        _ => ("argument --bootstrap-server", "argument --bootstrap-controller"),
+    };
     let complaint = match ARGPARSE.contains(&tool) {
         // Where a flag has a short form, argparse4j names both.
         true => of_argparse(error)?
             .replace("argument --id", "argument --id/-i")
-            .replace("argument --snapshot", "argument --snapshot/-s"),
+            .replace("argument --snapshot", "argument --snapshot/-s")
+            .replace("argument --bootstrap-server", server)
+            .replace("argument --bootstrap-controller", controller),
         false => of_jopt(error)?,
     };
     Some(match tool {
@@ -49,6 +55,12 @@ fn of_argparse(error: &clap::Error) -> Option<String> {
     Some(match error.kind() {
         ErrorKind::UnknownArgument => format!("unrecognized arguments: '{flag}'"),
         ErrorKind::MissingRequiredArgument => format!("argument {flag} is required"),
+        // clap names the first of the two first.
+        ErrorKind::ArgumentConflict => {
+            let later = text(error, ContextKind::PriorArg)?;
+            let later = later.split([' ', '=']).next().unwrap_or(later);
+            format!("argument {later}: not allowed with argument {flag}")
+        }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             match text(error, ContextKind::InvalidValue) {
                 None | Some("") => format!("argument {flag}: expected one argument"),

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// Every tool that asks a broker, with what it needs to be told.
-const TOOLS: [&str; 21] = [
+const TOOLS: [&str; 26] = [
     "topics --list",
     "configs --describe --entity-type topics",
     "configs --describe --entity-type users",
@@ -22,6 +22,11 @@ const TOOLS: [&str; 21] = [
     "metadata-quorum describe --status",
     "leader-election --election-type preferred --all-topic-partitions",
     "client-metrics --list",
+    "delete-records --offset-json-file tests/bad_input/offsets.json",
+    "reassign-partitions --list",
+    "reassign-partitions --generate --topics-to-move-json-file tests/bad_input/topics.json --broker-list 1",
+    "reassign-partitions --execute --reassignment-json-file tests/bad_input/move.json",
+    "reassign-partitions --verify --reassignment-json-file tests/bad_input/move.json",
     "console-producer --topic t",
     "producer-perf-test --topic t --num-records 1 --record-size 1 --throughput -1",
     "e2e-latency --topic t --num-records 1 --producer-acks 1 --record-size 1",
@@ -140,6 +145,15 @@ fn a_misspelt_flag_is_answered_with_the_nearest_one() {
         (&["metadata-quorum", "describe", "--statu-s"], "--status"),
         (&["cluster", "cluster-id", "--bootstrap-servr", "x"], "--bootstrap-server"),
         (&["metadata-shell", "--snapsot", "x"], "--snapshot"),
+        (&["console-producer", "--topic", "t", "--command-proprty", "a=b"], "--command-property"),
+        (&["get-offsets", "--topc", "t"], "--topic"),
+        (&["delete-records", "--offset-jsn-file", "x"], "--offset-json-file"),
+        (&["reassign-partitions", "--exectue", "--reassignment-json-file", "x"], "--execute"),
+        (&["reassign-partitions", "--reasignment-json-file", "x"], "--reassignment-json-file"),
+        (&["client-metrics", "--alter", "--generate-nam-e"], "--generate-name"),
+        (&["log-dirs", "--descrbe"], "--describe"),
+        (&["leader-election", "--election-typ-e", "preferred"], "--election-type"),
+        (&["features", "describe", "--node-idd", "1"], "--node-id"),
     ] {
         let said = refused(words);
         assert!(said.contains(&format!("Did you mean {meant}?")), "{words:?}: {said}");
@@ -162,6 +176,67 @@ fn flags_of_older_notes_are_understood_or_explained() {
     {
         let said = refused(&[words, &["--broker-list", nobody]].concat());
         assert!(said.contains("--bootstrap-server") && said.contains(nobody), "{words:?}: {said}");
+    }
+}
+
+/// A file with this text, which goes when its test does.
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+/// The words are those of Kafka's tools.
+#[test]
+fn files_that_are_not_what_they_should_be_are_refused_before_anybody_is_asked() {
+    const OFFSETS: &[&str] = &["delete-records", "--offset-json-file"];
+    const MOVE: &[&str] = &["reassign-partitions", "--execute", "--reassignment-json-file"];
+    const VERIFY: &[&str] = &["reassign-partitions", "--verify", "--reassignment-json-file"];
+    const TOPICS: &[&str] =
+        &["reassign-partitions", "--generate", "--broker-list", "1", "--topics-to-move-json-file"];
+    let twice = |fields: &str| {
+        let entry = format!("{{\"topic\":\"t\",\"partition\":0,{fields}}}");
+        format!("{{\"version\":1,\"partitions\":[{entry},{entry}]}}")
+    };
+    for (tool, text, words) in [
+        (OFFSETS, String::new(), "The input string is not a valid JSON"),
+        (OFFSETS, "{\"partitions\":[{\"topic\":\"t\"".to_owned(), "The input string is not a valid JSON"),
+        (OFFSETS, "[]".to_owned(), "Expected JSON object, received []"),
+        (OFFSETS, "{\"partitions\":[],\"version\":2}".to_owned(), "Not supported version field value 2"),
+        (
+            OFFSETS,
+            "{\"partitions\":[{\"topic\":\"t\",\"partition\":0}]}".to_owned(),
+            "No such field exists: `offset`",
+        ),
+        (OFFSETS, twice("\"offset\":1"), "duplicate topic partitions: t-0"),
+        (MOVE, "x".to_owned(), "The input string is not a valid JSON"),
+        (MOVE, "[]".to_owned(), "Expected JSON object, received []"),
+        (MOVE, twice("\"replicas\":[1]"), "Partition reassignment contains duplicate topic partitions: t-0"),
+        (
+            MOVE,
+            "{\"version\":1,\"partitions\":[{\"topic\":\"t\",\"partition\":0,\"replicas\":[]}]}".to_owned(),
+            "Partition replica list cannot be empty",
+        ),
+        (
+            MOVE,
+            "{\"version\":1,\"partitions\":[{\"topic\":\"t\",\"partition\":0,\"replicas\":[1,1]}]}"
+                .to_owned(),
+            "duplicate",
+        ),
+        (MOVE, "{\"version\":1,\"partitions\":[]}".to_owned(), "Partition reassignment list cannot be empty"),
+        (VERIFY, "{\"version\":7,\"partitions\":[]}".to_owned(), "Not supported version field value 7"),
+        (TOPICS, "{\"version\":1".to_owned(), "The input string is not a valid JSON"),
+    ] {
+        let file = file(&text);
+        let said =
+            refused(&[tool, &[file.path().to_str().unwrap(), "--bootstrap-server", "127.0.0.1:1"]].concat());
+        assert!(said.contains(words) && !said.contains("panicked"), "{tool:?} {text}: {said}");
+    }
+    for tool in [OFFSETS, MOVE, VERIFY, TOPICS] {
+        let said = refused(&[tool, &["/no/such/file.json"]].concat());
+        assert!(said.contains("/no/such/file.json") && said.contains("No such file"), "{tool:?}: {said}");
+        let said = refused(&tool[..tool.len() - 1]);
+        assert!(said.contains(tool[tool.len() - 1].trim_start_matches("--")), "{tool:?}: {said}");
     }
 }
 

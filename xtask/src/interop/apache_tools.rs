@@ -1,8 +1,9 @@
 //! Apache Kafka's own command-line tools, each as it is typed.
 
+use super::broker::{Broker, Kind, Node};
 use super::report::Report;
 use super::toolbox::tool;
-use super::{World, broker::Node, lines, program};
+use super::{World, lines, program};
 
 const CASE: &str = "apache-tools";
 
@@ -48,6 +49,7 @@ pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
     configs(&tools, report);
     groups(&tools, report);
     perf(world, &tools, report);
+    client_metrics(world, &tools, &broker, report);
     report.check(
         "kafka-topics --delete",
         tools.text("kafka-topics", &["--delete", "--topic", "plain"]).and_then(|_| {
@@ -230,6 +232,37 @@ fn groups(tools: &Tools, report: &mut Report) {
         }),
     );
 }
+
+/// Java's producers push what a subscription asks for, and milena writes it to its log. Apache Kafka needs a plugin for it.
+fn client_metrics(world: &World, tools: &Tools<'_>, broker: &Broker, report: &mut Report) {
+    let subscription =
+        ["--alter", "--name", "sent", "--metrics", SENT, "--interval", "100", "--match", "client_id=counted"];
+    let altered =
+        tools.says("kafka-client-metrics", &subscription, &["Altered client metrics config for sent."]);
+    let listed = || {
+        tools.says("kafka-client-metrics", &["--describe"], &["Client metrics configs for sent are:", SENT])
+    };
+    report.check("kafka-client-metrics --alter, --describe", altered.and_then(|_| listed()));
+    if world.kind == Kind::Apache {
+        return;
+    }
+    let producer = ["--topic", "perf", "--num-records", "1000", "--record-size", "10", "--throughput", "-1"];
+    let named = ["--producer-props", "client.id=counted"];
+    let arguments: Vec<&str> = producer.into_iter().chain(named).collect();
+    let pushed = tools.text("kafka-producer-perf-test", &arguments).and_then(|_| {
+        let log = broker.text();
+        let mut sent =
+            log.lines().filter(|line| line.contains(SENT) && line.contains("client_id=\"counted\""));
+        match sent.next_back() {
+            Some(line) => Ok(line.split_whitespace().skip(2).take(2).collect::<Vec<_>>().join(" ")),
+            None => Err("the broker's log has none of the producer's metrics".to_owned()),
+        }
+    });
+    report.check("a Java producer pushes its metrics to milena's log", pushed);
+}
+
+/// How many records a producer has sent.
+const SENT: &str = "org.apache.kafka.producer.record.send.total";
 
 fn perf(world: &World, tools: &Tools, report: &mut Report) {
     let count = world.million().to_string();

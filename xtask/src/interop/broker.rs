@@ -40,6 +40,8 @@ pub struct Node {
     pub data: PathBuf,
     pub properties: PathBuf,
     pub port: u16,
+    /// The port of its controller.
+    pub controller: u16,
 }
 
 impl Node {
@@ -80,7 +82,7 @@ impl Node {
         );
         let properties = dir.join("server.properties");
         project::write(&properties, text)?;
-        Ok(Node { dir, data, properties, port })
+        Ok(Node { dir, data, properties, port, controller })
     }
 
     /// Starts the broker under test on it.

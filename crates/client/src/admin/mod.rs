@@ -174,6 +174,7 @@ impl Admin {
     /// # Errors
     /// If no broker answers.
     pub async fn list_topics(&self) -> Result<BTreeMap<String, bool>, ClientError> {
+        self.asks_brokers()?;
         let response = self.cluster.metadata(None, false).await?;
         let topics = response.topics.into_iter().filter_map(|topic| Some((topic.name?, topic.is_internal)));
         Ok(topics.collect())
@@ -184,6 +185,7 @@ impl Admin {
     /// # Errors
     /// If no broker answers.
     pub async fn topic_ids(&self) -> Result<BTreeMap<String, Uuid>, ClientError> {
+        self.asks_brokers()?;
         let response = self.cluster.metadata(None, false).await?;
         Ok(response.topics.into_iter().filter_map(|topic| Some((topic.name?, topic.topic_id))).collect())
     }

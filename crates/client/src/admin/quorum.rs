@@ -70,6 +70,16 @@ impl Admin {
         Admin { controllers: true, ..Admin::new(config) }
     }
 
+    /// Refuses what only brokers can be asked.
+    pub(super) fn asks_brokers(&self) -> Result<(), ClientError> {
+        let reason =
+            "This Admin API is not yet supported when communicating directly with the controller quorum.";
+        match self.controllers {
+            true => Err(ClientError::api(ErrorCode::UnsupportedEndpointType, Some(reason.to_owned()))),
+            false => Ok(()),
+        }
+    }
+
     /// What `DescribeCluster` is to list.
     pub(super) fn endpoint_type(&self) -> i8 {
         if self.controllers { CONTROLLERS } else { 1 }

@@ -121,7 +121,10 @@ async fn commit(
     }
     loop {
         let error = match commit_once(group, config, offsets).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                config.interceptors.on_commit(offsets);
+                return Ok(());
+            }
             Err(error) => error,
         };
         let again = error.is_retriable() || error.code() == Some(ErrorCode::StaleMemberEpoch);

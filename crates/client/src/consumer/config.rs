@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Interceptors;
 use super::assignor::{Assignor, PartitionAssignor, Registered};
 use crate::config::{boolean, invalid, millis, number, one_of};
 use crate::{ClientConfig, ClientError};
@@ -161,6 +162,8 @@ pub struct ConsumerConfig {
     pub partition_assignment_strategy: Option<Vec<Assignor>>,
     /// Assignors of the application's own that `partition.assignment.strategy` can name.
     pub registered_assignors: Registered,
+    /// What sees every record and every commit (`interceptor.classes`).
+    pub interceptors: Interceptors,
     /// `session.timeout.ms`; none is 45 s.
     pub session_timeout: Option<Duration>,
     /// `heartbeat.interval.ms`; none is 3 s.
@@ -195,6 +198,7 @@ impl ConsumerConfig {
             group_remote_assignor: None,
             partition_assignment_strategy: None,
             registered_assignors: Registered::default(),
+            interceptors: Interceptors::default(),
             session_timeout: None,
             heartbeat_interval: None,
             max_poll_interval: Duration::from_secs(300),

@@ -13,6 +13,7 @@ mod fetched;
 mod fetcher;
 mod fetching;
 mod group;
+mod interceptor;
 mod listener;
 pub(crate) mod offsets;
 mod positions;
@@ -38,6 +39,7 @@ pub use assignor::Assignor;
 pub use commit::{Commit, OffsetAndMetadata, Offsets};
 pub use config::{AutoOffsetReset, ConsumerConfig, GroupProtocol, IsolationLevel, StartOffset};
 pub use group::GroupMetadata;
+pub use interceptor::{ConsumerInterceptor, Interceptors};
 pub use listener::{ListenerFuture, RebalanceListener};
 pub use offsets::OffsetAndTimestamp;
 pub use protocol::records::TimestampType;
@@ -323,7 +325,7 @@ impl Consumer {
             }
             let records = self.take();
             if !records.is_empty() {
-                return Ok(records);
+                return Ok(shared.config.interceptors.on_consume(records));
             }
             if let Some(error) = shared.lock().error.take() {
                 return Err(error);

@@ -360,3 +360,33 @@ async fn records_that_are_kept_are_not_overwritten_by_later_answers() {
     read(&mut consumer, 10).await;
     assert!((0..5).all(|number| values(&kept)[number] == value(number)));
 }
+
+/// Leaves out the records with one value, and says which it saw.
+#[derive(Clone, Default)]
+struct LeavesOut(&'static str, Arc<std::sync::Mutex<Vec<i64>>>);
+
+impl ConsumerInterceptor for LeavesOut {
+    fn on_consume(&self, mut records: Vec<ConsumerRecord>) -> Vec<ConsumerRecord> {
+        self.1.lock().unwrap().extend(records.iter().map(|record| record.offset));
+        records.retain(|record| record.value.as_deref() != Some(self.0.as_bytes()));
+        records
+    }
+}
+
+#[tokio::test]
+async fn interceptors_see_records_in_turn_and_what_they_leave_out_was_consumed() {
+    let broker = FakeBroker::start(1).await;
+    fill(&broker, &["a", "b", "c"]);
+    let (first, second) = (LeavesOut("a", Arc::default()), LeavesOut("c", Arc::default()));
+    let mut config = config(&broker);
+    config.interceptors.add(first.clone());
+    config.interceptors.add(second.clone());
+    let mut consumer = Consumer::new(config).unwrap();
+    consumer.assign([(partition(), StartOffset::Earliest)]).unwrap();
+    assert_eq!(values(&read(&mut consumer, 1).await), ["b"]);
+    assert_eq!((&*first.1.lock().unwrap(), &*second.1.lock().unwrap()), (&vec![0, 1, 2], &vec![1, 2]));
+    assert_eq!(consumer.position(&partition()), Some(3));
+    // A poll that finds nothing is nothing to look at.
+    assert!(consumer.poll(Duration::from_millis(1)).await.unwrap().is_empty());
+    assert_eq!(first.1.lock().unwrap().len(), 3);
+}

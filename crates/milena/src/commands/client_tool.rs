@@ -59,6 +59,11 @@ pub(crate) struct AdminOptions {
 }
 
 impl AdminOptions {
+    /// Whether brokers were named.
+    pub(crate) fn names_brokers(&self) -> bool {
+        self.bootstrap.bootstrap_server.is_some() || self.bootstrap.broker_list.is_some()
+    }
+
     /// The configuration of the admin client.
     pub(crate) fn client_config(&self) -> Result<ClientConfig, String> {
         client_config(self.bootstrap.servers()?, self.command_config.as_deref())

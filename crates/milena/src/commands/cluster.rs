@@ -23,7 +23,7 @@ enum ClusterCommand {
     ClusterId(Connection),
     /// Take a broker that is gone for good out of the cluster
     Unregister(Unregister),
-    /// List the brokers and where they are
+    /// List the brokers, or the controllers, and where they are
     ListEndpoints(ListEndpoints),
     /// Show which versions of which APIs the brokers speak
     ApiVersions(Connection),
@@ -125,6 +125,10 @@ impl Connection {
 }
 
 async fn list_endpoints(list: &ListEndpoints) -> Result<(), String> {
+    if list.include_fenced_brokers && list.connection.bootstrap_controller.is_some() {
+        let flag = "--include-fenced-brokers is only supported with --bootstrap-server option";
+        return Err(format!("The option {flag}"));
+    }
     let described = list.connection.admin()?.describe_cluster_in_detail(list.include_fenced_brokers).await;
     let brokers = match described {
         Ok(described) => described.brokers,
@@ -139,14 +143,20 @@ async fn list_endpoints(list: &ListEndpoints) -> Result<(), String> {
     };
     let host_width = width(&mut brokers.iter().map(|(node, _)| node.host.as_str()), 100);
     let rack_width = width(&mut brokers.iter().filter_map(|(node, _)| node.rack.as_deref()), 10);
+    // Of controllers nobody knows whether they are fenced.
+    let (endpoint, shows_state) = match list.connection.bootstrap_controller {
+        Some(_) => ("controller", false),
+        None => ("broker", true),
+    };
     let row = |id: &str, host: &str, port: &str, rack: &str, state: &str, endpoint: &str| {
-        println!("{id:<10} {host:<host_width$} {port:<10} {rack:<rack_width$} {state:<10} {endpoint:<15}");
+        let state = if shows_state { format!("{state:<10} ") } else { String::new() };
+        println!("{id:<10} {host:<host_width$} {port:<10} {rack:<rack_width$} {state}{endpoint:<15}");
     };
     row("ID", "HOST", "PORT", "RACK", "STATE", "ENDPOINT_TYPE");
     for (node, fenced) in &brokers {
         let state = if *fenced { "fenced" } else { "unfenced" };
         let rack = node.rack.as_deref().unwrap_or("null");
-        row(&node.id.to_string(), &node.host, &node.port.to_string(), rack, state, "broker");
+        row(&node.id.to_string(), &node.host, &node.port.to_string(), rack, state, endpoint);
     }
     Ok(())
 }

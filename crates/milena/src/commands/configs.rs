@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     admin: AdminOptions,
     /// The controllers to ask first, in place of brokers: HOST:PORT, several with commas
-    #[arg(long, value_name = "controller to connect to", conflicts_with = "bootstrap_server")]
+    #[arg(long, value_name = "controller to connect to")]
     bootstrap_controller: Option<String>,
     /// Change a configuration
     #[arg(long)]
@@ -192,6 +192,11 @@ impl Arguments {
 
     /// The combinations that make no sense, in Kafka's words; otherwise what is meant.
     fn check(&self) -> Result<Entity, String> {
+        if self.bootstrap_controller.is_some() && self.admin.names_brokers() {
+            return Err(
+                "Only one of --bootstrap-server or --bootstrap-controller can be specified".to_owned()
+            );
+        }
         if self.alter == self.describe {
             return Err("Command must include exactly one action: --describe, --alter".to_owned());
         }

@@ -167,7 +167,7 @@ async fn show(admin: &Admin, node: Option<i32>) -> Result<(), String> {
     if let Some(id) = node.filter(|id| *id < 0) {
         return Err(format!("Invalid node id {id}: must be non-negative."));
     }
-    let described = admin.describe_features(node).await.map_err(|error| error.to_string())?;
+    let described = admin.describe_features(node).await.map_err(|error| client_tool::exception(&error))?;
     let epoch = described.epoch.map_or_else(|| "-".to_owned(), |epoch| epoch.to_string());
     for (feature, (lowest, highest)) in &described.supported {
         let level = described.finalized.get(feature).copied().unwrap_or(0);

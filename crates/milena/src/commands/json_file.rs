@@ -5,7 +5,8 @@ use serde_json::Value;
 
 /// The JSON in a file.
 pub(super) fn read(path: &str) -> Result<Value, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("Unable to read file {path}: {error}"))?;
     parse(&text)
 }
 
@@ -14,8 +15,17 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|_| "The input string is not a valid JSON".to_owned())
 }
 
+/// Refuses what is no object.
+pub(super) fn is_object(json: &Value) -> Result<(), String> {
+    match json.is_object() {
+        true => Ok(()),
+        false => Err(format!("Expected JSON object, received {json}")),
+    }
+}
+
 /// The entries of `partitions`, as which every such file has what it is about.
 pub(super) fn partitions<'a>(json: &'a Value, missing: &str) -> Result<&'a Vec<Value>, String> {
+    is_object(json)?;
     let list = json.get("partitions").ok_or(missing)?;
     list.as_array().ok_or_else(|| format!("Expected JSON array, received {list}"))
 }

@@ -1,9 +1,10 @@
 //! Offsets: committed by hand and by themselves, found again, moved.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use client::ClientError;
-use client::consumer::{OffsetAndMetadata, Offsets, StartOffset};
+use client::consumer::{Consumer, ConsumerInterceptor, OffsetAndMetadata, Offsets, StartOffset};
 use common::{ErrorCode, TopicPartition};
 
 use crate::harness::*;
@@ -143,6 +144,42 @@ async fn positions_can_be_moved_paused_and_measured() {
         poll_until(&mut [&mut consumer], &mut seen, |_, seen| seen.0.len() == 2).await;
         assert!(consumer.pause(&[TopicPartition::new("other", 0)]).is_err());
         consumer.close(PATIENCE).await.unwrap();
+    }
+    broker.stop().await;
+}
+
+/// What was committed, in its order.
+#[derive(Clone, Default)]
+struct Ledger(Arc<Mutex<Vec<(i32, i64)>>>);
+
+impl ConsumerInterceptor for Ledger {
+    fn on_commit(&self, offsets: &Offsets) {
+        let entries = offsets.iter().map(|(partition, offset)| (partition.partition, offset.offset));
+        self.0.lock().unwrap().extend(entries);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn interceptors_see_what_was_committed_and_nothing_else() {
+    let broker = Broker::start().await;
+    for kind in both_protocols() {
+        let (topic, group) = (broker.topic(1).await, unique("group"));
+        broker.produce(&topic, 1, 0, 5).await;
+        let ledger = Ledger::default();
+        let mut config = broker.config(&group, &kind);
+        config.interceptors.add(ledger.clone());
+        let mut consumer = Consumer::new(config).unwrap();
+        consumer.subscribe([topic.as_str()]).unwrap();
+        let mut seen = Seen::default();
+        poll_until(&mut [&mut consumer], &mut seen, |_, seen| seen.0.len() == 5).await;
+        let partition = TopicPartition::new(topic.as_str(), 0);
+        consumer.commit_sync_offsets(Offsets::from([(partition.clone(), 2.into())])).await.unwrap();
+        consumer.commit_async_offsets(Offsets::from([(partition, 3.into())])).unwrap().wait().await.unwrap();
+        let unknown = Offsets::from([(TopicPartition::new(unique("nothing"), 0), 1.into())]);
+        consumer.commit_async_offsets(unknown).unwrap().wait().await.unwrap_err();
+        // The last is the consumer's own.
+        consumer.close(PATIENCE).await.unwrap();
+        assert_eq!(*ledger.0.lock().unwrap(), [(0, 2), (0, 3), (0, 5)], "{kind:?}");
     }
     broker.stop().await;
 }

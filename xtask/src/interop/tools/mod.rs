@@ -168,7 +168,8 @@ impl Stage<'_> {
             .replace('@', who)
             .replace("$DIR", &self.node.dir.display().to_string())
             .replace("$DATA", &self.node.data.display().to_string())
-            .replace("$BOOTSTRAP", &self.broker.bootstrap());
+            .replace("$BOOTSTRAP", &self.broker.bootstrap())
+            .replace("$CONTROLLER", &format!("127.0.0.1:{}", self.node.controller));
         let text = self.with_files(&text);
         let mut words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
         if !local {

@@ -33,7 +33,7 @@ pub enum Action {
 pub struct How {
     /// `sorted`: the order of the lines is that of a hash map.
     pub sorted: bool,
-    /// `local`: no broker is asked, or the command names it as `$BOOTSTRAP`.
+    /// `local`: no broker is asked, or the command names it as `$BOOTSTRAP`, or its controller as `$CONTROLLER`.
     pub local: bool,
     /// `apache`: only Apache's broker serves it so far.
     pub apache: bool,

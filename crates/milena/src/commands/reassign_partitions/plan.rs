@@ -80,6 +80,7 @@ fn duplicates<T: Ord>(all: impl IntoIterator<Item = T>) -> BTreeSet<T> {
 
 /// What a file says as the version of its format.
 fn check_version(json: &Value) -> Result<(), String> {
+    json_file::is_object(json)?;
     match json.get("version") {
         None => Ok(()),
         Some(_) => match json_file::number(json, "version")? {
