@@ -8,6 +8,7 @@ mod commits;
 mod examples;
 mod groups;
 mod harness;
+mod interrupted;
 mod life;
 mod producing;
 mod turmoil;
