@@ -25,7 +25,10 @@ pub struct OffsetAndEpoch {
 pub struct LeaderEpochCache {
     /// Mostly one or two.
     epochs: Vec<EpochEntry>,
-    dirty: bool,
+    /// Rises with every change.
+    version: u64,
+    /// The version that the checkpoint file has.
+    written: u64,
 }
 
 impl LeaderEpochCache {
@@ -35,7 +38,7 @@ impl LeaderEpochCache {
         for entry in entries {
             cache.assign(entry.epoch, entry.start_offset);
         }
-        cache.dirty = false;
+        cache.written = cache.version;
         cache
     }
 
@@ -61,7 +64,7 @@ impl LeaderEpochCache {
             self.epochs.reserve_exact(1);
         }
         self.epochs.push(EpochEntry { epoch, start_offset });
-        self.dirty = true;
+        self.version += 1;
         true
     }
 
@@ -74,7 +77,7 @@ impl LeaderEpochCache {
         let contradicts = |entry: &EpochEntry| entry.epoch > epoch && entry.start_offset <= last_offset;
         if let Some(first) = self.epochs.iter().position(contradicts) {
             self.epochs.truncate(first);
-            self.dirty = true;
+            self.version += 1;
         }
         if self.latest_epoch().is_none_or(|latest| epoch > latest) {
             self.assign(epoch, base_offset);
@@ -126,7 +129,7 @@ impl LeaderEpochCache {
             && latest.start_offset >= end_offset
         {
             self.epochs.pop();
-            self.dirty = true;
+            self.version += 1;
         }
     }
 
@@ -136,7 +139,7 @@ impl LeaderEpochCache {
         if let Some(last) = covered.checked_sub(1) {
             self.epochs.drain(..last);
             if let Some(entry) = self.epochs.first_mut() {
-                self.dirty |= last > 0 || entry.start_offset != start_offset;
+                self.version += u64::from(last > 0 || entry.start_offset != start_offset);
                 entry.start_offset = start_offset;
             }
         }
@@ -145,7 +148,7 @@ impl LeaderEpochCache {
     /// Drops everything.
     pub fn clear(&mut self) {
         self.epochs.clear();
-        self.dirty = true;
+        self.version += 1;
     }
 
     /// All entries, oldest first.
@@ -155,12 +158,26 @@ impl LeaderEpochCache {
 
     /// Whether the cache changed since this was last called: then the checkpoint file is to be written.
     pub fn take_dirty(&mut self) -> bool {
-        std::mem::take(&mut self.dirty)
+        let is_dirty = self.unwritten().is_some();
+        self.written = self.version;
+        is_dirty
+    }
+
+    /// The version that the checkpoint file does not have yet, if there is one.
+    pub fn unwritten(&self) -> Option<u64> {
+        (self.version != self.written).then_some(self.version)
+    }
+
+    /// Says that the checkpoint file has a version, which counts if nothing has changed since.
+    pub fn mark_written(&mut self, version: u64) {
+        if self.version == version {
+            self.written = version;
+        }
     }
 
     /// Says that the checkpoint file was not written after all.
     pub fn mark_dirty(&mut self) {
-        self.dirty = true;
+        self.version += 1;
     }
 }
 

@@ -167,3 +167,45 @@ fn a_clean_stop_keeps_the_producers() {
         assert_eq!(log.active_producers().len(), 1, "seed {seed}");
     });
 }
+
+#[test]
+fn the_small_files_of_many_logs_are_old_or_new_and_last() {
+    const LOGS: i32 = 20;
+    let name = |index| TopicPartition::new("many", index);
+    let id = |index: i32| Uuid::from_u128(7 + index as u128);
+    let mut finished = 0;
+    for seed in 0..SEEDS * 4 {
+        let disk = SimulatedDisk::new(seed);
+        let manager = open(&disk);
+        let config = Arc::new(small_config());
+        let logs: Vec<_> = (0..LOGS)
+            .map(|index| {
+                manager.create_log(&name(index), Some(id(index)), Arc::clone(&config), NOW_MS).unwrap()
+            })
+            .collect();
+        logs.iter().for_each(|log| _ = log.lead(3, false).unwrap());
+        manager.checkpoint_high_watermarks().unwrap();
+        let files = |index: i32| {
+            let dir = data(&disk).join(format!("many-{index}"));
+            (
+                storage::checkpoint::read_partition_metadata(&dir).unwrap(),
+                storage::checkpoint::read_leader_epochs(&dir).unwrap(),
+            )
+        };
+        // The second time there are old files; the power goes in the middle of it, or behind it.
+        logs.iter().for_each(|log| log.assign_epoch_start_offset(5, 0).unwrap());
+        disk.halt_after(seed);
+        let result = manager.checkpoint_high_watermarks();
+        let is_done = result.is_ok() && !disk.is_halted();
+        finished += i32::from(is_done);
+        drop((logs, manager));
+        disk.lose_power();
+        for index in 0..LOGS {
+            let (stored, epochs) = files(index);
+            assert_eq!(stored, Some(id(index)), "seed {seed}");
+            let epochs: Vec<_> = epochs.iter().map(|entry| entry.epoch).collect();
+            assert!(epochs == [5] || !is_done && epochs == [3], "seed {seed}: {epochs:?}");
+        }
+    }
+    assert!(finished > 0 && finished < SEEDS as i32 * 4, "{finished}");
+}

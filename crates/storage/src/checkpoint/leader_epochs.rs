@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{CheckpointError, Sync, read_checkpoint, write_checkpoint};
+use super::{CheckpointError, Sync, checkpoint_text, read_checkpoint, write_checkpoint};
 use crate::leader_epoch_cache::EpochEntry;
 
 /// The file's name in a partition's directory.
@@ -19,11 +19,16 @@ pub(crate) fn write_leader_epochs_with(
     entries: &[EpochEntry],
     sync: Sync,
 ) -> Result<(), CheckpointError> {
-    write_checkpoint(
-        &dir.join(LEADER_EPOCH_CHECKPOINT_FILE),
-        entries.iter().map(|entry| format!("{} {}", entry.epoch, entry.start_offset)),
-        sync,
-    )
+    write_checkpoint(&dir.join(LEADER_EPOCH_CHECKPOINT_FILE), lines(entries), sync)
+}
+
+/// What stands in the file.
+pub(crate) fn leader_epochs_text(entries: &[EpochEntry]) -> String {
+    checkpoint_text(lines(entries))
+}
+
+fn lines(entries: &[EpochEntry]) -> impl ExactSizeIterator<Item = String> {
+    entries.iter().map(|entry| format!("{} {}", entry.epoch, entry.start_offset))
 }
 
 /// Reads the file of the partition directory `dir`; an absent file is an empty one.

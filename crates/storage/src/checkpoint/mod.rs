@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 pub(crate) use ::io::fs::sync_dir;
 use ::io::fs::{self, File};
 pub use clean_shutdown::CleanShutdownFile;
-pub(crate) use leader_epochs::write_leader_epochs_with;
 pub use leader_epochs::{LEADER_EPOCH_CHECKPOINT_FILE, read_leader_epochs, write_leader_epochs};
+pub(crate) use leader_epochs::{leader_epochs_text, write_leader_epochs_with};
 pub use meta_properties::{META_PROPERTIES_FILE, MetaProperties};
 pub use offsets::{
     CLEANER_OFFSET_CHECKPOINT_FILE, LOG_START_OFFSET_CHECKPOINT_FILE, RECOVERY_POINT_CHECKPOINT_FILE,
     REPLICATION_OFFSET_CHECKPOINT_FILE, read_offsets, write_offsets,
 };
-pub(crate) use partition_metadata::write_partition_metadata_with;
 pub use partition_metadata::{PARTITION_METADATA_FILE, read_partition_metadata, write_partition_metadata};
+pub(crate) use partition_metadata::{partition_metadata_text, write_partition_metadata_with};
 
 /// Why a file could not be read or written. The text names the file.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +122,30 @@ pub(crate) fn replace_file_with(path: &Path, content: &[u8], sync: Sync) -> Resu
     write().map_err(|source| CheckpointError::io(path, source))
 }
 
+/// What a file that waits for [`place_gathered`] is called behind its name: no other writer of the same file uses it.
+const GATHERED_SUFFIX: &str = ".gathered.tmp";
+
+fn gathered_path(path: &Path) -> PathBuf {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(GATHERED_SUFFIX);
+    PathBuf::from(temporary)
+}
+
+/// Writes what [`place_gathered`] puts in the place of `path` once the file system is synced, and with it many others.
+pub(crate) fn write_gathered(path: &Path, content: &[u8]) -> io::Result<()> {
+    File::create(gathered_path(path))?.write_all(content)
+}
+
+/// Puts what was gathered for `path` into its place. Its content was synced; its name is not.
+pub(crate) fn place_gathered(path: &Path) -> io::Result<()> {
+    fs::rename(gathered_path(path), path)
+}
+
+/// Drops what was gathered for `path`.
+pub(crate) fn drop_gathered(path: &Path) -> io::Result<()> {
+    fs::remove_file(gathered_path(path))
+}
+
 /// Reads a whole file as text. `None` if there is none.
 pub(crate) fn read_text(path: &Path) -> Result<Option<String>, CheckpointError> {
     match fs::read(path) {
@@ -140,12 +164,17 @@ pub(crate) fn write_checkpoint(
     lines: impl ExactSizeIterator<Item = String>,
     sync: Sync,
 ) -> Result<(), CheckpointError> {
+    replace_file_with(path, checkpoint_text(lines).as_bytes(), sync)
+}
+
+/// The text of a file in the form of `CheckpointFile`.
+fn checkpoint_text(lines: impl ExactSizeIterator<Item = String>) -> String {
     let mut text = format!("{CHECKPOINT_VERSION}\n{}\n", lines.len());
     for line in lines {
         text.push_str(&line);
         text.push('\n');
     }
-    replace_file_with(path, text.as_bytes(), sync)
+    text
 }
 
 /// Reads a file in the form of `CheckpointFile`. A file that is absent or empty has no entries, as in Kafka.

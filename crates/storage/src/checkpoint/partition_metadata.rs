@@ -20,8 +20,12 @@ pub(crate) fn write_partition_metadata_with(
     topic_id: Uuid,
     sync: Sync,
 ) -> Result<(), CheckpointError> {
-    let content = format!("version: 0\ntopic_id: {topic_id}");
-    replace_file_with(&dir.join(PARTITION_METADATA_FILE), content.as_bytes(), sync)
+    replace_file_with(&dir.join(PARTITION_METADATA_FILE), partition_metadata_text(topic_id).as_bytes(), sync)
+}
+
+/// What stands in the file.
+pub(crate) fn partition_metadata_text(topic_id: Uuid) -> String {
+    format!("version: 0\ntopic_id: {topic_id}")
 }
 
 /// Reads the topic id from the partition directory `dir`. `None` if there is no file. A version above 0 is read too, as

@@ -28,6 +28,7 @@ impl Log {
         self.await_cleaner();
         self.flush_metadata_file_with(sync)?;
         self.flush()?;
+        let _nobody_places_files_meanwhile = self.flush.lock();
         let mut writer = self.writer.lock();
         writer.closed = true;
         self.health.check()?;

@@ -17,6 +17,7 @@ mod read;
 mod recovery;
 mod retention;
 mod roll;
+mod small_files;
 mod tail;
 pub mod timestamps;
 mod truncate;

@@ -71,13 +71,45 @@ impl LogManager {
     /// # Errors
     /// Those of the file system; the log directory is offline then.
     pub fn checkpoint_high_watermarks(&self) -> Result<(), LogError> {
-        for log in self.all_logs() {
-            if !log.dir_health().is_offline() {
+        let mut behind = self.all_logs();
+        behind.retain(|log| log.has_small_files_behind() && !log.dir_health().is_offline());
+        if behind.len() > MANY_LOGS {
+            self.write_small_files(&behind);
+        } else {
+            for log in behind {
                 // An error took the log directory offline, and was logged there.
                 let _ = log.write_checkpoints();
             }
         }
         self.write_checkpoints(REPLICATION_OFFSET_CHECKPOINT_FILE, |log| Some(log.high_watermark()))
+    }
+
+    /// Writes the small files of many logs with two syncs of each file system, instead of two for each file. An error takes the log
+    /// directory offline, and is logged there.
+    fn write_small_files(&self, logs: &[Arc<Log>]) {
+        for dir in self.live() {
+            let here = logs.iter().filter(|log| log.dir_health().dir() == dir.path);
+            // What could not be written is written the next time.
+            let mut gathered: Vec<_> =
+                here.filter_map(|log| log.gather_small_files().map(|files| (log, files))).collect();
+            if gathered.is_empty() {
+                continue;
+            }
+            let sync = || match fs::sync_file_system(&dir.path) {
+                Ok(()) => true,
+                Err(error) => {
+                    dir.health.fail("Error while syncing the logs' small files".to_owned(), error);
+                    false
+                }
+            };
+            if !sync() {
+                continue;
+            }
+            gathered.retain(|(log, files)| log.place_small_files(files));
+            if sync() {
+                gathered.iter().for_each(|(log, files)| log.settle_small_files(files));
+            }
+        }
     }
 
     /// Writes the recovery points (`log.flush.offset.checkpoint.interval.ms`).
