@@ -60,6 +60,8 @@ pub struct Member {
     pub namespace: Option<String>,
     /// Of its broker's listener, or of its controller's where it is no broker.
     port: u16,
+    /// Of its controller's listener.
+    controller_port: u16,
     process: Option<Broker>,
 }
 
@@ -215,7 +217,19 @@ impl Cluster {
                 (Quorum::Dynamic, _) => &["--no-initial-controllers"],
             };
             let (namespace, process) = (None, None);
-            members.push(Member { id, dir, data, properties, role, voters, host, namespace, port, process });
+            members.push(Member {
+                id,
+                dir,
+                data,
+                properties,
+                role,
+                voters,
+                host,
+                namespace,
+                port,
+                controller_port,
+                process,
+            });
         }
         Ok(Cluster { dir, members, cluster_id: cluster_id()? })
     }
@@ -285,6 +299,14 @@ impl Cluster {
         ports.join(",")
     }
 
+    /// The listeners of the controllers.
+    pub fn controllers(&self) -> String {
+        let controllers = self.members.iter().filter(|member| member.role.is_controller());
+        let ports: Vec<String> =
+            controllers.map(|member| format!("{}:{}", member.host, member.controller_port)).collect();
+        ports.join(",")
+    }
+
     /// One broker.
     pub fn bootstrap_of(&mut self, id: i32) -> Result<String, String> {
         Ok(self.member(id)?.address())
@@ -292,7 +314,7 @@ impl Cluster {
 
     /// Stops every node that runs, the controllers last.
     pub fn stop(&mut self) -> Result<(), String> {
-        self.members.sort_by_key(|member| member.role == Role::Controller);
+        self.members.sort_by_key(|member| member.role.is_controller());
         self.members.iter_mut().filter(|member| member.process.is_some()).try_for_each(Member::stop)
     }
 
@@ -345,6 +367,17 @@ impl Cluster {
             self.leader(topic, partition)?.ok_or_else(|| format!("{topic}-{partition} has no leader"))
         };
         (0..partitions).map(leader).collect()
+    }
+
+    /// The brokers of a partition, in the order of its replicas.
+    pub fn replicas(&self, topic: &str, partition: u32) -> Result<Vec<i32>, String> {
+        let listed = self.list(&self.bootstrap(), Some(topic))?;
+        let line = format!("    partition {partition}, leader ");
+        let rest = listed.lines().find_map(|listed| listed.strip_prefix(&line)).unwrap_or_default();
+        let replicas = rest.split("replicas: ").nth(1).and_then(|rest| rest.split(", isrs").next());
+        let ids: Vec<i32> =
+            replicas.unwrap_or_default().split(',').filter_map(|id| id.parse().ok()).collect();
+        if ids.is_empty() { Err(format!("{topic}-{partition} has no replicas: {listed}")) } else { Ok(ids) }
     }
 
     /// The active controller, by Apache Kafka's tool.

@@ -187,6 +187,11 @@ const CASES: &[Case] = &[
         run: mixed_cluster::migration,
     },
     Case {
+        name: "reassignment",
+        what: "partitions move between brokers and log directories under load, some half way and back",
+        run: mixed_cluster::reassignment,
+    },
+    Case {
         name: "partitions",
         what: "three hosts whose network is cut, both ways and one way, under load",
         run: partitions::run,

@@ -3,10 +3,12 @@
 
 mod bad_nodes;
 mod quorum;
+mod reassignment;
 mod rolling;
 
 pub use bad_nodes::run as bad_nodes;
 pub use quorum::run as quorum;
+pub use reassignment::run as reassignment;
 pub use rolling::run as migration;
 
 use super::broker::Kind;

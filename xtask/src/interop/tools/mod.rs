@@ -8,7 +8,8 @@ mod apache_jvm;
 mod script;
 
 use super::World;
-use super::broker::{Broker, Kind, Node};
+use super::broker::{Kind, Node};
+use super::cluster::{Cluster, Role};
 use super::program;
 use super::report::Report;
 use super::toolbox::{java, kcat, milena_tools};
@@ -16,11 +17,14 @@ use crate::{apache, project};
 use apache_jvm::ApacheJvm;
 use script::{Action, How, Step};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 const CASE: &str = "tools";
+
+/// The script that is played on a cluster of two brokers, each with two log directories.
+const SEVERAL_BROKERS: &str = "reassign";
 
 /// Whose tool. Both words are as long: no column may get wider by them.
 const APACHE: &str = "aaa";
@@ -43,25 +47,70 @@ pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
         // Ids of groups' coordinators, offsets' partitions and the like are as on any small cluster.
         let node = Node::new(world, &name, &[("offsets.topic.num.partitions", "5")])?;
         let broker = node.start_as(world, *kind)?;
-        // A JVM for each broker: a tool that exits leaves its client behind, which would miss the broker aloud.
-        let mut jvm = ApacheJvm::start(world)?;
-        let mut stage = Stage {
-            world,
-            kind: *kind,
-            node: &node,
-            broker: &broker,
-            tools: milena_tools(world, CASE)?,
-            jvm: &mut jvm,
-            consumers: Vec::new(),
+        let place = Place {
+            dir: node.dir.clone(),
+            data: node.data.clone(),
+            bootstrap: broker.bootstrap(),
+            controllers: format!("127.0.0.1:{}", node.controller),
         };
-        for script in scripts()? {
-            for step in script::parse(&project::read(&script)?)? {
-                stage.play(&step, &differences, report)?;
-            }
-            stage.consumers.clear();
-        }
-        drop(stage);
+        let is_ours = |script: &Path| script.file_stem().is_none_or(|name| name != SEVERAL_BROKERS);
+        play(world, *kind, &place, is_ours, &differences, report)?;
         broker.stop()?;
+        // Several of Apache's brokers take half a minute to start and to stop.
+        if !world.smoke || *kind == world.kind {
+            several_brokers(world, *kind, &differences, report)?;
+        }
+    }
+    Ok(())
+}
+
+/// The script that needs more than one broker, and log directories to choose from.
+fn several_brokers(
+    world: &World,
+    kind: Kind,
+    differences: &BTreeMap<String, String>,
+    report: &mut Report,
+) -> Result<(), String> {
+    let name = format!("{CASE}/{}-brokers", kind.name());
+    // Or all of a small partition would come at once, before a throttle can be felt.
+    let extra = [("replica.fetch.max.bytes", "10000")];
+    let mut cluster = Cluster::new(world, &name, &[Role::Combined, Role::Broker], &extra)?;
+    for member in &cluster.members {
+        let mut text = project::read(&member.properties)?;
+        let data = member.data.display();
+        text.push_str(&format!("log.dirs={data},{data}-2\n"));
+        project::write(&member.properties, text)?;
+    }
+    cluster.start(world, &[kind; 2])?;
+    let place = Place {
+        dir: cluster.dir.clone(),
+        data: cluster.member(1)?.data.clone(),
+        bootstrap: cluster.bootstrap_of(1)?,
+        controllers: cluster.controllers(),
+    };
+    let is_it = |script: &Path| script.file_stem().is_some_and(|name| name == SEVERAL_BROKERS);
+    play(world, kind, &place, is_it, differences, report)?;
+    cluster.stop()
+}
+
+/// Plays the scripts that are meant.
+fn play(
+    world: &World,
+    kind: Kind,
+    place: &Place,
+    is_meant: impl Fn(&Path) -> bool,
+    differences: &BTreeMap<String, String>,
+    report: &mut Report,
+) -> Result<(), String> {
+    // A JVM for each broker: a tool that exits leaves its client behind, which would miss the broker aloud.
+    let mut jvm = ApacheJvm::start(world)?;
+    let tools = milena_tools(world, CASE)?;
+    let mut stage = Stage { world, kind, place, tools, jvm: &mut jvm, consumers: Vec::new() };
+    for script in scripts()?.iter().filter(|script| is_meant(script)) {
+        for step in script::parse(&project::read(script)?)? {
+            stage.play(&step, differences, report)?;
+        }
+        stage.consumers.clear();
     }
     Ok(())
 }
@@ -83,12 +132,21 @@ fn differences() -> Result<BTreeMap<String, String>, String> {
     Ok(pairs.map(|(command, why)| (command.to_owned(), why.to_owned())).collect())
 }
 
-/// A broker with its tools.
+/// Where the brokers are.
+struct Place {
+    dir: PathBuf,
+    /// The log directory of the first.
+    data: PathBuf,
+    bootstrap: String,
+    /// The controllers' listeners.
+    controllers: String,
+}
+
+/// Brokers with their tools.
 struct Stage<'a> {
     world: &'a World,
     kind: Kind,
-    node: &'a Node,
-    broker: &'a Broker,
+    place: &'a Place,
     tools: PathBuf,
     jvm: &'a mut ApacheJvm,
     consumers: Vec<program::Running>,
@@ -137,12 +195,13 @@ impl Stage<'_> {
                 for who in whose {
                     let text = step.text.replace('@', who);
                     let (name, content) = text.split_once(' ').ok_or("file: NAME CONTENT")?;
-                    project::write(&self.node.dir.join(name), content.replace("\\n", "\n"))?;
+                    let content = content.replace("$DATA", &self.place.data.display().to_string());
+                    project::write(&self.place.dir.join(name), content.replace("\\n", "\n"))?;
                 }
             }
             Action::Copy => {
                 let (name, files) = step.text.split_once(' ').ok_or("copy: NAME FILES")?;
-                let into = self.node.dir.join(name);
+                let into = self.place.dir.join(name);
                 project::make_dir(&into)?;
                 for file in self.with_files(files).split(',').map(PathBuf::from) {
                     let to = into.join(file.file_name().unwrap_or_default());
@@ -152,8 +211,8 @@ impl Stage<'_> {
             Action::Transact if self.kind != Kind::Apache => {}
             Action::Transact => {
                 let mut java = java("tools/Transactions.java")?;
-                java.arg(self.broker.bootstrap()).args(step.text.split_whitespace());
-                program::run(&mut java, &self.node.dir, "transact")?.good()?;
+                java.arg(self.place.bootstrap.clone()).args(step.text.split_whitespace());
+                program::run(&mut java, &self.place.dir, "transact")?.good()?;
             }
             Action::Consume => self.consume(&step.text)?,
             Action::Await => self.wait_for(&step.text)?,
@@ -166,15 +225,15 @@ impl Stage<'_> {
     fn words(&self, text: &str, who: &str, local: bool) -> Vec<String> {
         let text = text
             .replace('@', who)
-            .replace("$DIR", &self.node.dir.display().to_string())
-            .replace("$DATA", &self.node.data.display().to_string())
-            .replace("$BOOTSTRAP", &self.broker.bootstrap())
-            .replace("$CONTROLLER", &format!("127.0.0.1:{}", self.node.controller));
+            .replace("$DIR", &self.place.dir.display().to_string())
+            .replace("$DATA", &self.place.data.display().to_string())
+            .replace("$CONTROLLER", &self.place.controllers)
+            .replace("$BOOTSTRAP", &self.place.bootstrap);
         let text = self.with_files(&text);
         let mut words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
         if !local {
             // In front: a flag without its value at the end stays without it.
-            words.splice(1..1, ["--bootstrap-server".to_owned(), self.broker.bootstrap()]);
+            words.splice(1..1, ["--bootstrap-server".to_owned(), self.place.bootstrap.clone()]);
         }
         words
     }
@@ -189,7 +248,7 @@ impl Stage<'_> {
             path.extension().is_some_and(|found| found == end)
                 && dir.strip_prefix(topic).is_some_and(|index| index.starts_with('-'))
         };
-        let files = project::files_below(&self.node.data).unwrap_or_default();
+        let files = project::files_below(&self.place.data).unwrap_or_default();
         let files: Vec<String> =
             files.iter().filter(|path| is_meant(path)).map(|path| path.display().to_string()).collect();
         format!("{before}{}{after}", files.join(","))
@@ -212,7 +271,8 @@ impl Stage<'_> {
             // Of a JVM of its own it is the logs.
             (expected.err, got.err) = (String::new(), String::new());
         }
-        let (expected_out, got_out) = (lines(&expected.out, sorted), lines(&got.out, sorted));
+        let expected_out = without_trace(lines(&expected.out, sorted));
+        let got_out = lines(&got.out, sorted);
         if expected_out != got_out {
             return Err(parting(&expected_out, &got_out));
         }
@@ -241,7 +301,7 @@ impl Stage<'_> {
     }
 
     fn said(&self, command: &mut Command) -> Result<Said, String> {
-        let output = command.current_dir(&self.node.dir).output().map_err(|error| error.to_string())?;
+        let output = command.current_dir(&self.place.dir).output().map_err(|error| error.to_string())?;
         Ok(Said {
             exit: output.status.code().unwrap_or(-1),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -254,13 +314,13 @@ impl Stage<'_> {
         let (count, at) = text.split_once(' ').ok_or("produce: COUNT TOPIC:PARTITIONS")?;
         let (topic, partitions) = at.split_once(':').ok_or("produce: COUNT TOPIC:PARTITIONS")?;
         let count: usize = count.parse().map_err(|error| format!("{text}: {error}"))?;
-        let input = self.node.dir.join("records");
+        let input = self.place.dir.join("records");
         let records: String = (0..count).map(|number| format!("key-{number}\trecord {number}\n")).collect();
         project::write(&input, records)?;
         for partition in partitions.split(',') {
-            let mut kcat = kcat(&self.broker.bootstrap());
+            let mut kcat = kcat(&self.place.bootstrap);
             kcat.args(["-P", "-t", topic, "-p", partition, "-K", "\t", "-X", "enable.idempotence=true"]);
-            program::run_with_input(&mut kcat, &self.node.dir, "kcat", &input)?.good()?;
+            program::run_with_input(&mut kcat, &self.place.dir, "kcat", &input)?.good()?;
         }
         Ok(())
     }
@@ -271,14 +331,14 @@ impl Stage<'_> {
             return Err("consume: TOPIC PROTOCOL GROUP".to_owned());
         };
         let mut consumer = apache::tool("kafka-console-consumer")?;
-        consumer.args(["--bootstrap-server", &self.broker.bootstrap(), "--topic", topic, "--group", group]);
+        consumer.args(["--bootstrap-server", &self.place.bootstrap, "--topic", topic, "--group", group]);
         for property in
             [&format!("group.protocol={protocol}"), "client.id=live", "auto.commit.interval.ms=200"]
         {
             consumer.args(["--consumer-property", property]);
         }
         consumer.args(["--from-beginning"]);
-        self.consumers.push(program::start(&mut consumer, &self.node.dir, group, None)?);
+        self.consumers.push(program::start(&mut consumer, &self.place.dir, group, None)?);
         Ok(())
     }
 
@@ -325,12 +385,38 @@ fn masked(text: &str) -> String {
     masked.replace(" -#", " #").replace("Infinity", "#").replace("NaN", "#")
 }
 
-/// The lines with both tools' own names made the same.
+/// The lines with both tools' own names made the same, as is in which of two log directories a replica was put.
 fn lines(text: &str, sorted: bool) -> Vec<String> {
     let text = text.replace(APACHE, "@").replace(MILENA, "@");
+    let text = text.replace("/data-2\"", "/data\"").replace("/data-#\"", "/data\"");
     let mut lines: Vec<String> = text.lines().map(|line| line.trim_end().to_owned()).collect();
     if sorted {
         lines.sort();
+    }
+    lines
+}
+
+/// The lines before a stack trace, which milena's tools do not print: what was wrong stands in front of it in a line of its own.
+fn without_trace(mut lines: Vec<String>) -> Vec<String> {
+    let is_of_trace = |line: &String| {
+        ["\tat ", "\t... ", "Caused by: "].iter().any(|start| line.starts_with(start)) || line.is_empty()
+    };
+    if let Some(first) = lines.iter().position(|line| line.starts_with("\tat "))
+        && lines[first..].iter().all(is_of_trace)
+    {
+        // The exception's class and its words, in as many lines as they have.
+        let is_class =
+            |line: &String| line.split(':').next().is_some_and(|class| class.ends_with("Exception"));
+        let begin = lines[..first].iter().rposition(is_class).unwrap_or(first);
+        lines.truncate(begin);
+    }
+    // Some exceptions have no trace behind that line.
+    let end = if lines.last().is_some_and(String::is_empty) { lines.len() - 1 } else { lines.len() };
+    if let [.., words, class] = &lines[..end]
+        && let Some(words) = words.strip_prefix("Error: ")
+        && class.ends_with(&format!("Exception: {words}"))
+    {
+        lines.truncate(end - 1);
     }
     lines
 }
