@@ -99,15 +99,22 @@ impl Admin {
         })
     }
 
-    /// Which versions of which APIs each broker speaks.
+    /// Which versions of which APIs each broker speaks, or each controller where the bootstrap servers are controllers.
     ///
     /// # Errors
     /// If no broker answers. What is wrong with one of them stands in its place.
     pub async fn api_versions(
         &self,
     ) -> Result<Vec<(Node, Result<Vec<ApiVersion>, ClientError>)>, ClientError> {
+        let nodes = match self.controllers {
+            true => {
+                let described = self.describe_cluster_in_detail(false).await?;
+                described.brokers.into_iter().map(|(node, _)| node).collect()
+            }
+            false => self.cluster.nodes().await?,
+        };
         let mut all = Vec::new();
-        for node in self.cluster.nodes().await? {
+        for node in nodes {
             let versions = self.ask_versions(Some(node.id)).await.map(|response| response.api_keys);
             all.push((node, versions));
         }
