@@ -4,6 +4,7 @@
 //! The parts under test are those that ship. What is simulated is what they stand on (the disk is `io`'s) and what stands around
 //! them. Each world keeps the history of what was acknowledged, and compares.
 
+mod cluster;
 mod groups;
 mod log;
 mod network;

@@ -41,11 +41,31 @@ pub enum Planted {
     KeptTail,
     /// A follower fetches on before what it has is synced.
     FollowerBeforeSync,
+    /// A controller elects a leader that is not in sync.
+    ElectedOutsideIsr,
+    /// A leader acts on another ISR before that is committed.
+    IsrBeforeCommit,
+    /// A leader of one of many partitions acknowledges what only it has.
+    UnreplicatedAnswer,
+    /// A coordinator that takes over does not read all of its log.
+    HalfReadCoordinator,
+    /// A broker misses some of the metadata.
+    MissedMetadata,
+    /// A node counts as a voter before it is one.
+    ObserverCounts,
+    /// A coordinator answers before its records are on the other replicas.
+    OffsetBeforeReplication,
+    /// A node acts on metadata that are not committed.
+    EarlyMetadata,
+    /// A producer that got no answer sends its records anew.
+    RetryAsNew,
+    /// A follower does not hear of some leaders.
+    DeafFollower,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 16] = [
+    pub const ALL: [Planted; 26] = [
         Planted::AcknowledgedBeforeSync,
         Planted::LostNameOfSegment,
         Planted::SkippedRecovery,
@@ -62,6 +82,16 @@ impl Planted {
         Planted::UncleanElection,
         Planted::KeptTail,
         Planted::FollowerBeforeSync,
+        Planted::ElectedOutsideIsr,
+        Planted::IsrBeforeCommit,
+        Planted::UnreplicatedAnswer,
+        Planted::HalfReadCoordinator,
+        Planted::MissedMetadata,
+        Planted::ObserverCounts,
+        Planted::OffsetBeforeReplication,
+        Planted::EarlyMetadata,
+        Planted::RetryAsNew,
+        Planted::DeafFollower,
     ];
 
     /// Where it can be found.
@@ -82,6 +112,16 @@ impl Planted {
             | Planted::UncleanElection
             | Planted::KeptTail
             | Planted::FollowerBeforeSync => Scenario::Replicas,
+            Planted::ElectedOutsideIsr
+            | Planted::IsrBeforeCommit
+            | Planted::UnreplicatedAnswer
+            | Planted::HalfReadCoordinator
+            | Planted::MissedMetadata
+            | Planted::ObserverCounts
+            | Planted::OffsetBeforeReplication
+            | Planted::EarlyMetadata
+            | Planted::RetryAsNew
+            | Planted::DeafFollower => Scenario::Cluster,
         }
     }
 }

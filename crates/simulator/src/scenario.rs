@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::run::{Counts, Run};
 use crate::trace::Trace;
-use crate::{groups, log, quorum, replicas};
+use crate::{cluster, groups, log, quorum, replicas};
 
 /// A world: which of the real parts are in it, and what may happen to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,11 +19,14 @@ pub enum Scenario {
     Quorum,
     /// A partition on several brokers, with leaders that change and idempotent producers.
     Replicas,
+    /// Whole clusters: controllers, brokers, topics, groups.
+    Cluster,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Scenario; 4] = [Scenario::Log, Scenario::Groups, Scenario::Quorum, Scenario::Replicas];
+    pub const ALL: [Scenario; 5] =
+        [Scenario::Log, Scenario::Groups, Scenario::Quorum, Scenario::Replicas, Scenario::Cluster];
 
     pub(crate) fn run(self, run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
         match self {
@@ -31,6 +34,7 @@ impl Scenario {
             Scenario::Groups => groups::run(run, trace),
             Scenario::Quorum => quorum::run(run, trace),
             Scenario::Replicas => replicas::run(run, trace),
+            Scenario::Cluster => cluster::run(run, trace),
         }
     }
 
@@ -40,6 +44,7 @@ impl Scenario {
             Scenario::Groups => "groups",
             Scenario::Quorum => "quorum",
             Scenario::Replicas => "replicas",
+            Scenario::Cluster => "cluster",
         }
     }
 }

@@ -130,6 +130,11 @@ impl SimulatedDisk {
         found.is_some_and(|node| state.flip_bit(node))
     }
 
+    /// How many bytes its files have.
+    pub fn used_bytes(&self) -> u64 {
+        self.0.state.lock().used
+    }
+
     /// How many changes of files and names there were.
     pub fn changes(&self) -> u64 {
         self.0.state.lock().changes

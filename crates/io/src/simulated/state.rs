@@ -77,7 +77,7 @@ pub(crate) struct State {
     pub halt_after: Option<u64>,
     pub halted: bool,
     pub forgets: Option<Forgets>,
-    used: u64,
+    pub used: u64,
     pub changes: u64,
     pub trace: u64,
     pub delay_us: u64,

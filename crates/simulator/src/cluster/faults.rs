@@ -1,0 +1,146 @@
+//! What goes wrong.
+
+use io::DiskFaults;
+
+use super::{Event, World};
+
+impl World {
+    /// Something that the node stands on refused: its process ends.
+    pub(super) fn down(&mut self, id: i32, error: &dyn std::fmt::Display) -> Result<(), String> {
+        let expected = self.nodes.get(&id).is_some_and(|node| node.disk.is_halted() || node.is_full);
+        if !expected {
+            return Err(format!("node {id}: {error}"));
+        }
+        self.crash(id);
+        Ok(())
+    }
+
+    pub(super) fn crash(&mut self, id: i32) {
+        // What Kafka promises without syncs is what the memory of the system keeps.
+        let loses_power = self.plan.syncs && self.random.chance(50);
+        let after_ms = 10 + self.random.below(3_000) as i64;
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        node.stop();
+        if loses_power {
+            node.disk.lose_power();
+        } else {
+            node.disk.kill();
+        }
+        let how = if loses_power { "loses its power" } else { "is killed" };
+        let trace = node.disk.trace();
+        self.trace.note(self.now_ms, format_args!("{id} {how}, its disk did {trace:x}"));
+        let incarnation = node.incarnation;
+        self.crashes += 1;
+        // Whoever waits for it learns that the connection is gone.
+        let asked: Vec<u64> =
+            self.calls.iter().filter(|(_, call)| call.to == id).map(|(number, _)| *number).collect();
+        for number in asked {
+            self.fail(number, raft::RequestFailure::Unavailable);
+        }
+        let others: Vec<i32> = self.nodes.keys().copied().filter(|other| *other != id).collect();
+        for other in others {
+            self.network.break_connection(id, other);
+            self.network.break_connection(other, id);
+        }
+        self.schedule.at(self.now_ms + after_ms, Event::Start { node: id, incarnation });
+    }
+
+    pub(super) fn start(&mut self, id: i32, incarnation: u64) -> Result<(), String> {
+        let halts = !self.healed && self.now_ms > 3_000 && self.random.chance(10);
+        let changes = self.random.below(60);
+        let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
+        if node.incarnation != incarnation || node.process.is_some() {
+            return Ok(());
+        }
+        node.disk.halt_after(if halts { changes } else { u64::MAX });
+        match node.start(&self.plan, &mut self.random, self.now_ms) {
+            Ok(()) => {
+                self.trace.note(self.now_ms, format_args!("{id} starts"));
+                self.step(id)
+            }
+            Err(error) => self.down(id, &error),
+        }
+    }
+
+    pub(super) fn fault(&mut self) {
+        if self.healed {
+            return;
+        }
+        let next_ms = self.now_ms + 50 + self.random.below(1_500) as i64;
+        self.schedule.at(next_ms, Event::Fault);
+        let ids: Vec<i32> = self.nodes.keys().copied().collect();
+        let (Some(one), Some(other)) = (self.random.pick(&ids).copied(), self.random.pick(&ids).copied())
+        else {
+            return;
+        };
+        let now_ms = self.now_ms;
+        let Some(node) = self.nodes.get_mut(&one) else { return };
+        match self.random.below(12) {
+            0 | 1 => {
+                if node.process.is_some() {
+                    self.crash(one);
+                }
+            }
+            2 => node.disk.halt_after(self.random.below(20)),
+            3 => {
+                let until_ms = now_ms + 50 + self.random.below(4_000) as i64;
+                node.busy_until_ms = until_ms;
+                self.trace.note(now_ms, format_args!("{one} pauses until {until_ms}"));
+            }
+            4 => {
+                self.network.cut(one, other);
+                self.trace.note(now_ms, format_args!("nothing goes from {one} to {other}"));
+            }
+            5 => {
+                for id in &ids {
+                    self.network.cut(one, *id);
+                    self.network.cut(*id, one);
+                }
+                self.trace.note(now_ms, format_args!("{one} is cut off"));
+            }
+            6 => {
+                let half: Vec<i32> = ids.iter().copied().filter(|_| self.random.chance(50)).collect();
+                for from in &ids {
+                    for to in ids.iter().filter(|to| half.contains(from) != half.contains(to)) {
+                        self.network.cut(*from, *to);
+                    }
+                }
+                self.trace.note(now_ms, format_args!("cut between {half:?} and the others"));
+            }
+            7 => self.network.break_connection(one, other),
+            8 => {
+                self.network.slowest_ms = *self.random.pick(&[1, 5, 50, 200]).unwrap_or(&5);
+                let sync_us = *self.random.pick(&[0, 1_000, 20_000]).unwrap_or(&0);
+                node.disk.set_faults(DiskFaults { sync_us, ..DiskFaults::default() });
+                node.is_full = false;
+            }
+            9 => {
+                let capacity = Some(node.disk.used_bytes() + self.random.below(4_000));
+                node.disk.set_faults(DiskFaults { capacity, ..DiskFaults::default() });
+                node.is_full = true;
+                self.trace.note(now_ms, format_args!("the disk of {one} is nearly full"));
+            }
+            _ => {
+                self.network.heal();
+                for node in self.nodes.values_mut() {
+                    node.disk.set_faults(DiskFaults::default());
+                }
+                self.trace.note(now_ms, format_args!("the network is whole, and there is room on all disks"));
+            }
+        }
+    }
+
+    pub(super) fn heal(&mut self) {
+        self.healed = true;
+        self.network.heal();
+        self.network.slowest_ms = 5;
+        self.trace.note(self.now_ms, format_args!("nothing fails any more"));
+        for node in self.nodes.values_mut() {
+            node.busy_until_ms = 0;
+            node.disk.set_faults(DiskFaults::default());
+            if !node.disk.is_halted() {
+                node.disk.halt_after(u64::MAX);
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! One process of the cluster: its disk and clock, the real `MetadataNode` (raft, `QuorumController`, loader), and once that has
+//! read what is committed, the broker.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::path::PathBuf;
+
+use common::Uuid;
+use controller::{ControllerConfig, MetadataNode, QuorumController};
+use io::{SeededRandom, SimulatedDisk};
+use metadata::{BootstrapMetadata, LoaderUpdate, MetadataVersion};
+use raft::format::{DynamicVoter, DynamicVoters, Formatter};
+use raft::{Endpoint, MetadataLogConfig, RaftConfig, RaftNode, ReplicaKey};
+use storage::checkpoint::MetaProperties;
+
+use super::broker::Broker;
+use super::life::Life;
+use super::messages::{ControllerTold, uuid};
+
+pub(crate) const CLUSTER: &str = "cluster";
+/// `broker.session.timeout.ms`
+pub(crate) const SESSION_MS: i64 = 2_000;
+
+/// When everything begins, in ms since 1970.
+pub(crate) const BASE_MS: i64 = 1_700_000_000_000;
+
+/// What waits for its commit: a request's number and its answer.
+pub(crate) type Waiting = (u64, Box<ControllerTold>);
+
+/// What waits for the images before it to be acted on.
+pub(crate) enum Publication {
+    Update(Box<LoaderUpdate>),
+    Release(Waiting),
+}
+
+/// What is the same for all processes of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub nodes: i32,
+    pub first_voters: BTreeSet<i32>,
+    /// They have no role `controller`.
+    pub only_brokers: BTreeSet<i32>,
+    /// A record is synced before it counts.
+    pub syncs: bool,
+}
+
+/// A process that runs.
+pub(crate) struct Process {
+    pub metadata: MetadataNode<Waiting>,
+    pub publications: VecDeque<Publication>,
+    pub life: Life,
+    pub broker: Option<Broker>,
+}
+
+pub(crate) struct Node {
+    pub id: i32,
+    pub disk: SimulatedDisk,
+    pub directory_id: Uuid,
+    pub process: Option<Process>,
+    /// Counts the processes.
+    pub incarnation: u64,
+    /// It does nothing before this time: it is paused, or its disk is slow.
+    pub busy_until_ms: i64,
+    /// The disk is full.
+    pub is_full: bool,
+    skew_ms: i64,
+    rate_percent: i64,
+}
+
+fn host(id: i32) -> String {
+    format!("node-{id}")
+}
+
+/// The node of an address.
+pub(crate) fn node_of(host: &str) -> i32 {
+    host.strip_prefix("node-").and_then(|id| id.parse().ok()).unwrap_or(-1)
+}
+
+pub(crate) fn endpoint(id: i32) -> Endpoint {
+    Endpoint::new("CONTROLLER", &host(id), 9093)
+}
+
+impl Node {
+    pub fn new(id: i32, random: &mut SeededRandom) -> Node {
+        Node {
+            id,
+            disk: SimulatedDisk::new(random.next_u64()),
+            directory_id: uuid(1, id as u64),
+            process: None,
+            incarnation: 0,
+            busy_until_ms: 0,
+            is_full: false,
+            skew_ms: random.below(20_000) as i64 - 10_000,
+            rate_percent: 97 + random.below(7) as i64,
+        }
+    }
+
+    pub fn key(&self) -> ReplicaKey {
+        ReplicaKey::new(self.id, self.directory_id)
+    }
+
+    /// What the node's clock shows.
+    pub fn clock_ms(&self, now_ms: i64) -> i64 {
+        BASE_MS + self.skew_ms + now_ms * self.rate_percent / 100
+    }
+
+    /// When its clock will show a time.
+    pub fn time_of_ms(&self, clock_ms: i64) -> i64 {
+        let passed = clock_ms.saturating_sub(BASE_MS + self.skew_ms).clamp(0, 1 << 40);
+        passed * 100 / self.rate_percent + 1
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.disk.path().join("data")
+    }
+
+    /// Makes the directory as `storage format` leaves it.
+    pub fn format(&self, plan: &Plan) -> Result<(), String> {
+        let failed = |error: &dyn std::fmt::Display| format!("node {} is not formatted: {error}", self.id);
+        let dir = self.data_dir().to_string_lossy().into_owned();
+        io::fs::create_dir_all(self.data_dir()).map_err(|error| failed(&error))?;
+        io::fs::sync_dir(self.disk.path()).map_err(|error| failed(&error))?;
+        if !plan.first_voters.contains(&self.id) {
+            // Without the voters: it finds them in the log.
+            return MetaProperties::new(CLUSTER.to_owned(), self.id, self.directory_id)
+                .write(&self.data_dir())
+                .map_err(|error| failed(&error));
+        }
+        let voters = plan.first_voters.iter().map(|id| DynamicVoter {
+            node_id: *id,
+            directory_id: uuid(1, *id as u64),
+            host: host(*id),
+            port: 9093,
+        });
+        let formatter = Formatter {
+            node_id: self.id,
+            cluster_id: CLUSTER.to_owned(),
+            directories: [dir.clone()].into(),
+            metadata_log_directory: Some(dir),
+            controller_listener_name: "CONTROLLER".to_owned(),
+            initial_controllers: Some(DynamicVoters::new(voters).map_err(|error| failed(&error))?),
+            has_dynamic_quorum: true,
+            write_bootstrap_snapshot: true,
+            ..Formatter::default()
+        };
+        formatter.run(&mut std::io::sink(), self.clock_ms(0)).map(drop).map_err(|error| failed(&error))
+    }
+
+    fn raft_config(&self, plan: &Plan, seed: u64) -> RaftConfig {
+        let mut config = RaftConfig::new(self.id, self.directory_id, self.data_dir());
+        config.cluster_id = Some(CLUSTER.to_owned());
+        config.can_become_voter = !plan.only_brokers.contains(&self.id);
+        config.bootstrap_servers = (1..=plan.nodes).map(|id| (host(id), 9093)).collect();
+        config.seed = seed;
+        if config.can_become_voter {
+            config.endpoints = vec![endpoint(self.id)];
+        }
+        config.log = MetadataLogConfig { segment_bytes: 8000, retention_bytes: 30_000, ..Default::default() };
+        config.max_bytes_between_snapshots = 8000;
+        config
+    }
+
+    /// Starts the process.
+    pub fn start(&mut self, plan: &Plan, random: &mut SeededRandom, now_ms: i64) -> Result<(), String> {
+        let now_ms = self.clock_ms(now_ms);
+        let raft = RaftNode::open(self.raft_config(plan, random.next_u64()), now_ms)
+            .map_err(|error| error.to_string())?;
+        let controller = match plan.only_brokers.contains(&self.id) {
+            true => None,
+            false => Some(controller(self.id)?),
+        };
+        self.process = Some(Process {
+            metadata: MetadataNode::new(self.id, raft, controller),
+            publications: VecDeque::new(),
+            life: Life::new(uuid(2, random.next_u64())),
+            broker: None,
+        });
+        Ok(())
+    }
+
+    /// Ends the process.
+    pub fn stop(&mut self) {
+        self.process = None;
+        self.incarnation += 1;
+    }
+}
+
+fn controller(id: i32) -> Result<QuorumController, String> {
+    let text = format!("node.id={id}\nmin.insync.replicas=2\nmetadata.max.idle.interval.ms=500\n");
+    let properties = config::Properties::parse(text.as_bytes(), "a simulated node");
+    let properties = properties.map_err(|error| error.to_string())?;
+    let (broker, _) = config::BrokerConfig::from_properties(&properties, config::Environment::default())
+        .map_err(|error| error.to_string())?;
+    let levels = [("kraft.version".to_owned(), 1)].into();
+    let bootstrap =
+        BootstrapMetadata::for_release(MetadataVersion::LATEST_PRODUCTION, &levels, "a simulation")
+            .map_err(|error| error.to_string())?;
+    let config = ControllerConfig::new(broker, CLUSTER, bootstrap);
+    Ok(QuorumController::new(ControllerConfig {
+        node_id: id,
+        session_timeout_ms: SESSION_MS,
+        leader_imbalance_check_interval_ms: Some(3_000),
+        unclean_leader_election_interval_ms: 1_000,
+        ..config
+    }))
+}

@@ -1,0 +1,296 @@
+//! What a broker does with requests, as `server`'s handlers do.
+
+use std::sync::Arc;
+
+use common::{ErrorCode, TopicIdPartition};
+use group::RequestContext;
+use parking_lot::Mutex;
+use protocol::Records;
+use protocol::messages::fetch_response::{EpochEndOffset, FetchableTopicResponse, PartitionData};
+use protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use protocol::messages::{
+    FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, OffsetCommitRequest,
+    OffsetFetchRequest,
+};
+use replica::{FollowerPosition, Isolation};
+use storage::{AppendInfo, AppendOrigin};
+
+use super::broker::{Broker, Topics, Unacknowledged};
+use super::messages::{Fetched, FetchedPartition, Told};
+use crate::planted::Planted;
+
+/// Answers that coordinators gave: the number of the request, and what was said.
+pub(crate) type Answers = Arc<Mutex<Vec<(u64, Told)>>>;
+
+/// The topic whose offsets are committed.
+pub(crate) const CONSUMED: &str = "consumed";
+
+impl Broker {
+    /// Answers a follower's fetch. `life`: a number that no other life of a broker has.
+    pub fn fetch(&mut self, request: &FetchRequest, life: i32, now_ms: i64) -> Fetched {
+        let follower = request.replica_state.replica_id;
+        let session = self.sessions.entry(follower).or_default();
+        if request.session_epoch > 0 && (session.0, session.1) != (life, request.session_epoch) {
+            let error = ErrorCode::InvalidFetchSessionEpoch;
+            return Fetched { session_id: 0, error, partitions: Vec::new() };
+        }
+        if request.session_epoch <= 0 {
+            session.2.clear();
+        }
+        for topic in &request.forgotten_topics_data {
+            for partition in &topic.partitions {
+                session.2.remove(&TopicIdPartition { topic_id: topic.topic_id, partition: *partition });
+            }
+        }
+        for topic in &request.topics {
+            for asked in &topic.partitions {
+                let id = TopicIdPartition { topic_id: topic.topic_id, partition: asked.partition };
+                session.2.insert(id, asked.clone());
+            }
+        }
+        (session.0, session.1) = (life, request.session_epoch + 1);
+        let asked = session.2.clone();
+        let partitions = asked.iter().map(|(id, asked)| {
+            let failed = |error| FetchedPartition {
+                id: *id,
+                error,
+                records: Vec::new(),
+                high_watermark: -1,
+                log_start_offset: -1,
+                diverging: None,
+            };
+            let Some(partition) = self.partition(id) else { return failed(ErrorCode::UnknownTopicId) };
+            let fetch = replica::FetchRequest {
+                offset: asked.fetch_offset,
+                max_bytes: asked.partition_max_bytes as usize,
+                isolation: Isolation::LogEnd,
+                only_leader: true,
+                current_leader_epoch: asked.current_leader_epoch,
+                last_fetched_epoch: asked.last_fetched_epoch,
+                min_one_message: true,
+            };
+            let position = FollowerPosition {
+                broker_id: follower,
+                broker_epoch: request.replica_state.replica_epoch,
+                log_start_offset: asked.log_start_offset,
+            };
+            match partition.fetch_as_follower(&fetch, &position, now_ms) {
+                Ok((fetched, _)) => {
+                    let mut records = Vec::new();
+                    match fetched.records.read_into(&mut records) {
+                        Ok(()) => FetchedPartition {
+                            id: *id,
+                            error: ErrorCode::None,
+                            records,
+                            high_watermark: fetched.high_watermark,
+                            log_start_offset: fetched.log_start_offset,
+                            diverging: fetched.diverging.map(|end| (end.epoch, end.offset)),
+                        },
+                        Err(_) => failed(ErrorCode::KafkaStorageError),
+                    }
+                }
+                Err(error) => failed(error.error_code()),
+            }
+        });
+        Fetched { session_id: life, error: ErrorCode::None, partitions: partitions.collect() }
+    }
+
+    /// Takes what a leader has answered. Whether there were records.
+    pub fn fetched(&mut self, leader: i32, fetched: &Fetched, now_ms: i64) -> bool {
+        let Some(of) = self.fetchers.get_mut(&leader) else { return false };
+        let responses = fetched.partitions.iter().map(|partition| FetchableTopicResponse {
+            topic_id: partition.id.topic_id,
+            partitions: vec![PartitionData {
+                partition_index: partition.id.partition,
+                error_code: partition.error.code(),
+                high_watermark: partition.high_watermark,
+                log_start_offset: partition.log_start_offset,
+                diverging_epoch: partition.diverging.map_or_else(
+                    EpochEndOffset::default,
+                    |(epoch, end_offset)| EpochEndOffset { epoch, end_offset },
+                ),
+                records: Some(Records::Inline(&partition.records)),
+                ..PartitionData::default()
+            }],
+            ..FetchableTopicResponse::default()
+        });
+        let response = FetchResponse {
+            error_code: fetched.error.code(),
+            session_id: fetched.session_id,
+            responses: responses.collect(),
+            ..FetchResponse::default()
+        };
+        let done = of.fetcher.on_response(&response, now_ms);
+        for partition in &done.flush {
+            // An error shows in the health of the disk.
+            let _ = partition.log().flush();
+        }
+        fetched
+            .partitions
+            .iter()
+            .any(|partition| !partition.records.is_empty() || partition.diverging.is_some())
+    }
+
+    /// Answers where logs begin or end.
+    pub fn lookup(&self, request: &ListOffsetsRequest) -> ListOffsetsResponse {
+        const LATEST: i64 = -1;
+        let topics = request.topics.iter().map(|topic| ListOffsetsTopicResponse {
+            name: topic.name.clone(),
+            partitions: topic
+                .partitions
+                .iter()
+                .map(|asked| {
+                    let partition = self.replicas.partition(&topic.name, asked.partition_index);
+                    let found = partition.ok_or(ErrorCode::UnknownTopicOrPartition).and_then(|partition| {
+                        let checked = partition.check_leader(asked.current_leader_epoch);
+                        checked.map_err(|error| error.error_code())?;
+                        let log = partition.log();
+                        Ok(if asked.timestamp == LATEST {
+                            log.log_end_offset()
+                        } else {
+                            log.log_start_offset()
+                        })
+                    });
+                    ListOffsetsPartitionResponse {
+                        partition_index: asked.partition_index,
+                        error_code: found.err().unwrap_or(ErrorCode::None).code(),
+                        offset: found.unwrap_or(-1),
+                        ..Default::default()
+                    }
+                })
+                .collect(),
+        });
+        ListOffsetsResponse { topics: topics.collect(), ..Default::default() }
+    }
+
+    /// Appends for a producer. The answer comes when it is committed, unless it is an error. Gives what the log says.
+    pub fn produce(
+        &mut self,
+        number: u64,
+        to: &TopicIdPartition,
+        bytes: &[u8],
+        now_ms: i64,
+    ) -> Result<AppendInfo, ErrorCode> {
+        let partition = self.partition(to).ok_or(ErrorCode::UnknownTopicId)?;
+        let appended = partition
+            .append_as_leader(bytes, AppendOrigin::Client, true, now_ms)
+            .map_err(|error| error.error_code())?;
+        if appended.needs_flush {
+            partition.log().flush().map_err(|_| ErrorCode::KafkaStorageError)?;
+            partition.synced(&appended, now_ms);
+        }
+        let leader_epoch = appended.last_leader_epoch.max(partition.leader_epoch());
+        let last_offset = appended.last_offset;
+        self.unacknowledged.push(Unacknowledged { number, partition, leader_epoch, last_offset });
+        Ok(appended)
+    }
+
+    /// The answers to those whose records are committed by now, or never will be here.
+    pub fn acknowledged(&mut self) -> Vec<(u64, Told)> {
+        let (mut answers, planted) = (Vec::new(), self.planted);
+        self.unacknowledged.retain(|waiting| {
+            let committed = match planted {
+                Some(Planted::UnreplicatedAnswer) => Ok(true),
+                _ => waiting.partition.is_committed(waiting.leader_epoch, waiting.last_offset + 1),
+            };
+            let answer = match committed {
+                Ok(false) => return true,
+                Ok(true) => Ok(waiting.last_offset),
+                Err(error) => Err(error.error_code()),
+            };
+            answers.push((waiting.number, Told::Produced(answer)));
+            false
+        });
+        answers
+    }
+
+    /// Commits an offset of partition 0 of the topic that is consumed.
+    pub fn commit(&self, number: u64, group: &str, offset: i64, answers: &Answers, now_ms: i64) {
+        let request = OffsetCommitRequest {
+            group_id: group.to_owned(),
+            generation_id_or_member_epoch: -1,
+            topics: vec![OffsetCommitRequestTopic {
+                name: CONSUMED.to_owned(),
+                partitions: vec![OffsetCommitRequestPartition {
+                    partition_index: 0,
+                    committed_offset: offset,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let answers = Arc::clone(answers);
+        self.groups.commit_offsets(
+            &context(),
+            request,
+            &Topics(Arc::clone(&self.image)),
+            now_ms,
+            Box::new(move |response| {
+                let outcome = response.topics.first().and_then(|topic| topic.partitions.first());
+                let error = outcome.map_or(ErrorCode::UnknownServerError, |partition| {
+                    ErrorCode::from_code(partition.error_code)
+                });
+                answers.lock().push((number, Told::Committed(error)));
+            }),
+        );
+    }
+
+    /// Which offset is committed?
+    pub fn committed_offset(&self, number: u64, group: &str, answers: &Answers, now_ms: i64) {
+        let request = OffsetFetchRequest {
+            groups: vec![OffsetFetchRequestGroup {
+                group_id: group.to_owned(),
+                topics: Some(vec![OffsetFetchRequestTopics {
+                    name: CONSUMED.to_owned(),
+                    partition_indexes: vec![0],
+                    ..Default::default()
+                }]),
+                member_epoch: -1,
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let answers = Arc::clone(answers);
+        self.groups.fetch_offsets(
+            &context(),
+            request,
+            &Topics(Arc::clone(&self.image)),
+            now_ms,
+            Box::new(move |response| {
+                let group = response.groups.first();
+                let found = group.map_or(Err(ErrorCode::UnknownServerError), |group| {
+                    if group.error_code != 0 {
+                        return Err(ErrorCode::from_code(group.error_code));
+                    }
+                    let partition = group.topics.first().and_then(|topic| topic.partitions.first());
+                    match partition
+                        .map(|found| (ErrorCode::from_code(found.error_code), found.committed_offset))
+                    {
+                        Some((ErrorCode::None, offset)) => Ok(offset),
+                        Some((error, _)) => Err(error),
+                        None => Err(ErrorCode::UnknownServerError),
+                    }
+                });
+                answers.lock().push((number, Told::CommittedOffset(found)));
+            }),
+        );
+    }
+
+    /// What is done from time to time. Whether the logs could be written.
+    pub fn housekeeping(&self, now_ms: i64) -> bool {
+        self.logs.purge_deleted_logs(now_ms);
+        self.logs.flush_dirty(now_ms);
+        self.logs.checkpoint_recovery_points().is_ok() && self.logs.checkpoint_high_watermarks().is_ok()
+    }
+
+    pub fn has_failed(&self) -> bool {
+        self.logs.live_dirs().is_empty()
+    }
+}
+
+fn context() -> RequestContext {
+    RequestContext { api_version: 9, client_id: "client".to_owned(), client_host: "/127.0.0.1".to_owned() }
+}
