@@ -61,12 +61,17 @@ pub trait ServiceConnection: Send + 'static {
 /// the order of the requests.
 pub type Later = Pin<Box<dyn Future<Output = Outbox> + Send>>;
 
+/// What a request waits for that cannot be served now.
+pub type Again = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What became of a request.
 pub enum Handled {
     /// It is answered, or has no answer.
     Done,
     /// Its answer is still to come; those before it are sent meanwhile.
     Later(Later),
+    /// It cannot be served now. Nothing came of it yet: it is handed in again when this is over, in the place of those behind it.
+    Again(Again),
     /// The connection ends, after what is in the outbox was sent. The reason was logged.
     Close,
 }
@@ -156,8 +161,18 @@ async fn serve_burst<C: ServiceConnection>(
             };
             let Some(frame) = buffer.get(start + 4..start + 4 + size) else { break };
             let handled = service.handle(frame, out);
+            if let Handled::Again(wait) = handled {
+                if !out.is_empty() {
+                    out.send(stream).await?;
+                }
+                match unless_gone(stream, wait).await {
+                    Some(()) => continue,
+                    None => return Ok(false),
+                }
+            }
             start += 4 + size;
             match handled {
+                Handled::Again(_) => unreachable!("it is handed in again above"),
                 Handled::Done if out.len() < SEND_AT => {}
                 Handled::Done => out.send(stream).await?,
                 Handled::Later(answer) => {
@@ -191,8 +206,11 @@ async fn serve_burst<C: ServiceConnection>(
     }
 }
 
-/// An answer that comes later, unless its client is gone before: then nothing waits on for it.
-async fn unless_gone(stream: &TcpStream, mut answer: Later) -> Option<Outbox> {
+/// What a request waits for, unless its client is gone before: then nothing waits on for it.
+async fn unless_gone<T>(
+    stream: &TcpStream,
+    mut answer: Pin<Box<dyn Future<Output = T> + Send>>,
+) -> Option<T> {
     tokio::select! {
         biased;
         answer = &mut answer => return Some(answer),

@@ -6,6 +6,7 @@
 //! frame means. Kafka's classes for this are `SocketServer`, `Acceptor`, `Processor` and `ConnectionQuotas`.
 
 mod buffer;
+mod cold;
 mod connection;
 mod listener;
 mod memory;
@@ -13,7 +14,7 @@ mod outbox;
 pub mod peer;
 mod quota;
 
-pub use connection::{ConnectionInfo, Handled, Later, Service, ServiceConnection};
+pub use connection::{Again, ConnectionInfo, Handled, Later, Service, ServiceConnection};
 pub use listener::{Listener, ListenerConfig, RunningListener};
 pub use memory::RequestMemory;
 pub use outbox::Outbox;

@@ -9,7 +9,7 @@ use rustix::net::SendFlags;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 
-use crate::buffer;
+use crate::{buffer, cold};
 
 /// From this size on, the kernel copies a span of a file to the socket itself. Below, one `pread` into the answer's own
 /// bytes and one `write` cost less than two calls and two packets.
@@ -87,6 +87,9 @@ impl Outbox {
         if self.files.is_empty() {
             stream.write_all(&self.bytes).await?;
         } else if self.len() < SENDFILE_MIN {
+            for span in &self.files {
+                cold::at_hand(&span.file, span.offset, span.length).await?;
+            }
             let mut gathered = buffer::acquire();
             let result = self.gather(&mut gathered);
             if result.is_ok() {
@@ -143,15 +146,20 @@ async fn send_file(stream: &TcpStream, span: &FileSpan) -> io::Result<()> {
     let mut offset = span.offset;
     let end = span.offset + span.length as u64;
     while offset < end {
-        let remaining = (end - offset) as usize;
-        let sent = stream
-            .async_io(Interest::WRITABLE, || {
-                Ok(rustix::fs::sendfile(stream, &*span.file, Some(&mut offset), remaining)?)
-            })
-            .await?;
-        if sent == 0 {
-            // The file was cut meanwhile. The length is already on the wire, so the connection must end.
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        let piece = ((end - offset) as usize).min(cold::PIECE);
+        cold::at_hand(&span.file, offset, piece).await?;
+        let piece_end = offset + piece as u64;
+        while offset < piece_end {
+            let remaining = (piece_end - offset) as usize;
+            let sent = stream
+                .async_io(Interest::WRITABLE, || {
+                    Ok(rustix::fs::sendfile(stream, &*span.file, Some(&mut offset), remaining)?)
+                })
+                .await?;
+            if sent == 0 {
+                // The file was cut meanwhile. The length is already on the wire, so the connection must end.
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
         }
     }
     Ok(())

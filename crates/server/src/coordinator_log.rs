@@ -28,6 +28,10 @@ impl OffsetsLog {
 impl CoordinatorLog for OffsetsLog {
     fn append(&self, partition: i32, batch: &[u8], now_ms: i64) -> Result<Appended, ErrorCode> {
         let partition = self.partition(partition)?;
+        if partition.log().dir_health().is_stalled() {
+            // Other groups' logs may lie on other disks: nobody's thread waits here. Clients ask again.
+            return Err(ErrorCode::RequestTimedOut);
+        }
         let appended = partition
             .append_as_leader(batch, AppendOrigin::Coordinator, true, now_ms)
             .map_err(|error| error.error_code())?;

@@ -31,6 +31,7 @@ mod publisher;
 mod replication;
 mod request;
 mod settings;
+mod stalled_disks;
 mod start;
 
 pub use error::ServerError;

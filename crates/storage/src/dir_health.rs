@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::disk_watch::{DiskWatch, Pace};
 use crate::error::StorageError;
 
 /// The directories that have failed and that nobody has looked after yet.
@@ -57,17 +58,52 @@ pub struct DirHealth {
     dir: PathBuf,
     offline: AtomicBool,
     failures: Arc<LogDirFailureChannel>,
+    pace: Pace,
+    watch: Arc<DiskWatch>,
 }
 
 impl DirHealth {
     /// A directory that works, of which nobody is told when it fails.
     pub fn new(dir: &Path) -> DirHealth {
-        DirHealth::reporting_to(dir, Arc::default())
+        DirHealth::reporting_to(dir, Arc::default(), Arc::default())
     }
 
-    /// A directory that works. When it fails, `failures` hears of it.
-    pub(crate) fn reporting_to(dir: &Path, failures: Arc<LogDirFailureChannel>) -> DirHealth {
-        DirHealth { dir: dir.to_owned(), offline: AtomicBool::new(false), failures }
+    /// A directory that works. When it fails, `failures` hears of it; `watch` looks whether it stalls.
+    pub(crate) fn reporting_to(
+        dir: &Path,
+        failures: Arc<LogDirFailureChannel>,
+        watch: Arc<DiskWatch>,
+    ) -> DirHealth {
+        DirHealth {
+            dir: dir.to_owned(),
+            offline: AtomicBool::new(false),
+            failures,
+            pace: Pace::default(),
+            watch,
+        }
+    }
+
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    /// Does what may wait for the disk, on this thread, under the eyes of the [`DiskWatch`].
+    #[inline]
+    pub fn io<R>(&self, work: impl FnOnce() -> R) -> R {
+        self.pace.run(&self.watch, work)
+    }
+
+    /// Whether the disk is stalled: threads are waiting for it, and none has come back for some ten milliseconds. Who can wait
+    /// without a thread should.
+    #[inline]
+    pub fn is_stalled(&self) -> bool {
+        self.watch.any_stalled() && self.pace.is_stalled()
+    }
+
+    /// Waits, without a thread, until the disk is not stalled.
+    pub fn recovered(self: &Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
+        let health = Arc::clone(self);
+        std::future::poll_fn(move |context| health.pace.poll_recovered(context))
     }
 
     /// The directory.

@@ -62,6 +62,7 @@ impl SimulatedFile {
     }
 
     pub fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
+        self.disk.wait_while_stalled();
         self.with(|state| state.write_at(self.node, bytes, position))
     }
 

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 pub(crate) use file::SimulatedFile;
 pub use random::SeededRandom;
@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     number: u64,
     path: PathBuf,
     state: Mutex<State>,
+    stalled: Mutex<bool>,
+    goes_on: Condvar,
 }
 
 impl Drop for Shared {
@@ -75,7 +77,8 @@ impl SimulatedDisk {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = Path::new(MOUNT_POINT).join(number.to_string());
         let state = Mutex::new(State::new(seed));
-        let shared = Arc::new(Shared { number, path, state });
+        let shared =
+            Arc::new(Shared { number, path, state, stalled: Mutex::default(), goes_on: Condvar::new() });
         DISKS.lock().insert(number, Arc::downgrade(&shared));
         MOUNTED.fetch_add(1, Ordering::Release);
         SimulatedDisk(shared)
@@ -102,7 +105,22 @@ impl SimulatedDisk {
         self.0.state.lock().halt_after = Some(changes);
     }
 
-    /// Whether that has happened.
+    /// From now on whoever writes to a file waits, until [`SimulatedDisk::go_on`].
+    pub fn stall(&self) {
+        *self.0.stalled.lock() = true;
+    }
+
+    /// Ends what [`SimulatedDisk::stall`] began.
+    pub fn go_on(&self) {
+        *self.0.stalled.lock() = false;
+        self.0.goes_on.notify_all();
+    }
+
+    pub(crate) fn wait_while_stalled(&self) {
+        self.0.goes_on.wait_while(&mut self.0.stalled.lock(), |stalled| *stalled);
+    }
+
+    /// Whether [`SimulatedDisk::halt_after`] has stopped the node.
     pub fn is_halted(&self) -> bool {
         self.0.state.lock().halted
     }

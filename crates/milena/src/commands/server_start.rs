@@ -40,8 +40,10 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Err(error) => return failure(error),
     };
     allow_open_files();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("network").build();
-    let runtime = match runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    // One in reserve, for when a disk stalls. Of two others, one can wait for a disk shortly while the other serves.
+    let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2)) + 1;
+    let runtime = match builder.worker_threads(threads).enable_all().thread_name("network").build() {
         Ok(runtime) => runtime,
         Err(error) => return failure(format_args!("the threads of the broker cannot be started: {error}")),
     };

@@ -270,6 +270,10 @@ impl ReplicaFetcher {
                 return delayed;
             }
         }
+        if partition.log().dir_health().is_stalled() {
+            // The other partitions of this leader need not wait for the disk.
+            return delayed;
+        }
         let result = if data.diverging_epoch.epoch >= 0 || data.diverging_epoch.end_offset >= 0 {
             let end = (data.diverging_epoch.epoch, data.diverging_epoch.end_offset);
             self.truncate(replica, end, now_ms)

@@ -146,7 +146,8 @@ impl Partition {
             Isolation::ReadUncommitted => high_watermark,
             Isolation::ReadCommitted => last_stable_offset,
         };
-        let found: FetchInfo = log.read(request.offset, request.max_bytes, limit, request.min_one_message)?;
+        let found: FetchInfo =
+            log.read_unless_stalled(request.offset, request.max_bytes, limit, request.min_one_message)?;
         if request.isolation == Isolation::ReadCommitted {
             fetched.aborted = Some(log.aborted_transactions(request.offset, &found)?);
         }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::broker::Broker;
 use crate::request::{BadRequest, Request};
+use crate::stalled_disks;
 
 /// How often those who wait look whether all followers are so far.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
@@ -23,6 +24,16 @@ pub(crate) fn handle(
     out: &mut Outbox,
 ) -> Result<Handled, BadRequest> {
     let body: DeleteRecordsRequest = request.read()?;
+    let named = || {
+        body.topics.iter().flat_map(|topic| {
+            let partitions = topic.partitions.iter();
+            partitions
+                .filter_map(|partition| broker.replicas.partition(&topic.name, partition.partition_index))
+        })
+    };
+    if let Some(wait) = stalled_disks::to_wait_for(broker, named) {
+        return Ok(Handled::Again(wait));
+    }
     let mut waiting = Vec::new();
     let topics = body
         .topics

@@ -10,6 +10,7 @@ use replica::Partition;
 
 use crate::broker::Broker;
 use crate::request::{BadRequest, Request};
+use crate::stalled_disks;
 
 pub(crate) fn handle(
     broker: &Arc<Broker>,
@@ -17,6 +18,15 @@ pub(crate) fn handle(
     out: &mut Outbox,
 ) -> Result<Handled, BadRequest> {
     let body: DescribeProducersRequest = request.read()?;
+    let named = || {
+        body.topics.iter().flat_map(|topic| {
+            let partitions = topic.partition_indexes.iter();
+            partitions.filter_map(|partition| broker.replicas.partition(&topic.name, *partition))
+        })
+    };
+    if let Some(wait) = stalled_disks::to_wait_for(broker, named) {
+        return Ok(Handled::Again(wait));
+    }
     let topics = body
         .topics
         .iter()

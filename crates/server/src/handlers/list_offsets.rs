@@ -12,6 +12,7 @@ use replica::Isolation;
 
 use crate::broker::Broker;
 use crate::request::{BadRequest, Request};
+use crate::stalled_disks;
 
 const LATEST: i64 = -1;
 /// The special timestamps go down to here; anything lower is a mistake.
@@ -25,6 +26,16 @@ pub(crate) fn handle(
     out: &mut Outbox,
 ) -> Result<Handled, BadRequest> {
     let body: ListOffsetsRequest = request.read()?;
+    let named = || {
+        body.topics.iter().flat_map(|topic| {
+            let partitions = topic.partitions.iter();
+            partitions
+                .filter_map(|partition| broker.replicas.partition(&topic.name, partition.partition_index))
+        })
+    };
+    if let Some(wait) = stalled_disks::to_wait_for(broker, named) {
+        return Ok(Handled::Again(wait));
+    }
     let version = request.head.version;
     let mut seen = HashSet::new();
     let mut duplicates = HashSet::new();

@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::broker::{Broker, reached_at, topic_of};
 use crate::clock::now_ms;
 use crate::request::{BadRequest, Request};
+use crate::stalled_disks;
 
 /// A log that is to be synced before the answer leaves (`flush.messages`).
 type Unsynced = (Arc<Partition>, AppendInfo);
@@ -34,6 +35,9 @@ pub(crate) fn handle(
 ) -> Result<Handled, BadRequest> {
     let body: ProduceRequest<'_> = request.read()?;
     let head = request.head;
+    if let Some(wait) = stalled_disks::to_wait_for(broker, || partitions(broker, &body, head.version)) {
+        return Ok(Handled::Again(wait));
+    }
     let mut unsynced = Vec::new();
     let mut uncommitted = Vec::new();
     let append = Append {
@@ -71,6 +75,26 @@ pub(crate) fn handle(
         wait_for_commits(uncommitted, timeout, &mut response).await;
         response
     })
+}
+
+/// Those partitions of the request that have a replica here.
+fn partitions<'a>(
+    broker: &'a Broker,
+    request: &'a ProduceRequest<'_>,
+    version: i16,
+) -> impl Iterator<Item = Arc<Partition>> + 'a {
+    request.topic_data.iter().flat_map(move |topic| {
+        let hosted = hosted(broker, topic, version);
+        let partitions = topic.partition_data.iter();
+        partitions.filter_map(move |data| hosted.as_deref()?.partition(data.index).cloned())
+    })
+}
+
+fn hosted(broker: &Broker, topic: &TopicProduceData<'_>, version: i16) -> Option<Arc<HostedTopic>> {
+    match version >= 13 {
+        true => broker.replicas.topic_by_id(topic.topic_id),
+        false => broker.replicas.topic(topic.name),
+    }
 }
 
 struct Append<'a> {
@@ -150,11 +174,7 @@ impl Append<'_> {
         uncommitted: &mut Vec<CommitWait>,
         first_error: &mut ErrorCode,
     ) -> TopicProduceResponse {
-        let by_id = self.version >= 13;
-        let hosted = match by_id {
-            true => self.broker.replicas.topic_by_id(topic.topic_id),
-            false => self.broker.replicas.topic(topic.name),
-        };
+        let hosted = hosted(self.broker, topic, self.version);
         let partition_responses = topic
             .partition_data
             .iter()

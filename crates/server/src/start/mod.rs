@@ -46,6 +46,7 @@ use crate::replication::{
     IsrChanges, ReplicaFetchers, ReplicaSelector, ReplicationQuotas, expire_followers, propose_isr_changes,
 };
 use crate::settings::{Settings, log_config};
+use crate::stalled_disks::{self, Watching};
 use crate::{housekeeping, lifecycle, publisher};
 
 pub(crate) use listeners::connection_limits;
@@ -72,6 +73,7 @@ struct RunningBroker {
     listeners: Vec<RunningListener>,
     tasks: Vec<JoinHandle<()>>,
     heartbeats: JoinHandle<()>,
+    _disks: Watching,
 }
 
 /// Starts a node in the roles that its configuration names. A broker returns when clients are served, which needs a quorum
@@ -272,6 +274,8 @@ async fn start_broker(
 
     look_after_failures(&broker, &config.metadata_log_dir, fault)
         .map_err(|error| ServerError::Io("no thread for log directories that fail", error))?;
+    let disks =
+        stalled_disks::watch(logs).map_err(|error| ServerError::Io("no thread to watch the disks", error))?;
     let mut tasks = housekeeping::start(&broker, group_timers);
     tasks.push(tokio::spawn(lifecycle::register_again(Arc::clone(&broker), registration)));
     broker.cleaners.reconfigure(&broker.settings.broker());
@@ -281,7 +285,7 @@ async fn start_broker(
     let heartbeats = tokio::spawn(lifecycle::send_heartbeats(Arc::clone(&broker)));
     let listeners = serve(bound, &Server::Broker(Arc::clone(&broker)), connections)?;
     broker.lifecycle.run().await;
-    Ok(RunningBroker { broker, listeners, tasks, heartbeats })
+    Ok(RunningBroker { broker, listeners, tasks, heartbeats, _disks: disks })
 }
 
 fn serve(

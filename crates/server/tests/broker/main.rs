@@ -24,6 +24,8 @@ mod peers;
 mod produce;
 mod replication;
 mod restart;
+
+mod stalled_disk;
 mod start;
 mod topics;
 mod versions;

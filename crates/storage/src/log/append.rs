@@ -101,35 +101,36 @@ impl Log {
         };
         let batch =
             RecordBatch::parse(&valid.bytes).map_err(|error| batch_error(error, &self.topic_partition))?;
-
-        let mut writer = self.writer.lock();
-        self.check_usable(&writer)?;
-        self.check_epoch(&writer, leader_epoch)?;
-        let first_offset = self.log_end_offset();
-        let last_offset = first_offset + i64::from(valid.records_count) - 1;
-        let base_offset = last_offset - i64::from(batch.last_offset_delta());
-        let head = patch::head(batch.header(), base_offset, leader_epoch);
-        let tail = valid.bytes.get(UNCHECKED_HEAD..).unwrap_or_default();
-        let prepared = Prepared {
-            parts: [&head, tail],
-            first_offset,
-            last_offset,
-            max_timestamp: valid.max_timestamp,
-            origin,
-            transaction_version,
-            now_ms,
-        };
-        let mut info = self.append_locked(
-            &mut writer,
-            &prepared,
-            &[PlacedBatch { batch, base_offset, leader_epoch }],
-            config.segment_size,
-        )?;
-        info.valid_bytes = valid.valid_bytes;
-        if !info.duplicate {
-            info.log_append_time = valid.log_append_time;
-        }
-        Ok(info)
+        self.health.io(|| {
+            let mut writer = self.writer.lock();
+            self.check_usable(&writer)?;
+            self.check_epoch(&writer, leader_epoch)?;
+            let first_offset = self.log_end_offset();
+            let last_offset = first_offset + i64::from(valid.records_count) - 1;
+            let base_offset = last_offset - i64::from(batch.last_offset_delta());
+            let head = patch::head(batch.header(), base_offset, leader_epoch);
+            let tail = valid.bytes.get(UNCHECKED_HEAD..).unwrap_or_default();
+            let prepared = Prepared {
+                parts: [&head, tail],
+                first_offset,
+                last_offset,
+                max_timestamp: valid.max_timestamp,
+                origin,
+                transaction_version,
+                now_ms,
+            };
+            let mut info = self.append_locked(
+                &mut writer,
+                &prepared,
+                &[PlacedBatch { batch, base_offset, leader_epoch }],
+                config.segment_size,
+            )?;
+            info.valid_bytes = valid.valid_bytes;
+            if !info.duplicate {
+                info.log_append_time = valid.log_append_time;
+            }
+            Ok(info)
+        })
     }
 
     /// Appends batches that another leader has written: offsets and epochs stay. Batches of an epoch above `leader_epoch`, which
@@ -169,6 +170,7 @@ impl Log {
             transaction_version: TRANSACTION_VERSION_UNKNOWN,
             now_ms,
         };
+        self.health.io(|| {
         let mut writer = self.writer.lock();
         self.check_usable(&writer)?;
         self.check_epoch(&writer, leader_epoch)?;
@@ -190,6 +192,7 @@ impl Log {
         let mut info = self.append_locked(&mut writer, &prepared, &batches, config.segment_size)?;
         info.valid_bytes = valid.len();
         Ok(info)
+        })
     }
 
     /// Checks batches that keep their offsets. Returns them, and the bytes that they are.
@@ -485,16 +488,19 @@ impl Log {
             return Ok(());
         }
         self.health.check()?;
-        // The lock keeps two threads from writing the file at once.
-        let topic_id = self.topic_id.write();
-        if let Some(id) = *topic_id
-            && self.topic_id_dirty.load(Ordering::Acquire)
-        {
-            write_partition_metadata_with(&self.dir(), id, sync)
-                .map_err(|error| self.fail("Error while writing partition metadata file", error.into_io()))?;
-            self.topic_id_dirty.store(false, Ordering::Release);
-        }
-        Ok(())
+        self.health.io(|| {
+            // The lock keeps two threads from writing the file at once.
+            let topic_id = self.topic_id.write();
+            if let Some(id) = *topic_id
+                && self.topic_id_dirty.load(Ordering::Acquire)
+            {
+                write_partition_metadata_with(&self.dir(), id, sync).map_err(|error| {
+                    self.fail("Error while writing partition metadata file", error.into_io())
+                })?;
+                self.topic_id_dirty.store(false, Ordering::Release);
+            }
+            Ok(())
+        })
     }
 }
 

@@ -292,7 +292,9 @@ impl Log {
 
     /// What is known of the log's producers (`DescribeProducers`), by producer id.
     pub fn active_producers(&self) -> Vec<ProducerStateEntry> {
-        let mut entries: Vec<_> = self.writer.lock().producers.entries().copied().collect();
+        // The lock may be held by who waits for the disk.
+        let mut entries: Vec<_> =
+            self.health.io(|| self.writer.lock().producers.entries().copied().collect());
         entries.sort_by_key(|entry| entry.producer_id);
         entries
     }

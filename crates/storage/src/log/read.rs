@@ -20,6 +20,13 @@ struct Start {
     batch_size: u64,
 }
 
+/// What a read does that would need the disk while the disk is stalled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WhileStalled {
+    Wait,
+    FindNothing,
+}
+
 impl Log {
     /// Finds the records from `start_offset` on: from the batch that holds it, or the first behind it, for at most `max_bytes`, and
     /// only batches below `max_offset_exclusive` (the high watermark, last stable offset or log end). With `min_one_message` the
@@ -29,6 +36,32 @@ impl Log {
     /// [`ReadError::OffsetOutOfRange`] before the log's start and behind its end.
     pub fn read(
         &self,
+        start_offset: i64,
+        max_bytes: usize,
+        max_offset_exclusive: i64,
+        min_one_message: bool,
+    ) -> Result<FetchInfo, ReadError> {
+        self.read_and(WhileStalled::Wait, start_offset, max_bytes, max_offset_exclusive, min_one_message)
+    }
+
+    /// The same for those who come again: while the disk is stalled, nothing is found that is not among the newest batches.
+    ///
+    /// # Errors
+    /// As [`Log::read`].
+    pub fn read_unless_stalled(
+        &self,
+        start_offset: i64,
+        max_bytes: usize,
+        max_offset_exclusive: i64,
+        min_one_message: bool,
+    ) -> Result<FetchInfo, ReadError> {
+        let otherwise = WhileStalled::FindNothing;
+        self.read_and(otherwise, start_offset, max_bytes, max_offset_exclusive, min_one_message)
+    }
+
+    fn read_and(
+        &self,
+        while_stalled: WhileStalled,
         start_offset: i64,
         max_bytes: usize,
         max_offset_exclusive: i64,
@@ -55,6 +88,7 @@ impl Log {
                 self.topic_partition, end.message_offset
             )));
         }
+        let is_stalled = || while_stalled == WhileStalled::FindNothing && self.health.is_stalled();
         let result = || -> io::Result<FetchInfo> {
             let max = if max_offset_exclusive >= end.message_offset {
                 end
@@ -64,8 +98,10 @@ impl Log {
                     segment_base_offset: batch.segment_base_offset,
                     relative_position: batch.position as i64,
                 }
+            } else if is_stalled() {
+                return Ok(nothing(end));
             } else {
-                self.locate(&segments, max_offset_exclusive)?
+                self.health.io(|| self.locate(&segments, max_offset_exclusive))?
             };
             if start_offset == max.message_offset {
                 return Ok(nothing(max));
@@ -81,7 +117,8 @@ impl Log {
             });
             let start = match hinted {
                 Some(start) => Some(start),
-                None => find_start(&segments, start_offset, &end)?,
+                None if is_stalled() => None,
+                None => self.health.io(|| find_start(&segments, start_offset, &end))?,
             };
             let Some(start) = start else { return Ok(nothing(end)) };
             let mut found = slice(&start, start_offset, &max, max_bytes, min_one_message)?;
@@ -91,7 +128,7 @@ impl Log {
         match result() {
             // The segment was deleted meanwhile, its files too: there are others now.
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.segments_changed(&segments) => {
-                self.read(start_offset, max_bytes, max_offset_exclusive, min_one_message)
+                self.read_and(while_stalled, start_offset, max_bytes, max_offset_exclusive, min_one_message)
             }
             other => other.map_err(|error| self.read_failed(error)),
         }

@@ -31,16 +31,19 @@ impl Log {
     /// # Errors
     /// [`LogError::OffsetOutOfRange`] above the high watermark.
     pub fn maybe_increment_log_start_offset(&self, offset: i64) -> Result<bool, LogError> {
-        let mut writer = self.writer.lock();
-        self.check_usable(&writer)?;
-        if offset > self.high_watermark() {
-            return Err(LogError::OffsetOutOfRange(format!(
-                "Cannot increment the log start offset to {offset} of partition {} since it is larger than the high watermark {}",
-                self.topic_partition,
-                self.high_watermark()
-            )));
-        }
-        Ok(self.increment_log_start_offset(&mut writer, offset))
+        // The lock may be held by who waits for the disk.
+        self.health.io(|| {
+            let mut writer = self.writer.lock();
+            self.check_usable(&writer)?;
+            if offset > self.high_watermark() {
+                return Err(LogError::OffsetOutOfRange(format!(
+                    "Cannot increment the log start offset to {offset} of partition {} since it is larger than the high watermark {}",
+                    self.topic_partition,
+                    self.high_watermark()
+                )));
+            }
+            Ok(self.increment_log_start_offset(&mut writer, offset))
+        })
     }
 
     fn increment_log_start_offset(&self, writer: &mut Writer, offset: i64) -> bool {

@@ -48,8 +48,10 @@ impl Log {
             }
             // Nothing is in remote storage.
             LATEST_TIERED_TIMESTAMP | EARLIEST_PENDING_UPLOAD_TIMESTAMP => offset(-1, Some(-1)),
-            MAX_TIMESTAMP => self.find_max_timestamp().map_err(|error| self.read_failed(error)),
-            target => self.search(target).map_err(|error| self.read_failed(error)),
+            MAX_TIMESTAMP => {
+                self.health.io(|| self.find_max_timestamp()).map_err(|error| self.read_failed(error))
+            }
+            target => self.health.io(|| self.search(target)).map_err(|error| self.read_failed(error)),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::checkpoint::{
     read_offsets, sync_dir, write_offsets,
 };
 use crate::dir_health::{DirHealth, LogDirFailureChannel};
+use crate::disk_watch::DiskWatch;
 
 /// The file that is locked while a broker uses the directory.
 const LOCK_FILE: &str = ".lock";
@@ -195,6 +196,7 @@ pub(super) fn open_dirs(
     cluster_id: Option<&str>,
     node_id: i32,
     failures: &Arc<LogDirFailureChannel>,
+    watch: &Arc<DiskWatch>,
 ) -> Result<(Vec<LogDir>, Vec<PathBuf>), LogDirError> {
     let mut locked: Vec<LockedDir> = Vec::new();
     let mut failed = Vec::new();
@@ -228,7 +230,7 @@ pub(super) fn open_dirs(
         .into_iter()
         .zip(identities)
         .map(|(dir, id)| LogDir {
-            health: Arc::new(DirHealth::reporting_to(&dir.path, Arc::clone(failures))),
+            health: Arc::new(DirHealth::reporting_to(&dir.path, Arc::clone(failures), Arc::clone(watch))),
             path: dir.path,
             id,
             lock: Mutex::new(Some(dir.lock)),

@@ -24,6 +24,7 @@ pub use dirs::LogDirError;
 
 use crate::config::LogConfig;
 use crate::dir_health::LogDirFailureChannel;
+use crate::disk_watch::{DiskWatch, Look};
 use crate::error::LogError;
 use crate::file_names::{log_delete_dir_name, log_dir_name};
 use crate::log::{Log, OpenOptions};
@@ -65,6 +66,7 @@ pub struct LogManager {
     /// Held while checkpoints are gathered and written: what was gathered later must not be overwritten by what was gathered before.
     checkpoints: Mutex<()>,
     failures: Arc<LogDirFailureChannel>,
+    watch: Arc<DiskWatch>,
 }
 
 /// A partition directory that goes when its time has come.
@@ -87,8 +89,14 @@ impl LogManager {
     /// [`LogDirError`], which says what to do.
     pub fn open(config: LogManagerConfig) -> Result<LogManager, LogDirError> {
         let failures = Arc::default();
-        let (dirs, failed_dirs) =
-            dirs::open_dirs(&config.log_dirs, config.cluster_id.as_deref(), config.node_id, &failures)?;
+        let watch = Arc::default();
+        let (dirs, failed_dirs) = dirs::open_dirs(
+            &config.log_dirs,
+            config.cluster_id.as_deref(),
+            config.node_id,
+            &failures,
+            &watch,
+        )?;
         Ok(LogManager {
             default_config: RwLock::new(Arc::clone(&config.default_config)),
             config,
@@ -102,12 +110,24 @@ impl LogManager {
             previous_broker_epoch: AtomicI64::new(-1),
             checkpoints: Mutex::new(()),
             failures,
+            watch,
         })
     }
 
     /// Where the directories are told that have failed since the manager was opened.
     pub fn failures(&self) -> &Arc<LogDirFailureChannel> {
         &self.failures
+    }
+
+    /// What looks whether disks stall.
+    pub fn disk_watch(&self) -> &Arc<DiskWatch> {
+        &self.watch
+    }
+
+    /// Looks whether disks stall, on this thread, until the watch is closed ([`DiskWatch::run`]).
+    pub fn watch_disks(&self, tell: impl FnMut(Look)) {
+        let dirs: Vec<_> = self.dirs.iter().map(|dir| Arc::clone(&dir.health)).collect();
+        self.watch.run(&dirs, tell);
     }
 
     /// The log of a partition.
