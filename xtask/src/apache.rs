@@ -112,6 +112,7 @@ pub fn tool_class(name: &str) -> Result<&'static str, String> {
         "metadata-quorum" => "org.apache.kafka.tools.MetadataQuorumCommand",
         "leader-election" => "org.apache.kafka.tools.LeaderElectionCommand",
         "reassign-partitions" => "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+        "replica-verification" => "org.apache.kafka.tools.ReplicaVerificationTool",
         "client-metrics" => "org.apache.kafka.tools.ClientMetricsCommand",
         "e2e-latency" => "org.apache.kafka.tools.EndToEndLatency",
         "verifiable-producer" => "org.apache.kafka.tools.VerifiableProducer",

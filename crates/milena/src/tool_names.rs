@@ -21,6 +21,7 @@ pub(crate) const TOOLS: &[&str] = &[
     "log-dirs",
     "leader-election",
     "reassign-partitions",
+    "replica-verification",
     "cluster",
     "features",
     "client-metrics",

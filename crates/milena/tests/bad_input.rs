@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// Every tool that asks a broker, with what it needs to be told.
-const TOOLS: [&str; 26] = [
+const TOOLS: [&str; 27] = [
     "topics --list",
     "configs --describe --entity-type topics",
     "configs --describe --entity-type users",
@@ -24,6 +24,7 @@ const TOOLS: [&str; 26] = [
     "client-metrics --list",
     "delete-records --offset-json-file tests/bad_input/offsets.json",
     "reassign-partitions --list",
+    "replica-verification",
     "reassign-partitions --generate --topics-to-move-json-file tests/bad_input/topics.json --broker-list 1",
     "reassign-partitions --execute --reassignment-json-file tests/bad_input/move.json",
     "reassign-partitions --verify --reassignment-json-file tests/bad_input/move.json",

@@ -10,6 +10,7 @@ mod groups;
 mod partition_offsets;
 mod producers;
 mod quorum;
+mod replicas;
 mod scram;
 
 use std::collections::{BTreeMap, HashMap};
@@ -49,6 +50,7 @@ pub use producers::ProducerState;
 pub use protocol::messages::describe_configs_response::DescribeConfigsResourceResult as ConfigEntry;
 pub use protocol::messages::describe_topic_partitions_response::DescribeTopicPartitionsResponseTopic as TopicDescription;
 pub use quorum::{QuorumInfo, QuorumReplica, RaftVoterEndpoint};
+pub use replicas::{ReplicaBatch, ReplicaBatches};
 pub use scram::{ScramCredentialAlteration, ScramMechanism};
 
 /// A topic to create (`NewTopic`).

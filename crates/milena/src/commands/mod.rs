@@ -32,6 +32,7 @@ mod metadata_quorum;
 mod metadata_shell;
 mod producer_perf_test;
 mod reassign_partitions;
+mod replica_verification;
 mod server_start;
 mod server_stop;
 mod storage;
@@ -79,6 +80,8 @@ pub(crate) enum Command {
     LeaderElection(leader_election::Arguments),
     /// Move partitions to other brokers, and replicas to other log directories (kafka-reassign-partitions.sh)
     ReassignPartitions(reassign_partitions::Arguments),
+    /// Compare what the replicas of partitions have (kafka-replica-verification.sh)
+    ReplicaVerification(replica_verification::Arguments),
     /// Show a cluster's id and endpoints, and take brokers out of it (kafka-cluster.sh)
     Cluster(cluster::Arguments),
     /// Show and change the levels of features (kafka-features.sh)
@@ -126,6 +129,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::LogDirs(arguments) => log_dirs::run(arguments),
         Command::LeaderElection(arguments) => leader_election::run(arguments),
         Command::ReassignPartitions(arguments) => reassign_partitions::run(arguments),
+        Command::ReplicaVerification(arguments) => replica_verification::run(arguments),
         Command::Cluster(arguments) => cluster::run(arguments),
         Command::Features(arguments) => features::run(arguments),
         Command::ClientMetrics(arguments) => client_metrics::run(arguments),

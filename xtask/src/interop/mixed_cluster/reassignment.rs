@@ -60,6 +60,7 @@ pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
     }
     load.finish(report, "reassignment", &cluster)?;
     let left = mover.assignment(&cluster)?;
+    report.check("kafka-replica-verification finds the replicas equal", mover.verify_replicas(&cluster));
     cluster.stop()?;
     for (partition, replicas) in (0..).zip(&left) {
         let same = same_logs(&cluster, partition, replicas);
@@ -209,6 +210,32 @@ impl Mover {
             None => tool(name, &cluster.bootstrap(), words)?,
         };
         program::run(&mut command, &cluster.dir, "reassign")?.text()
+    }
+
+    /// Has the replicas compared from their beginnings, until none is behind; the tool itself goes on for ever.
+    fn verify_replicas(&self, cluster: &Cluster) -> Result<String, String> {
+        let name = "kafka-replica-verification";
+        let mut command = match &self.tools {
+            Some(tools) => Command::new(tools.join(name)),
+            None => crate::apache::tool(name)?,
+        };
+        command.args(["--broker-list", &cluster.bootstrap(), "--topics-include", "load", "--time", "-2"]);
+        command.args(["--report-interval-ms", "200", "--max-wait-ms", "100"]);
+        let running = program::start(&mut command, &cluster.dir, "verify", None)?;
+        let until = Instant::now() + LIMIT;
+        loop {
+            let said = running.so_far();
+            if said.contains("unmatched") || said.contains("doesn't match") {
+                return Err(said);
+            }
+            if let Some(line) = said.lines().find(|line| line.contains("max lag is 0 for partition load-")) {
+                return Ok(line.split(": ").nth(1).unwrap_or(line).to_owned());
+            }
+            if Instant::now() > until {
+                return Err(format!("it does not come to an end of what is there: {said}"));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// On which brokers the partitions are, in the order of their replicas.
