@@ -2,6 +2,7 @@
 //! generator.
 
 use crate::{interop, project, tidy};
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// Tests, formatting, clippy, tidy, the interop smoke. Stops at the first that fails.
@@ -74,7 +75,13 @@ pub fn bench(arguments: &[String]) -> Result<(), String> {
     let apache_node = format!("{} apache-node {{dir}} {{properties}} {{cluster}}", xtask.display());
     let docs = project::root().join("docs/performance").display().to_string();
     let command = format!("cargo xtask bench {}", arguments.join(" "));
+    let wants_hostile = arguments.iter().any(|argument| argument == "--hostile" || argument == "--all");
+    let own = if wants_hostile { OwnFileSystem::mount() } else { None };
+    let own_path = own.as_ref().map(|own| own.path.display().to_string());
     let mut suite = vec!["suite", "--milena", &milena];
+    if let Some(path) = &own_path {
+        suite.extend(["--freeze", path]);
+    }
     for argument in arguments {
         if argument == "--apache" {
             suite.extend(["--apache", &apache, "--apache-node", &apache_node, "--apache-tool", &apache_tool]);
@@ -85,4 +92,41 @@ pub fn bench(arguments: &[String]) -> Result<(), String> {
         }
     }
     project::run(&bench, &suite)
+}
+
+/// A file system in a file, which can be frozen without harm to anybody. Gone with this.
+struct OwnFileSystem {
+    path: PathBuf,
+    image: PathBuf,
+}
+
+impl OwnFileSystem {
+    /// None where the system does not let us.
+    fn mount() -> Option<OwnFileSystem> {
+        let base = project::root().join("target");
+        let own = OwnFileSystem { path: base.join("bench-disk"), image: base.join("bench-disk.img") };
+        let (path, image) = (own.path.display().to_string(), own.image.display().to_string());
+        let made = std::fs::create_dir_all(&own.path).map_err(|error| error.to_string()).and_then(|()| {
+            project::run("truncate", &["-s", "1G", &image])?;
+            project::run("mkfs.ext4", &["-q", "-F", &image])?;
+            project::run("mount", &["-o", "loop", &image, &path])
+        });
+        match made {
+            Ok(()) => Some(own),
+            Err(error) => {
+                eprintln!("no file system of its own for a disk that stalls (it takes root): {error}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for OwnFileSystem {
+    fn drop(&mut self) {
+        if let Err(error) = project::run("umount", &[&self.path.display().to_string()]) {
+            eprintln!("{} stays mounted: {error}", self.path.display());
+        }
+        // An image that stays is made anew next time.
+        drop(std::fs::remove_file(&self.image));
+    }
 }

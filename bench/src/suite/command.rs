@@ -12,7 +12,7 @@ use super::{
     goals::{self, Goal},
     plot, recovery, report,
     report::Table,
-    restart, startup,
+    restart, stall, startup,
     system::{Running, System, free_port},
     tools::{self, Tools},
     workload::{self, Workload},
@@ -205,6 +205,8 @@ struct Options {
     check: bool,
     /// How long the lasting load goes on; 0 leaves it out.
     minutes: usize,
+    /// A directory of a file system that may be frozen.
+    freeze: Option<PathBuf>,
 }
 
 impl Options {
@@ -253,6 +255,7 @@ pub fn suite(args: &mut Args) -> Result<()> {
         },
         check: args.switch("--check"),
         minutes: args.or("--minutes", 0)?,
+        freeze: args.text("--freeze")?.map(PathBuf::from),
     };
     let realtime = args.switch("--realtime");
     let dir = args.text("--dir")?;
@@ -267,7 +270,15 @@ pub fn suite(args: &mut Args) -> Result<()> {
     for part in parts {
         let mut run = Run::new(part, &options, Scratch::new(dir.clone())?);
         match part {
-            Part::Codecs | Part::Hostile => run.loads(false)?,
+            Part::Codecs => run.loads(false)?,
+            Part::Hostile => {
+                run.loads(false)?;
+                if let Some(own) = options.freeze.as_ref().filter(|_| options.wants(STALLED)) {
+                    run.systems.retain(System::takes_properties);
+                    let duration = Duration::from_secs(if options.quick { 4 } else { 15 });
+                    run.anew(STALLED, |system, dir| stall::once(system, dir, own, duration));
+                }
+            }
             Part::Speed => {
                 if options.wants("start") {
                     run.starts();
@@ -340,6 +351,8 @@ const KILLED: (i32, usize) = (100, 2_000_000_000);
 const LENGTHS_MB: [usize; 2] = [100, 1_000];
 
 const LOADING: &str = "load a coordinator";
+/// One of two log directories does not answer.
+pub const STALLED: &str = "a disk that stalls";
 
 /// What all requests together may take while an attack goes on.
 const REQUEST_MEMORY: &str = "queued.max.request.bytes=268435456";

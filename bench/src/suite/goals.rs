@@ -7,7 +7,7 @@ use crate::load::{
 
 use super::{
     cluster,
-    command::{COLD, LASTING, WARM},
+    command::{COLD, LASTING, STALLED, WARM},
     report::Table,
     workload::{
         BATCHES_100, BATCHES_1024, END_TO_END_1K, END_TO_END_20K, END_TO_END_100K, FIVE_IN_FLIGHT,
@@ -124,6 +124,7 @@ pub const HOSTILE: &[Goal] = &[
     Goal { workload: UNREAD_ANSWERS, figure: P99_RATIO, bound: Bound::Below(2.0) },
     Goal { workload: LARGE_REQUESTS, figure: P99_RATIO, bound: Bound::Below(2.0) },
     Goal { workload: LARGE_REQUESTS, figure: MOST_MEMORY, bound: Bound::Below(400.0) },
+    Goal { workload: STALLED, figure: P99_RATIO, bound: Bound::Below(2.0) },
 ];
 
 const RESIDENT: &str = "resident memory";

@@ -83,6 +83,11 @@ impl System {
         })
     }
 
+    /// Whether it takes the properties that the suite writes.
+    pub fn takes_properties(&self) -> bool {
+        self.command.iter().any(|word| word.contains("{properties}"))
+    }
+
     /// Whether it can be a node of a cluster.
     pub fn clusters(&self) -> bool {
         self.node_command.is_some()
