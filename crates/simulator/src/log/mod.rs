@@ -447,9 +447,11 @@ impl World {
         let log = self.log(index)?;
         let piece = 1 + self.random.below(3000) as usize;
         self.counts.checks += 1;
+        // A directory that failed while nobody waited for it gives nothing any more.
+        let is_down = || self.disk.is_halted() || (self.faulty && self.logs.live_dirs().is_empty());
         self.models[index]
             .check(&log, piece)
-            .map_err(|error| if self.disk.is_halted() { End::Down } else { End::Wrong(error) })
+            .map_err(|error| if is_down() { End::Down } else { End::Wrong(error) })
     }
 
     fn clean_stop(&mut self) -> Step {
