@@ -17,6 +17,8 @@ pub enum Planted {
     SkippedRecovery,
     /// The recovery point is checkpointed ahead of what was synced.
     RecoveryPointAhead,
+    /// A reader does not look at checksums.
+    UncheckedBits,
     /// A coordinator answers before its records are committed.
     AnswerBeforeCommit,
     /// A coordinator does not read its log to the end.
@@ -65,11 +67,12 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 26] = [
+    pub const ALL: [Planted; 27] = [
         Planted::AcknowledgedBeforeSync,
         Planted::LostNameOfSegment,
         Planted::SkippedRecovery,
         Planted::RecoveryPointAhead,
+        Planted::UncheckedBits,
         Planted::AnswerBeforeCommit,
         Planted::UnreadEnd,
         Planted::CommitBeforeSync,
@@ -101,6 +104,7 @@ impl Planted {
             | Planted::LostNameOfSegment
             | Planted::SkippedRecovery
             | Planted::RecoveryPointAhead => Scenario::Log,
+            Planted::UncheckedBits => Scenario::Damage,
             Planted::AnswerBeforeCommit | Planted::UnreadEnd => Scenario::Groups,
             Planted::CommitBeforeSync
             | Planted::VoteBeforeSync

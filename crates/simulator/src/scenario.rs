@@ -13,6 +13,8 @@ use crate::{cluster, groups, log, quorum, replicas};
 pub enum Scenario {
     /// The logs of one broker, with compaction, retention and truncation, on a disk that fails.
     Log,
+    /// A log, and a follower that copies it, on a disk whose bits flip.
+    Damage,
     /// The group coordinators of one broker over their log, with committers and members as clients.
     Groups,
     /// Controllers that elect a leader and copy the metadata log, and brokers that watch.
@@ -25,12 +27,19 @@ pub enum Scenario {
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Scenario; 5] =
-        [Scenario::Log, Scenario::Groups, Scenario::Quorum, Scenario::Replicas, Scenario::Cluster];
+    pub const ALL: [Scenario; 6] = [
+        Scenario::Log,
+        Scenario::Damage,
+        Scenario::Groups,
+        Scenario::Quorum,
+        Scenario::Replicas,
+        Scenario::Cluster,
+    ];
 
     pub(crate) fn run(self, run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
         match self {
             Scenario::Log => log::run(run, trace),
+            Scenario::Damage => log::damage::run(run, trace),
             Scenario::Groups => groups::run(run, trace),
             Scenario::Quorum => quorum::run(run, trace),
             Scenario::Replicas => replicas::run(run, trace),
@@ -41,6 +50,7 @@ impl Scenario {
     fn name(self) -> &'static str {
         match self {
             Scenario::Log => "log",
+            Scenario::Damage => "damage",
             Scenario::Groups => "groups",
             Scenario::Quorum => "quorum",
             Scenario::Replicas => "replicas",

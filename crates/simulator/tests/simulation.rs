@@ -39,6 +39,11 @@ fn logs_hold() {
 }
 
 #[test]
+fn damaged_logs_hold() {
+    all_hold(Scenario::Damage, 100);
+}
+
+#[test]
 fn groups_hold() {
     all_hold(Scenario::Groups, 100);
 }

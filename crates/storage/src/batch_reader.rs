@@ -46,6 +46,11 @@ impl HeaderScanner {
         HeaderScanner { file, position, end, window: [0; Self::WINDOW], window_start: 0, window_length: 0 }
     }
 
+    /// Where the next batch begins.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
     /// The next batch that is whole. `InvalidData` if there is something that is none.
     pub fn next(&mut self) -> io::Result<Option<BatchPosition>> {
         if self.end.saturating_sub(self.position) < RECORD_BATCH_OVERHEAD as u64 {
@@ -69,6 +74,11 @@ impl HeaderScanner {
             Err(RecordError::Truncated { .. }) => return Ok(None),
             Err(error) => return Err(invalid_data(error, self.position)),
         };
+        if header.last_offset_delta() < 0 {
+            // Nothing else would tell that its records are passed over.
+            let message = format!("at position {}: a batch that ends before it begins", self.position);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
         let found = BatchPosition { header, position: self.position };
         if found.end() > self.end {
             return Ok(None);

@@ -427,6 +427,9 @@ impl LogSegment {
 
 /// Scans from `position` for the first batch whose last offset is not below `offset`. Also returns the last offset of the first
 /// batch seen.
+///
+/// Divergence: where a damaged length hides the rest of the segment, that is `InvalidData`. Kafka takes it for the segment's end and goes
+/// on in the next one, so that readers and followers pass records over without a word.
 fn scan_for(
     file: &Arc<File>,
     position: u64,
@@ -441,6 +444,14 @@ fn scan_for(
         if last_offset >= offset {
             return Ok((first, Some(batch)));
         }
+    }
+    // A file that was truncated meanwhile ends before as well.
+    if scanner.position() < end.min(file.len()?) {
+        let rest = end - scanner.position();
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("at position {}: {rest} bytes hold no whole batch", scanner.position()),
+        ));
     }
     Ok((first, None))
 }

@@ -153,6 +153,13 @@ impl SimulatedDisk {
         self.0.state.lock().used
     }
 
+    /// Flips the bit of one byte of a file, on the disk and in what is read of it.
+    pub fn flip_bit_at(&self, path: impl AsRef<Path>, byte: u64, bit: u8) -> bool {
+        let mut state = self.0.state.lock();
+        let found = state.find(&self.relative(path.as_ref()));
+        found.is_some_and(|node| state.flip(node, byte as usize, 1 << (bit % 8)))
+    }
+
     /// How many changes of files and names there were.
     pub fn changes(&self) -> u64 {
         self.0.state.lock().changes

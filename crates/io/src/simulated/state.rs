@@ -452,6 +452,12 @@ impl State {
         let Ok(file) = self.file(node) else { return false };
         let at = random.below(file.content.len() as u64) as usize;
         let bit = 1u8 << random.below(8);
+        self.random = random;
+        self.flip(node, at, bit)
+    }
+
+    pub fn flip(&mut self, node: NodeId, at: usize, bit: u8) -> bool {
+        let Ok(file) = self.file(node) else { return false };
         let mut flipped = false;
         for bytes in [&mut file.content, &mut file.durable] {
             if let Some(byte) = bytes.get_mut(at) {
@@ -459,7 +465,6 @@ impl State {
                 flipped = true;
             }
         }
-        self.random = random;
         self.note(9, at as u64, u64::from(bit));
         flipped
     }

@@ -1,6 +1,7 @@
 //! The logs of one broker on a disk that fails: whatever was acknowledged as written survives the end of the process, whatever was
 //! acknowledged as synced survives the loss of power, and nothing else is ever read than what was written.
 
+pub(crate) mod damage;
 mod model;
 pub(crate) mod records;
 

@@ -11,7 +11,7 @@ use common::{TopicPartition, Uuid};
 use parking_lot::{Mutex, RwLock};
 
 use super::cleaning::CleaningState;
-use super::recovery::{rebuild_producer_state, recover_segment};
+use super::recovery::{Damage, rebuild_producer_state, recover_segment};
 use super::retention::DeletedFile;
 use super::tail::Tail;
 use super::{ActiveSegmentState, Log, NO_UNSTABLE_OFFSET, Writer};
@@ -421,7 +421,8 @@ impl Loader<'_> {
                     path = %segment.log_path().display(), fault,
                     "recovering the segment and rebuilding its index files"
                 );
-                self.recover(index, epochs)?;
+                let is_last = index + 1 == base_offsets.len();
+                self.recover(index, epochs, if is_last { Damage::Cut } else { Damage::Keep })?;
             }
         }
         Ok(())
@@ -448,7 +449,7 @@ impl Loader<'_> {
     /// Recovers the segments from one on. Behind one that was cut, nothing can be kept: offsets would be missing.
     fn recover_from(&mut self, first: usize, epochs: &mut LeaderEpochCache) -> io::Result<()> {
         for index in first..self.segments.len() {
-            if self.recover(index, epochs)? > 0 || self.ends_too_early(index)? {
+            if self.recover(index, epochs, Damage::Cut)? > 0 || self.ends_too_early(index)? {
                 for segment in self.segments.drain(index + 1..) {
                     tracing::warn!(
                         path = %segment.log_path().display(),
@@ -474,7 +475,12 @@ impl Loader<'_> {
         Ok(!self.options.config.compact && segment.next_offset()? < next.base_offset())
     }
 
-    fn recover(&mut self, index: usize, epochs: &mut LeaderEpochCache) -> io::Result<u64> {
+    fn recover(
+        &mut self,
+        index: usize,
+        epochs: &mut LeaderEpochCache,
+        if_damaged: Damage,
+    ) -> io::Result<u64> {
         let Some(segment) = self.segments.get(index).cloned() else { return Ok(0) };
         self.has_recovered = true;
         let before = self.segments.get(..index).unwrap_or_default();
@@ -491,7 +497,8 @@ impl Loader<'_> {
                 self.options.now_ms,
             )?;
         }
-        let truncated = recover_segment(&segment, &self.options.config, &mut self.producers, epochs)?;
+        let config = &self.options.config;
+        let truncated = recover_segment(&segment, config, &mut self.producers, epochs, if_damaged)?;
         self.producers.take_snapshot(false)?;
         Ok(truncated)
     }
@@ -554,9 +561,17 @@ fn index_fault(segment: &LogSegment, config: &LogConfig) -> io::Result<Option<&'
     // An entry is made when more than the interval was appended since the last one; a restart begins to count anew, hence the room.
     let room = 4 * config.index_interval.max(0) as u64 + 4096;
     let mut reach = first.map_or(last.position, |batch| batch.end());
+    let mut last_offset = first.map(|batch| batch.header.last_offset());
     while reach.saturating_sub(last.position) <= room {
         match scanner.next() {
-            Ok(Some(batch)) => reach = batch.end(),
+            Ok(Some(batch)) => {
+                reach = batch.end();
+                last_offset = Some(batch.header.last_offset());
+            }
+            Ok(None) if last_offset.is_some_and(|last_offset| last_time.offset > last_offset) => {
+                // Nothing could be appended behind it.
+                return Ok(Some("the time index names an offset behind the segment's last"));
+            }
             Ok(None) => return Ok(None),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
             Err(error) => return Err(error),

@@ -9,11 +9,23 @@ use protocol::records::{RecordBatch, RecordError};
 use super::append::end_txn_marker;
 use crate::batch_reader::{BatchReader, invalid_data};
 use crate::config::LogConfig;
+use crate::file_names::LOG_FILE_SUFFIX;
 use crate::index::AbortedTxn;
 use crate::leader_epoch_cache::LeaderEpochCache;
 use crate::producer::{CompletedTxn, ProducerStateManager, TRANSACTION_VERSION_UNKNOWN};
 use crate::segment::LogSegment;
 use crate::types::AppendOrigin;
+
+/// What becomes of the bytes behind the last batch that is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Damage {
+    /// They were never synced, or nothing lies behind them: they go.
+    Cut,
+    /// They lie in the middle of what was synced, and other segments behind them: they stay, and whoever reads there is told.
+    ///
+    /// Divergence: Kafka cuts such a segment when its indexes are made anew, and the offsets are missing without a word.
+    Keep,
+}
 
 /// Reads a segment from its beginning, keeps it up to the last whole batch, and makes its indexes, epochs and producer state anew.
 /// Returns how many bytes were cut off.
@@ -22,6 +34,7 @@ pub(super) fn recover_segment(
     config: &LogConfig,
     producers: &mut ProducerStateManager,
     epochs: &mut LeaderEpochCache,
+    if_damaged: Damage,
 ) -> io::Result<u64> {
     let paths = segment.paths();
     segment.offset_index().reset(paths)?;
@@ -54,15 +67,26 @@ pub(super) fn recover_segment(
         epochs.found_batch(batch.partition_leader_epoch(), batch.base_offset(), batch.last_offset());
         replay_batch(producers, &batch, |aborted| segment.append_aborted(aborted))?;
     };
-    let truncated = segment.size() - valid_bytes;
+    let mut truncated = segment.size() - valid_bytes;
     if truncated > 0 {
-        tracing::warn!(
-            path = %segment.log_path().display(), position = valid_bytes, truncated, next_offset,
-            "found invalid messages; the segment is cut there: {}",
-            damage.map_or_else(|| "the last batch is not whole".to_owned(), |error| error.to_string())
-        );
+        let damage =
+            damage.map_or_else(|| "the last batch is not whole".to_owned(), |error| error.to_string());
+        let path = segment.log_path();
+        match if_damaged {
+            Damage::Cut => tracing::warn!(
+                path = %path.display(), position = valid_bytes, truncated, next_offset,
+                "found invalid messages; the segment is cut there: {damage}"
+            ),
+            Damage::Keep => tracing::error!(
+                path = %path.display(), position = valid_bytes, next_offset,
+                "a segment is damaged, and nothing behind that in it can be read: {damage}"
+            ),
+        }
     }
-    segment.truncate_file(valid_bytes)?;
+    match if_damaged {
+        Damage::Cut => segment.truncate_file(valid_bytes)?,
+        Damage::Keep => truncated = 0,
+    }
     segment.time_index().maybe_append(paths, segment.load_max_timestamp()?)?;
     segment.offset_index().release(paths)?;
     segment.time_index().release(paths)?;
@@ -166,7 +190,14 @@ pub(super) fn rebuild_producer_state(
             if snapshot_at.contains(&segment.base_offset()) {
                 producers.take_snapshot(false)?;
             }
-            replay_segment(producers, segment, start, end_offset)?;
+            match replay_segment(producers, segment, start, end_offset) {
+                // The records are there for whoever reads around the damage; a broker that does not start has none.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => tracing::error!(
+                    path = %segment.paths().path(LOG_FILE_SUFFIX).display(), %error,
+                    "a segment is damaged: what its producers wrote behind that is not known, so that what they send again may be there twice"
+                ),
+                replayed => replayed?,
+            }
         }
     }
     producers.update_map_end_offset(end_offset);

@@ -89,7 +89,11 @@ impl Log {
         let first = match writer.active.rolling_based_timestamp {
             Some(first) => first,
             None => {
-                let first = segment.first_batch()?.map_or(-1, |batch| batch.max_timestamp());
+                let first = match segment.first_batch() {
+                    // One that is damaged has no time; what is appended behind it is none the worse, nor are the other logs of the disk.
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => -1,
+                    found => found?.map_or(-1, |batch| batch.max_timestamp()),
+                };
                 *writer.active.rolling_based_timestamp.insert(first)
             }
         };
