@@ -64,6 +64,8 @@ pub(crate) fn replay_log<S: CoordinatorShard>(
                 replay.offset = replay.certain;
                 break;
             }
+            // What was read before holds it, and what lies behind it.
+            Err(ErrorCode::CorruptMessage) if !cut.is_empty() => {}
             Err(ErrorCode::CorruptMessage) => match replay.find_readable(&mut buffer, read)? {
                 true => {}
                 false => break,
