@@ -358,6 +358,8 @@ pub const STALLED: &str = "a disk that stalls";
 const REQUEST_MEMORY: &str = "queued.max.request.bytes=268435456";
 /// Retention is looked at more often than every five minutes, so that it deletes in a short run too.
 const OFTEN_DELETED: &str = "log.retention.check.interval.ms=15000";
+/// As the node of Apache Kafka has it, and as Kafka's own `server.properties` does.
+const NO_REBALANCE_DELAY: &str = "group.initial.rebalance.delay.ms=0";
 /// The load that goes on for `--minutes`.
 pub const LASTING: &str = "40 k/s x 1 KiB while retention deletes";
 
@@ -395,6 +397,7 @@ impl Run {
                 .map(|system| match part {
                     Part::Hostile => system.with_property(REQUEST_MEMORY),
                     Part::Growth => system.with_property(OFTEN_DELETED),
+                    Part::Tools => system.with_property(NO_REBALANCE_DELAY),
                     _ => system,
                 })
                 .collect(),
