@@ -18,12 +18,14 @@ use std::time::{Duration, Instant};
 const CASE: &str = "mixed-cluster/reassignment";
 const PARTITIONS: u32 = 2;
 const LIMIT: Duration = Duration::from_secs(60);
-/// What a throttled move may take in a second: less than the load brings, so that such a move never ends.
+/// What a throttled move may take in a second: less than the load brings, so that such a move never ends. A throttle acts
+/// between fetches, so one fetch brings no more than this either: otherwise the first one can end a move.
 const THROTTLE: &str = "2000";
 
 /// Runs the case: three combined nodes, each with two log directories.
 pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
-    let mut cluster = Cluster::new(world, CASE, &[Role::Combined; 3], &[("min.insync.replicas", "2")])?;
+    let settings = [("min.insync.replicas", "2"), ("replica.fetch.max.bytes", THROTTLE)];
+    let mut cluster = Cluster::new(world, CASE, &[Role::Combined; 3], &settings)?;
     for member in &cluster.members {
         let mut text = project::read(&member.properties)?;
         let data = member.data.display();
