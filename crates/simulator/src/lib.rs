@@ -5,8 +5,10 @@
 //! them. Each world keeps the history of what was acknowledged, and compares.
 
 mod cluster;
+mod fetch;
 mod groups;
 mod log;
+mod machine;
 mod network;
 mod planted;
 mod quorum;

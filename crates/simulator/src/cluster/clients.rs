@@ -7,9 +7,9 @@ use io::SeededRandom;
 use metadata::MetadataImage;
 
 use super::messages::Ask;
-use super::node::BASE_MS;
 use super::serve::CONSUMED;
 use crate::log::records::batch;
+use crate::machine::BASE_MS;
 use crate::planted::Planted;
 
 /// How long a client waits before it asks again, in ms.

@@ -3,6 +3,7 @@
 use io::DiskFaults;
 
 use super::{Event, World};
+use crate::machine::end_faults;
 
 impl World {
     /// Something that the node stands on refused: its process ends.
@@ -137,10 +138,7 @@ impl World {
         self.trace.note(self.now_ms, format_args!("nothing fails any more"));
         for node in self.nodes.values_mut() {
             node.busy_until_ms = 0;
-            node.disk.set_faults(DiskFaults::default());
-            if !node.disk.is_halted() {
-                node.disk.halt_after(u64::MAX);
-            }
+            end_faults(&node.disk);
         }
     }
 }

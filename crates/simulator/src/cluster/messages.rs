@@ -9,6 +9,8 @@ use protocol::messages::{
 };
 use raft::{QuorumRequest, QuorumResponse, RequestFailure};
 
+use crate::fetch::Fetched;
+
 /// A request.
 #[derive(Clone, Debug)]
 pub(crate) enum Ask {
@@ -54,25 +56,6 @@ pub(crate) enum ControllerTold {
     Altered(AlterPartitionResponse),
     Created(CreateTopicsResponse),
     Deleted(DeleteTopicsResponse),
-}
-
-/// The answer to a follower's fetch.
-#[derive(Clone, Debug)]
-pub(crate) struct Fetched {
-    pub session_id: i32,
-    pub error: ErrorCode,
-    pub partitions: Vec<FetchedPartition>,
-}
-
-/// One partition of it.
-#[derive(Clone, Debug)]
-pub(crate) struct FetchedPartition {
-    pub id: TopicIdPartition,
-    pub error: ErrorCode,
-    pub records: Vec<u8>,
-    pub high_watermark: i64,
-    pub log_start_offset: i64,
-    pub diverging: Option<(i32, i64)>,
 }
 
 impl ControllerAsk {

@@ -15,13 +15,11 @@ use storage::checkpoint::MetaProperties;
 use super::broker::Broker;
 use super::life::Life;
 use super::messages::{ControllerTold, uuid};
+use crate::machine::Clock;
 
 pub(crate) const CLUSTER: &str = "cluster";
 /// `broker.session.timeout.ms`
 pub(crate) const SESSION_MS: i64 = 2_000;
-
-/// When everything begins, in ms since 1970.
-pub(crate) const BASE_MS: i64 = 1_700_000_000_000;
 
 /// What waits for its commit: a request's number and its answer.
 pub(crate) type Waiting = (u64, Box<ControllerTold>);
@@ -62,8 +60,7 @@ pub(crate) struct Node {
     pub busy_until_ms: i64,
     /// The disk is full.
     pub is_full: bool,
-    skew_ms: i64,
-    rate_percent: i64,
+    pub clock: Clock,
 }
 
 fn host(id: i32) -> String {
@@ -89,24 +86,12 @@ impl Node {
             incarnation: 0,
             busy_until_ms: 0,
             is_full: false,
-            skew_ms: random.below(20_000) as i64 - 10_000,
-            rate_percent: 97 + random.below(7) as i64,
+            clock: Clock::new(random, 97, 7),
         }
     }
 
     pub fn key(&self) -> ReplicaKey {
         ReplicaKey::new(self.id, self.directory_id)
-    }
-
-    /// What the node's clock shows.
-    pub fn clock_ms(&self, now_ms: i64) -> i64 {
-        BASE_MS + self.skew_ms + now_ms * self.rate_percent / 100
-    }
-
-    /// When its clock will show a time.
-    pub fn time_of_ms(&self, clock_ms: i64) -> i64 {
-        let passed = clock_ms.saturating_sub(BASE_MS + self.skew_ms).clamp(0, 1 << 40);
-        passed * 100 / self.rate_percent + 1
     }
 
     pub fn data_dir(&self) -> PathBuf {
@@ -142,7 +127,7 @@ impl Node {
             write_bootstrap_snapshot: true,
             ..Formatter::default()
         };
-        formatter.run(&mut std::io::sink(), self.clock_ms(0)).map(drop).map_err(|error| failed(&error))
+        formatter.run(&mut std::io::sink(), self.clock.shows(0)).map(drop).map_err(|error| failed(&error))
     }
 
     fn raft_config(&self, plan: &Plan, seed: u64) -> RaftConfig {
@@ -161,7 +146,7 @@ impl Node {
 
     /// Starts the process.
     pub fn start(&mut self, plan: &Plan, random: &mut SeededRandom, now_ms: i64) -> Result<(), String> {
-        let now_ms = self.clock_ms(now_ms);
+        let now_ms = self.clock.shows(now_ms);
         let raft = RaftNode::open(self.raft_config(plan, random.next_u64()), now_ms)
             .map_err(|error| error.to_string())?;
         let controller = match plan.only_brokers.contains(&self.id) {

@@ -5,20 +5,17 @@ use std::sync::Arc;
 use common::{ErrorCode, TopicIdPartition};
 use group::RequestContext;
 use parking_lot::Mutex;
-use protocol::Records;
-use protocol::messages::fetch_response::{EpochEndOffset, FetchableTopicResponse, PartitionData};
 use protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use protocol::messages::{
-    FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, OffsetCommitRequest,
-    OffsetFetchRequest,
+    FetchRequest, ListOffsetsRequest, ListOffsetsResponse, OffsetCommitRequest, OffsetFetchRequest,
 };
-use replica::{FollowerPosition, Isolation};
 use storage::{AppendInfo, AppendOrigin};
 
 use super::broker::{Broker, Topics, Unacknowledged};
-use super::messages::{Fetched, FetchedPartition, Told};
+use super::messages::Told;
+use crate::fetch::{Fetched, FetchedPartition};
 use crate::planted::Planted;
 
 /// Answers that coordinators gave: the number of the request, and what was said.
@@ -52,47 +49,12 @@ impl Broker {
         }
         (session.0, session.1) = (life, request.session_epoch + 1);
         let asked = session.2.clone();
-        let partitions = asked.iter().map(|(id, asked)| {
-            let failed = |error| FetchedPartition {
-                id: *id,
-                error,
-                records: Vec::new(),
-                high_watermark: -1,
-                log_start_offset: -1,
-                diverging: None,
-            };
-            let Some(partition) = self.partition(id) else { return failed(ErrorCode::UnknownTopicId) };
-            let fetch = replica::FetchRequest {
-                offset: asked.fetch_offset,
-                max_bytes: asked.partition_max_bytes as usize,
-                isolation: Isolation::LogEnd,
-                only_leader: true,
-                current_leader_epoch: asked.current_leader_epoch,
-                last_fetched_epoch: asked.last_fetched_epoch,
-                min_one_message: true,
-            };
-            let position = FollowerPosition {
-                broker_id: follower,
-                broker_epoch: request.replica_state.replica_epoch,
-                log_start_offset: asked.log_start_offset,
-            };
-            match partition.fetch_as_follower(&fetch, &position, now_ms) {
-                Ok((fetched, _)) => {
-                    let mut records = Vec::new();
-                    match fetched.records.read_into(&mut records) {
-                        Ok(()) => FetchedPartition {
-                            id: *id,
-                            error: ErrorCode::None,
-                            records,
-                            high_watermark: fetched.high_watermark,
-                            log_start_offset: fetched.log_start_offset,
-                            diverging: fetched.diverging.map(|end| (end.epoch, end.offset)),
-                        },
-                        Err(_) => failed(ErrorCode::KafkaStorageError),
-                    }
-                }
-                Err(error) => failed(error.error_code()),
+        let partitions = asked.iter().map(|(id, asked)| match self.partition(id) {
+            Some(partition) => {
+                let broker = (follower, request.replica_state.replica_epoch);
+                FetchedPartition::of(&partition, *id, asked, broker, now_ms)
             }
+            None => FetchedPartition::failed(*id, ErrorCode::UnknownTopicId),
         });
         Fetched { session_id: life, error: ErrorCode::None, partitions: partitions.collect() }
     }
@@ -100,29 +62,7 @@ impl Broker {
     /// Takes what a leader has answered. Whether there were records.
     pub fn fetched(&mut self, leader: i32, fetched: &Fetched, now_ms: i64) -> bool {
         let Some(of) = self.fetchers.get_mut(&leader) else { return false };
-        let responses = fetched.partitions.iter().map(|partition| FetchableTopicResponse {
-            topic_id: partition.id.topic_id,
-            partitions: vec![PartitionData {
-                partition_index: partition.id.partition,
-                error_code: partition.error.code(),
-                high_watermark: partition.high_watermark,
-                log_start_offset: partition.log_start_offset,
-                diverging_epoch: partition.diverging.map_or_else(
-                    EpochEndOffset::default,
-                    |(epoch, end_offset)| EpochEndOffset { epoch, end_offset },
-                ),
-                records: Some(Records::Inline(&partition.records)),
-                ..PartitionData::default()
-            }],
-            ..FetchableTopicResponse::default()
-        });
-        let response = FetchResponse {
-            error_code: fetched.error.code(),
-            session_id: fetched.session_id,
-            responses: responses.collect(),
-            ..FetchResponse::default()
-        };
-        let done = of.fetcher.on_response(&response, now_ms);
+        let done = fetched.arrive(&mut of.fetcher, now_ms);
         for partition in &done.flush {
             // An error shows in the health of the disk.
             let _ = partition.log().flush();

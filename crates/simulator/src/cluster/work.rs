@@ -45,7 +45,7 @@ impl World {
 
     fn raft_takes(&mut self, id: i32, input: RaftInput) -> Result<(), String> {
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        let clock_ms = node.clock_ms(self.now_ms);
+        let clock_ms = node.clock.shows(self.now_ms);
         let Some(process) = &mut node.process else { return Ok(()) };
         match process.metadata.raft_mut().handle(input, clock_ms) {
             Ok(()) => self.step(id),
@@ -57,7 +57,7 @@ impl World {
     pub(super) fn decide(&mut self, number: u64, id: i32, ask: &ControllerAsk) -> Result<(), String> {
         let (seed, planted) = (self.random.next_u64(), self.planted);
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        let clock_ms = node.clock_ms(self.now_ms);
+        let clock_ms = node.clock.shows(self.now_ms);
         let Some(process) = &mut node.process else { return Ok(()) };
         let image = process.metadata.image().clone();
         let decision = process.metadata.run(
@@ -93,7 +93,7 @@ impl World {
     /// Lets the metadata of a node go on, and sends what it has to say.
     pub(super) fn step(&mut self, id: i32) -> Result<(), String> {
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        let clock_ms = node.clock_ms(self.now_ms);
+        let clock_ms = node.clock.shows(self.now_ms);
         node.disk.set_now_ms(clock_ms);
         let Some(process) = &mut node.process else { return Ok(()) };
         let mut lost = Vec::new();
@@ -116,7 +116,7 @@ impl World {
         }
         let wake_ms = process.metadata.next_event_ms();
         if wake_ms < i64::MAX {
-            let at_ms = node.time_of_ms(wake_ms).max(self.now_ms + 1);
+            let at_ms = node.clock.when(wake_ms).max(self.now_ms + 1);
             self.schedule.at(at_ms, Event::Wake { node: id, incarnation: node.incarnation });
         }
         let delay_ms = (node.disk.take_delay_us() / 1000) as i64;
@@ -148,7 +148,7 @@ impl World {
     pub(super) fn publish(&mut self, id: i32) -> Result<(), String> {
         let planted = self.planted;
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        let clock_ms = node.clock_ms(self.now_ms);
+        let clock_ms = node.clock.shows(self.now_ms);
         let Some(process) = &mut node.process else { return Ok(()) };
         let mut released = Vec::new();
         for publication in process.publications.drain(..) {
@@ -188,7 +188,7 @@ impl World {
     /// Whatever a broker has done: those who wait learn of it, and what must hold is looked at.
     pub(super) fn afterwards(&mut self, id: i32) -> Result<(), String> {
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        let clock_ms = node.clock_ms(self.now_ms);
+        let clock_ms = node.clock.shows(self.now_ms);
         let delay_ms = (node.disk.take_delay_us() / 1000) as i64;
         node.busy_until_ms = node.busy_until_ms.max(self.now_ms + delay_ms);
         let Some(broker) = node.process.as_mut().and_then(|process| process.broker.as_mut()) else {
@@ -220,7 +220,7 @@ impl World {
             return Ok(());
         }
         // Only if that is still its time: each step plans the next.
-        if process.metadata.next_event_ms() > node.clock_ms(self.now_ms) {
+        if process.metadata.next_event_ms() > node.clock.shows(self.now_ms) {
             return Ok(());
         }
         self.step(id)
@@ -240,7 +240,7 @@ impl World {
         self.publish(id)?;
         let keeps_house = self.random.chance(2);
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        let clock_ms = node.clock_ms(self.now_ms);
+        let clock_ms = node.clock.shows(self.now_ms);
         let directory_id = node.directory_id;
         let Some(Process { metadata, life, broker: Some(broker), .. }) = &mut node.process else {
             return Ok(());
@@ -270,7 +270,7 @@ impl World {
         let Some(node) = self.nodes.get_mut(&id).filter(|node| node.busy_until_ms <= self.now_ms) else {
             return;
         };
-        let clock_ms = node.clock_ms(self.now_ms);
+        let clock_ms = node.clock.shows(self.now_ms);
         let Some(Process { life, broker: Some(broker), .. }) = &mut node.process else { return };
         if !life.is_registered {
             return;
@@ -314,8 +314,8 @@ impl World {
         }
         let answers = std::sync::Arc::clone(&self.answers);
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        node.disk.set_now_ms(node.clock_ms(self.now_ms));
-        let clock_ms = node.clock_ms(self.now_ms);
+        node.disk.set_now_ms(node.clock.shows(self.now_ms));
+        let clock_ms = node.clock.shows(self.now_ms);
         let life = (node.incarnation as i32) * 16 + id + 1;
         let Some(broker) = node.process.as_mut().and_then(|process| process.broker.as_mut()) else {
             return Ok(());
@@ -369,8 +369,8 @@ impl World {
     /// A node hears an answer.
     pub(super) fn node_hears(&mut self, id: i32, number: u64, call: &Call, told: Told) -> Result<(), String> {
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        node.disk.set_now_ms(node.clock_ms(self.now_ms));
-        let clock_ms = node.clock_ms(self.now_ms);
+        node.disk.set_now_ms(node.clock.shows(self.now_ms));
+        let clock_ms = node.clock.shows(self.now_ms);
         let Some(process) = &mut node.process else { return Ok(()) };
         match (told, &mut process.broker) {
             (Told::Quorum(result), _) => {

@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use common::{ErrorCode, Uuid};
+use common::ErrorCode;
 use group::RequestContext;
 use io::{SeededRandom, SimulatedDisk};
 use parking_lot::Mutex;
 use protocol::messages::OffsetFetchRequest;
 use protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
-use storage::checkpoint::MetaProperties;
 
+use crate::machine::{BASE_MS, format};
 use crate::planted::Planted;
 use crate::run::{Counts, Run};
 use crate::schedule::Schedule;
@@ -27,7 +27,6 @@ use clients::{Ask, Client, Kind, PARTITIONS, Told};
 const FAULTS_MS: i64 = 240_000;
 /// How long groups may take to settle.
 const SETTLING_MS: i64 = 150_000;
-const BASE_MS: i64 = 1_700_000_000_000;
 
 enum Event {
     /// A client does something.
@@ -87,12 +86,7 @@ struct World {
 pub(crate) fn run(run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
     let mut random = SeededRandom::new(run.seed);
     let disk = SimulatedDisk::new(random.next_u64());
-    let data = disk.path().join("data");
-    io::fs::create_dir_all(&data).map_err(|error| error.to_string())?;
-    io::fs::sync_dir(disk.path()).map_err(|error| error.to_string())?;
-    MetaProperties::new("cluster".to_owned(), 1, Uuid::from_u128(1))
-        .write(&data)
-        .map_err(|error| error.to_string())?;
+    format(&disk, 1)?;
     let mut clients = Vec::new();
     for index in 0..1 + random.below(3) {
         clients.push(Client::new(Kind::Committer, &format!("alone-{index}"), ""));

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use common::{TopicPartition, Uuid};
 use io::{SeededRandom, SimulatedDisk};
 use protocol::records::Batches;
-use storage::checkpoint::MetaProperties;
 use storage::{AppendOrigin, Log, LogManager};
 
 use super::model::Stop;
 use super::records::batch;
 use super::{config_of, open};
+use crate::machine::{BASE_MS, format};
 use crate::planted::Planted;
 use crate::run::{Counts, Run};
 use crate::trace::Trace;
@@ -56,14 +56,9 @@ fn follower() -> TopicPartition {
 pub(crate) fn run(run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
     let mut random = SeededRandom::new(run.seed);
     let disk = SimulatedDisk::new(random.next_u64());
-    let data = disk.path().join("data");
-    let text = |error: std::io::Error| error.to_string();
-    io::fs::create_dir_all(&data).map_err(text)?;
-    io::fs::sync_dir(disk.path()).map_err(text)?;
-    let properties = MetaProperties::new("cluster".to_owned(), 1, Uuid::from_u128(1));
-    properties.write(&data).map_err(|error| error.to_string())?;
+    format(&disk, 1)?;
     let segment_size = 900 + random.below(3000) as i32;
-    let now_ms = 1_700_000_000_000;
+    let now_ms = BASE_MS;
     let (logs, _) = open(&disk, segment_size, now_ms)?;
     let mut world = World {
         random,

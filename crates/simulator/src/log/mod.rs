@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use common::{TopicPartition, Uuid};
 use io::{DiskFaults, SeededRandom, SimulatedDisk};
-use storage::checkpoint::MetaProperties;
 use storage::{
     AppendOrigin, CleanerConfig, CleanerHost, Log, LogCleaner, LogConfig, LogManager, LogManagerConfig,
 };
 
+use crate::machine::{BASE_MS, format};
 use crate::planted::Planted;
 use crate::run::{Counts, Run};
 use crate::trace::Trace;
@@ -59,15 +59,10 @@ struct World {
 pub(crate) fn run(run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
     let mut random = SeededRandom::new(run.seed);
     let disk = SimulatedDisk::new(random.next_u64());
-    let data = disk.path().join("data");
-    io::fs::create_dir_all(&data).map_err(|error| error.to_string())?;
-    io::fs::sync_dir(disk.path()).map_err(|error| error.to_string())?;
-    MetaProperties::new("cluster".to_owned(), 1, Uuid::from_u128(1))
-        .write(&data)
-        .map_err(|error| error.to_string())?;
+    format(&disk, 1)?;
     plant(run.planted, &disk);
     let segment_size = 900 + random.below(3000) as i32;
-    let now_ms = 1_700_000_000_000;
+    let now_ms = BASE_MS;
     let (logs, cleaner) = open(&disk, segment_size, now_ms)?;
     let faulty = random.chance(20);
     let mut world = World {

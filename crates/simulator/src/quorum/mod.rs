@@ -14,6 +14,7 @@ use raft::{
     OffsetAndEpoch, QuorumRequest, QuorumResponse, RaftInput, RaftOutput, RequestFailure, ResponseBody,
 };
 
+use crate::machine::end_faults;
 use crate::network::Network;
 use crate::planted::Planted;
 use crate::run::{Counts, Run};
@@ -198,7 +199,7 @@ impl World {
             return Ok(());
         }
         // Only if that is still its time: each step plans the next.
-        let clock_ms = node.clock_ms(self.now_ms);
+        let clock_ms = node.clock.shows(self.now_ms);
         if node.raft.as_ref().is_some_and(|raft| raft.next_poll_ms() > clock_ms) {
             return Ok(());
         }
@@ -208,7 +209,7 @@ impl World {
     fn take(&mut self, id: i32, mut input: RaftInput) -> Result<(), String> {
         self.plant_input(&mut input);
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        let clock_ms = node.clock_ms(self.now_ms);
+        let clock_ms = node.clock.shows(self.now_ms);
         let Some(raft) = &mut node.raft else { return Ok(()) };
         match raft.handle(input, clock_ms) {
             Ok(()) => self.step(id),
@@ -219,11 +220,11 @@ impl World {
     /// Lets a node do what it has to do, and sends what it has to say.
     fn step(&mut self, id: i32) -> Result<(), String> {
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        node.disk.set_now_ms(node.clock_ms(self.now_ms));
+        node.disk.set_now_ms(node.clock.shows(self.now_ms));
         if let Err(error) = node.poll(self.now_ms, &mut self.checker)? {
             return self.down(id, &error);
         }
-        let clock_ms = node.clock_ms(self.now_ms);
+        let clock_ms = node.clock.shows(self.now_ms);
         let snapshot = node.raft.as_ref().is_some_and(|raft| raft.snapshot_due(clock_ms).is_some());
         if snapshot && let Err(error) = node.write_snapshot(self.now_ms) {
             return self.down(id, &error);
@@ -236,7 +237,7 @@ impl World {
         let wake_ms = raft.next_poll_ms();
         let epoch = raft.leader_and_epoch().epoch;
         if wake_ms < i64::MAX {
-            let at_ms = node.time_of_ms(wake_ms).max(self.now_ms + 1);
+            let at_ms = node.clock.when(wake_ms).max(self.now_ms + 1);
             self.schedule.at(at_ms, Event::Wake { node: id, incarnation: node.incarnation });
         }
         let delay_ms = (node.disk.take_delay_us() / 1000) as i64;
@@ -391,7 +392,7 @@ impl World {
         self.next_value += 1;
         let value = self.next_value;
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        let clock_ms = node.clock_ms(self.now_ms);
+        let clock_ms = node.clock.shows(self.now_ms);
         let (Some(raft), Some(epoch)) = (&mut node.raft, node.active_epoch) else { return Ok(()) };
         let mut record = key.to_be_bytes().to_vec();
         record.extend(value.to_be_bytes());
@@ -485,10 +486,7 @@ impl World {
         self.trace.note(self.now_ms, format_args!("nothing fails any more"));
         for node in self.nodes.values_mut() {
             node.busy_until_ms = 0;
-            node.disk.set_faults(DiskFaults::default());
-            if !node.disk.is_halted() {
-                node.disk.halt_after(u64::MAX);
-            }
+            end_faults(&node.disk);
         }
         Ok(())
     }

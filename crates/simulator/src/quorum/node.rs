@@ -7,6 +7,7 @@ use io::{SeededRandom, SimulatedDisk};
 use raft::{Endpoint, MetadataLogConfig, OffsetAndEpoch, RaftConfig, RaftEvent, RaftNode};
 
 use super::check::{Checker, Image};
+use crate::machine::Clock;
 
 /// A record that waits for its commit.
 #[derive(Debug)]
@@ -24,8 +25,7 @@ pub(crate) struct Node {
     pub incarnation: u64,
     /// It does nothing before this time: it is paused, or its disk is slow.
     pub busy_until_ms: i64,
-    skew_ms: i64,
-    rate_percent: i64,
+    pub clock: Clock,
     pub image: Image,
     /// What it has heard of the log: the offset behind that, and the epoch.
     pub heard: Option<OffsetAndEpoch>,
@@ -38,8 +38,6 @@ pub(crate) struct Node {
     voters: Vec<(i32, String, u16)>,
 }
 
-const BASE_MS: i64 = 1_700_000_000_000;
-
 impl Node {
     pub fn new(id: i32, is_voter: bool, voters: Vec<(i32, String, u16)>, random: &mut SeededRandom) -> Node {
         Node {
@@ -49,8 +47,7 @@ impl Node {
             raft: None,
             incarnation: 0,
             busy_until_ms: 0,
-            skew_ms: random.below(20_000) as i64 - 10_000,
-            rate_percent: 95 + random.below(11) as i64,
+            clock: Clock::new(random, 95, 11),
             image: Image::default(),
             heard: None,
             active_epoch: None,
@@ -59,17 +56,6 @@ impl Node {
             told_epoch: 0,
             voters,
         }
-    }
-
-    /// What the node's clock shows.
-    pub fn clock_ms(&self, now_ms: i64) -> i64 {
-        BASE_MS + self.skew_ms + now_ms * self.rate_percent / 100
-    }
-
-    /// When its clock will show a time.
-    pub fn time_of_ms(&self, clock_ms: i64) -> i64 {
-        let passed = clock_ms.saturating_sub(BASE_MS + self.skew_ms).clamp(0, 1 << 40);
-        passed * 100 / self.rate_percent + 1
     }
 
     pub fn data_dir(&self) -> PathBuf {
@@ -100,7 +86,7 @@ impl Node {
         self.active_epoch = None;
         self.waiting.clear();
         self.high_watermark = 0;
-        self.raft = Some(RaftNode::open(self.config(seed), self.clock_ms(now_ms))?);
+        self.raft = Some(RaftNode::open(self.config(seed), self.clock.shows(now_ms))?);
         Ok(())
     }
 
@@ -114,7 +100,7 @@ impl Node {
 
     /// Lets the node sync, wait and hear, and looks at all of it.
     pub fn poll(&mut self, now_ms: i64, checker: &mut Checker) -> Result<raft::Result<()>, String> {
-        let clock_ms = self.clock_ms(now_ms);
+        let clock_ms = self.clock.shows(now_ms);
         loop {
             let Some(raft) = &mut self.raft else { return Ok(Ok(())) };
             let events = match raft.poll(clock_ms) {
@@ -187,7 +173,7 @@ impl Node {
 
     /// Writes a snapshot of what it has heard.
     pub fn write_snapshot(&mut self, now_ms: i64) -> raft::Result<()> {
-        let clock_ms = self.clock_ms(now_ms);
+        let clock_ms = self.clock.shows(now_ms);
         let (Some(raft), Some(heard)) = (&mut self.raft, self.heard) else { return Ok(()) };
         let records = self.image.0.iter().map(|(key, value)| {
             let mut record = key.to_be_bytes().to_vec();

@@ -10,17 +10,15 @@ use std::sync::Arc;
 use common::{ErrorCode, Uuid};
 use io::{SeededRandom, SimulatedDisk};
 use metadata::{LeaderRecoveryState, PartitionRegistration};
-use protocol::Records;
-use protocol::messages::FetchResponse;
-use protocol::messages::fetch_response::{EpochEndOffset, FetchableTopicResponse, PartitionData};
 use replica::{AlterPartitionOutcome, AlteredPartition, NextFetch};
 use storage::AppendOrigin;
 
 use crate::log::records::{Seen, batch, read_all, read_from};
+use crate::machine::{BASE_MS, format};
 use crate::planted::Planted;
 use crate::run::{Counts, Run};
 use crate::trace::Trace;
-use node::{Answer, MAX_LAG_MS, Node, Session, TOPIC, format};
+use node::{MAX_LAG_MS, Node, Session};
 
 const STEPS: usize = 900;
 
@@ -69,7 +67,7 @@ pub(crate) fn run(run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
     let mut world = World {
         trace: Arc::clone(trace),
         planted: run.planted,
-        now_ms: 1_700_000_000_000,
+        now_ms: BASE_MS,
         metadata: PartitionRegistration {
             replicas: ids.clone(),
             directories: vec![Uuid::ZERO; ids.len()],
@@ -285,31 +283,9 @@ impl World {
     fn arrive(&mut self, id: i32) -> Result<(), String> {
         let now_ms = self.now_ms;
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        let Some(Answer { session_id, error, partition }) = node.answer.take() else { return Ok(()) };
+        let Some(answer) = node.answer.take() else { return Ok(()) };
         let before = node.partition.log().log_end_offset();
-        let responses = partition.iter().map(|partition| FetchableTopicResponse {
-            topic_id: TOPIC,
-            partitions: vec![PartitionData {
-                partition_index: 0,
-                error_code: partition.error.code(),
-                high_watermark: partition.high_watermark,
-                log_start_offset: partition.log_start_offset,
-                diverging_epoch: partition.diverging.map_or_else(
-                    EpochEndOffset::default,
-                    |(epoch, end_offset)| EpochEndOffset { epoch, end_offset },
-                ),
-                records: Some(Records::Inline(&partition.records)),
-                ..PartitionData::default()
-            }],
-            ..FetchableTopicResponse::default()
-        });
-        let response = FetchResponse {
-            error_code: error.code(),
-            session_id,
-            responses: responses.collect(),
-            ..FetchResponse::default()
-        };
-        let fetched = node.fetcher.on_response(&response, now_ms);
+        let fetched = answer.arrive(&mut node.fetcher, now_ms);
         if self.planted != Some(Planted::FollowerBeforeSync) {
             for partition in &fetched.flush {
                 // An error shows in the health of the disk.
@@ -319,7 +295,9 @@ impl World {
         let end = node.partition.log().log_end_offset();
         let high_watermark = node.high_watermark;
         self.trace.note(now_ms, format_args!("{id} has {end}"));
-        if partition
+        if answer
+            .partitions
+            .first()
             .is_some_and(|partition| partition.error == ErrorCode::None && partition.diverging.is_none())
         {
             self.suspects.remove(&id);

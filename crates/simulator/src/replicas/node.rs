@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use common::{ErrorCode, TopicPartition, Uuid};
+use common::{ErrorCode, TopicIdPartition, TopicPartition, Uuid};
 use io::SimulatedDisk;
 use metadata::PartitionRegistration;
 use protocol::messages::fetch_request::FetchPartition;
 use protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use protocol::messages::{FetchRequest, ListOffsetsRequest, ListOffsetsResponse};
-use replica::{FetcherConfig, FollowerPosition, Isolation, LocalBroker, Partition, ReplicaFetcher};
-use storage::checkpoint::MetaProperties;
+use replica::{FetcherConfig, LocalBroker, Partition, ReplicaFetcher};
 use storage::{LogConfig, LogManager, LogManagerConfig};
 
+use crate::fetch::{Fetched, FetchedPartition};
 use crate::planted::Planted;
 
 pub(crate) const TOPIC: Uuid = Uuid::from_u128(77);
@@ -19,21 +19,6 @@ pub(crate) const MAX_LAG_MS: i64 = 60;
 
 /// What a leader knows of a follower's fetches: the session's id and epoch, and the partition that is fetched.
 pub(crate) type Session = (i32, i32, Option<FetchPartition>);
-
-/// What a leader has answered.
-pub(crate) struct Answer {
-    pub session_id: i32,
-    pub error: ErrorCode,
-    pub partition: Option<PartitionAnswer>,
-}
-
-pub(crate) struct PartitionAnswer {
-    pub error: ErrorCode,
-    pub records: Vec<u8>,
-    pub high_watermark: i64,
-    pub log_start_offset: i64,
-    pub diverging: Option<(i32, i64)>,
-}
 
 /// A broker that runs.
 pub(crate) struct Node {
@@ -44,20 +29,10 @@ pub(crate) struct Node {
     /// The leader that `fetcher` asks.
     pub source: i32,
     /// The answer on its way to `fetcher`.
-    pub answer: Option<Answer>,
+    pub answer: Option<Fetched>,
     pub high_watermark: i64,
     /// Up to where its committed records were looked at.
     pub looked_at: i64,
-}
-
-/// Makes the directory of a broker.
-pub(crate) fn format(disk: &SimulatedDisk, id: i32) -> Result<(), String> {
-    let data = disk.path().join("data");
-    io::fs::create_dir_all(&data).map_err(|error| error.to_string())?;
-    io::fs::sync_dir(disk.path()).map_err(|error| error.to_string())?;
-    MetaProperties::new("cluster".to_owned(), id, Uuid::from_u128(id as u128 + 1))
-        .write(&data)
-        .map_err(|error| error.to_string())
 }
 
 impl Node {
@@ -125,60 +100,28 @@ impl Node {
         request: &FetchRequest,
         planted: Option<Planted>,
         now_ms: i64,
-    ) -> Answer {
+    ) -> Fetched {
         // A leader knows one session of each follower: its id is the number of the leader's life.
         let life = (self.broker.epoch() as i32).wrapping_mul(8) + self.broker.node_id();
         if request.session_epoch > 0 && (session.0, session.1) != (life, request.session_epoch) {
-            return Answer { session_id: 0, error: ErrorCode::InvalidFetchSessionEpoch, partition: None };
+            let error = ErrorCode::InvalidFetchSessionEpoch;
+            return Fetched { session_id: 0, error, partitions: Vec::new() };
         }
         let named = request.topics.first().and_then(|topic| topic.partitions.first()).cloned();
         let is_forgotten = request.session_epoch == 0 || !request.forgotten_topics_data.is_empty();
         let known = session.2.take().filter(|_| !is_forgotten);
         *session = (life, request.session_epoch + 1, named.or(known));
         let Some(asked) = &session.2 else {
-            return Answer { session_id: life, error: ErrorCode::None, partition: None };
+            return Fetched { session_id: life, error: ErrorCode::None, partitions: Vec::new() };
         };
-        let fetch = replica::FetchRequest {
-            offset: asked.fetch_offset,
-            max_bytes: asked.partition_max_bytes as usize,
-            isolation: Isolation::LogEnd,
-            only_leader: true,
-            current_leader_epoch: asked.current_leader_epoch,
-            last_fetched_epoch: match planted {
-                Some(Planted::KeptTail) => -1,
-                _ => asked.last_fetched_epoch,
-            },
-            min_one_message: true,
-        };
-        let position = FollowerPosition {
-            broker_id: request.replica_state.replica_id,
-            broker_epoch: request.replica_state.replica_epoch,
-            log_start_offset: asked.log_start_offset,
-        };
-        let failed = |error| PartitionAnswer {
-            error,
-            records: Vec::new(),
-            high_watermark: -1,
-            log_start_offset: -1,
-            diverging: None,
-        };
-        let partition = match self.partition.fetch_as_follower(&fetch, &position, now_ms) {
-            Ok((fetched, _)) => {
-                let mut records = Vec::new();
-                match fetched.records.read_into(&mut records) {
-                    Ok(()) => PartitionAnswer {
-                        error: ErrorCode::None,
-                        records,
-                        high_watermark: fetched.high_watermark,
-                        log_start_offset: fetched.log_start_offset,
-                        diverging: fetched.diverging.map(|end| (end.epoch, end.offset)),
-                    },
-                    Err(_) => failed(ErrorCode::KafkaStorageError),
-                }
-            }
-            Err(error) => failed(error.error_code()),
-        };
-        Answer { session_id: life, error: ErrorCode::None, partition: Some(partition) }
+        let mut asked = asked.clone();
+        if planted == Some(Planted::KeptTail) {
+            asked.last_fetched_epoch = -1;
+        }
+        let id = TopicIdPartition { topic_id: TOPIC, partition: 0 };
+        let broker = (request.replica_state.replica_id, request.replica_state.replica_epoch);
+        let partition = FetchedPartition::of(&self.partition, id, &asked, broker, now_ms);
+        Fetched { session_id: life, error: ErrorCode::None, partitions: vec![partition] }
     }
 
     /// Answers where its log begins or ends.
