@@ -37,6 +37,17 @@ pub(crate) async fn at_hand(file: &Arc<File>, offset: u64, length: usize) -> io:
     read.await.map_err(io::Error::other)?
 }
 
+/// Fills `into`, at most [`PIECE`], from `offset` on; where all of it is in memory, with one call.
+pub(crate) async fn read_exact(file: &Arc<File>, into: &mut [u8], offset: u64) -> io::Result<()> {
+    match rustix::io::preadv2(file, &mut [IoSliceMut::new(into)], offset, ReadWriteFlags::NOWAIT) {
+        Ok(count) if count == into.len() => return Ok(()),
+        Ok(_) | Err(Errno::AGAIN) => at_hand(file, offset, into.len()).await?,
+        // The file system cannot tell.
+        Err(_) => {}
+    }
+    file.read_exact_at(into, offset)
+}
+
 fn new_readers() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(READERS_PER_DISK))
 }
@@ -85,6 +96,11 @@ mod tests {
         let was_cold = !is_at_hand(&file, 2 * PIECE as u64);
         at_hand(&file, 2 * PIECE as u64, PIECE).await.unwrap();
         assert!(is_at_hand(&file, 2 * PIECE as u64) && is_at_hand(&file, 3 * PIECE as u64 - 1));
+        let mut bytes = vec![0; PIECE];
+        read_exact(&file, &mut bytes, PIECE as u64).await.unwrap();
+        assert!(bytes.iter().all(|byte| *byte == 7));
+        let end = read_exact(&file, &mut bytes, 2 * PIECE as u64 + 1).await;
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         // Behind the end there is nothing to wait for.
         at_hand(&file, 4 * PIECE as u64, PIECE).await.unwrap();
         if !was_cold {

@@ -160,19 +160,7 @@ async fn serve_burst<C: ServiceConnection>(
                 }
             };
             let Some(frame) = buffer.get(start + 4..start + 4 + size) else { break };
-            let handled = service.handle(frame, out);
-            if let Handled::Again(wait) = handled {
-                if !out.is_empty() {
-                    out.send(stream).await?;
-                }
-                match unless_gone(stream, wait).await {
-                    Some(()) => continue,
-                    None => return Ok(false),
-                }
-            }
-            start += 4 + size;
-            match handled {
-                Handled::Again(_) => unreachable!("it is handed in again above"),
+            match service.handle(frame, out) {
                 Handled::Done if out.len() < SEND_AT => {}
                 Handled::Done => out.send(stream).await?,
                 Handled::Later(answer) => {
@@ -184,11 +172,21 @@ async fn serve_burst<C: ServiceConnection>(
                         None => return Ok(false),
                     }
                 }
+                Handled::Again(wait) => {
+                    if !out.is_empty() {
+                        out.send(stream).await?;
+                    }
+                    match unless_gone(stream, wait).await {
+                        Some(()) => continue,
+                        None => return Ok(false),
+                    }
+                }
                 Handled::Close => {
                     out.send(stream).await?;
                     return Ok(false);
                 }
             }
+            start += 4 + size;
         }
         if !out.is_empty() {
             out.send(stream).await?;

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use rustix::net::SendFlags;
@@ -87,11 +86,8 @@ impl Outbox {
         if self.files.is_empty() {
             stream.write_all(&self.bytes).await?;
         } else if self.len() < SENDFILE_MIN {
-            for span in &self.files {
-                cold::at_hand(&span.file, span.offset, span.length).await?;
-            }
             let mut gathered = buffer::acquire();
-            let result = self.gather(&mut gathered);
+            let result = self.gather(&mut gathered).await;
             if result.is_ok() {
                 stream.write_all(&gathered).await?;
             }
@@ -105,14 +101,14 @@ impl Outbox {
         Ok(())
     }
 
-    fn gather(&self, into: &mut Vec<u8>) -> io::Result<()> {
+    async fn gather(&self, into: &mut Vec<u8>) -> io::Result<()> {
         let mut sent = 0;
         for span in &self.files {
             into.extend_from_slice(&self.bytes[sent..span.position]);
             sent = span.position;
             let start = into.len();
             into.resize(start + span.length, 0);
-            span.file.read_exact_at(&mut into[start..], span.offset)?;
+            cold::read_exact(&span.file, &mut into[start..], span.offset).await?;
         }
         into.extend_from_slice(&self.bytes[sent..]);
         Ok(())
