@@ -41,6 +41,20 @@ pub struct Options {
     pub duration: Duration,
 }
 
+impl Options {
+    /// What an ordinary user does beside whatever goes wrong: a thousand records of 100 bytes a second, one at a time.
+    pub fn ordinary(topic: &str, duration: Duration) -> Options {
+        Options {
+            topic: topic.to_owned(),
+            rate: 1_000,
+            records_per_batch: 1,
+            record_size: 100,
+            acks: 1,
+            duration,
+        }
+    }
+}
+
 /// What came through.
 pub struct Delivered {
     pub messages: usize,

@@ -45,14 +45,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Latency and memory, alone and beside the attack.
 pub fn run(target: Target, topic: &str, attack: Attack, duration: Duration) -> Result<Vec<Metric>> {
-    let load = end_to_end::Options {
-        topic: topic.to_owned(),
-        rate: 1_000,
-        records_per_batch: 1,
-        record_size: 100,
-        acks: 1,
-        duration,
-    };
+    let load = end_to_end::Options::ordinary(topic, duration);
     let alone = end_to_end::run(target, &load)?;
     let memory = |target: Target| target.servers.resident_bytes().map(Option::unwrap_or_default);
     let memory_alone = memory(target)?;

@@ -47,14 +47,7 @@ pub fn once(system: &System, dir: &Path, own: &Path, duration: Duration) -> Resu
         return Err(Failure::new("the topics do not lie in a directory each"));
     };
     let healthy = TOPICS.iter().find(|topic| *topic != stalling).unwrap_or(stalling);
-    let load = end_to_end::Options {
-        topic: (*healthy).to_owned(),
-        rate: 1_000,
-        records_per_batch: 1,
-        record_size: 100,
-        acks: 1,
-        duration,
-    };
+    let load = end_to_end::Options::ordinary(healthy, duration);
     let alone = end_to_end::run(target, &load)?;
 
     let stop = AtomicBool::new(false);
