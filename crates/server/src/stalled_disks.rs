@@ -101,3 +101,11 @@ where
     let mut stalled = stalled.filter(|health| health.is_stalled());
     stalled.next().map(|health| Box::pin(health.recovered()) as Again)
 }
+
+/// The same for partitions by topic and index; those that are not here need no disk of this broker.
+pub(crate) fn to_wait_for_named<'a, N>(broker: &Broker, named: impl FnOnce() -> N) -> Option<Again>
+where
+    N: Iterator<Item = (&'a String, i32)>,
+{
+    to_wait_for(broker, || named().filter_map(|(topic, index)| broker.replicas.partition(topic, index)))
+}

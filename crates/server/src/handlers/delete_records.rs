@@ -26,12 +26,10 @@ pub(crate) fn handle(
     let body: DeleteRecordsRequest = request.read()?;
     let named = || {
         body.topics.iter().flat_map(|topic| {
-            let partitions = topic.partitions.iter();
-            partitions
-                .filter_map(|partition| broker.replicas.partition(&topic.name, partition.partition_index))
+            topic.partitions.iter().map(|partition| (&topic.name, partition.partition_index))
         })
     };
-    if let Some(wait) = stalled_disks::to_wait_for(broker, named) {
+    if let Some(wait) = stalled_disks::to_wait_for_named(broker, named) {
         return Ok(Handled::Again(wait));
     }
     let mut waiting = Vec::new();

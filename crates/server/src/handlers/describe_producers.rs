@@ -19,12 +19,10 @@ pub(crate) fn handle(
 ) -> Result<Handled, BadRequest> {
     let body: DescribeProducersRequest = request.read()?;
     let named = || {
-        body.topics.iter().flat_map(|topic| {
-            let partitions = topic.partition_indexes.iter();
-            partitions.filter_map(|partition| broker.replicas.partition(&topic.name, *partition))
-        })
+        let topics = body.topics.iter();
+        topics.flat_map(|topic| topic.partition_indexes.iter().map(|index| (&topic.name, *index)))
     };
-    if let Some(wait) = stalled_disks::to_wait_for(broker, named) {
+    if let Some(wait) = stalled_disks::to_wait_for_named(broker, named) {
         return Ok(Handled::Again(wait));
     }
     let topics = body
