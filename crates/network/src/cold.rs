@@ -29,6 +29,14 @@ pub(crate) async fn at_hand(file: &Arc<File>, offset: u64, length: usize) -> io:
     if is_at_hand(file, offset) && is_at_hand(file, last) {
         return Ok(());
     }
+    bring(file, offset, length).await
+}
+
+/// Has another thread read `length` bytes, at most [`PIECE`], into memory.
+///
+/// # Errors
+/// Where the file does not have so many (any more).
+pub(crate) async fn bring(file: &Arc<File>, offset: u64, length: usize) -> io::Result<()> {
     let readers = Arc::clone(READERS.lock().entry(device(file)?).or_insert_with(new_readers));
     // It is never closed.
     let Ok(_permit) = readers.acquire().await else { return Ok(()) };
@@ -39,13 +47,21 @@ pub(crate) async fn at_hand(file: &Arc<File>, offset: u64, length: usize) -> io:
 
 /// Fills `into`, at most [`PIECE`], from `offset` on; where all of it is in memory, with one call.
 pub(crate) async fn read_exact(file: &Arc<File>, into: &mut [u8], offset: u64) -> io::Result<()> {
-    match rustix::io::preadv2(file, &mut [IoSliceMut::new(into)], offset, ReadWriteFlags::NOWAIT) {
-        Ok(count) if count == into.len() => return Ok(()),
-        Ok(_) | Err(Errno::AGAIN) => at_hand(file, offset, into.len()).await?,
-        // The file system cannot tell.
-        Err(_) => {}
+    if read_warm(file, into, offset)? {
+        return Ok(());
     }
+    bring(file, offset, into.len()).await?;
     file.read_exact_at(into, offset)
+}
+
+/// Fills `into` from `offset` on, unless that would mean to wait for the disk, or the file does not have so many bytes. Where the
+/// file system cannot tell, it is read.
+pub(crate) fn read_warm(file: &File, into: &mut [u8], offset: u64) -> io::Result<bool> {
+    match rustix::io::preadv2(file, &mut [IoSliceMut::new(into)], offset, ReadWriteFlags::NOWAIT) {
+        Ok(count) if count == into.len() => Ok(true),
+        Ok(_) | Err(Errno::AGAIN) => Ok(false),
+        Err(_) => file.read_exact_at(into, offset).map(|()| true),
+    }
 }
 
 fn new_readers() -> Arc<Semaphore> {
@@ -72,8 +88,7 @@ fn read(file: &File, offset: u64, length: usize) -> io::Result<()> {
     while done < length {
         let room = chunk.len().min(length - done);
         match file.read_at(&mut chunk[..room], offset + done as u64)? {
-            // The file was cut meanwhile: whoever sends it will see.
-            0 => break,
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             count => done += count,
         }
     }
