@@ -1,6 +1,7 @@
 //! A connection to one broker: requests are pipelined, answers come back in their order.
 
 use std::collections::{HashMap, VecDeque};
+use std::io::IoSlice;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -8,7 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut, Bytes};
 use common::ErrorCode;
 use protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
-use protocol::{ApiKey, Message, Reader, Request, request_frame};
+use protocol::wire::Splice;
+use protocol::{ApiKey, Message, Reader, Request, request_frame_in_parts};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpSocket, TcpStream};
@@ -261,15 +263,16 @@ impl Connection {
         self.request_timeout
     }
 
-    /// Sends a request that has no answer (`acks=0`).
+    /// Sends a request that has no answer (`acks=0`); `records` as in [`Connection::post_with_records`].
     pub(crate) async fn send_without_answer<'q, Q: Request<'q>>(
         &self,
         request: &Q,
         version: i16,
+        records: &[&[u8]],
     ) -> Result<(), ClientError> {
         let frame = self.frame(request, version, self.next_correlation_id.fetch_add(1, Ordering::Relaxed))?;
         let mut sending = self.sending.lock().await;
-        self.write(&mut sending, &frame).await
+        self.write(&mut sending, &frame, records).await
     }
 
     /// Sends a request; its answer can be waited for while more are sent.
@@ -277,6 +280,17 @@ impl Connection {
         &self,
         request: &Q,
         version: i16,
+    ) -> Result<Pending, ClientError> {
+        self.post_with_records(request, version, &[]).await
+    }
+
+    /// The same for a request with records from elsewhere: `records` holds them in the order in which the request names
+    /// their lengths. They go to the socket from where they are.
+    pub(crate) async fn post_with_records<'q, Q: Request<'q>>(
+        &self,
+        request: &Q,
+        version: i16,
+        records: &[&[u8]],
     ) -> Result<Pending, ClientError> {
         let mut sending = self.sending.lock().await;
         let correlation_id = self.next_correlation_id.fetch_add(1, Ordering::Relaxed);
@@ -286,7 +300,7 @@ impl Connection {
         if self.is_lost() {
             return Err(closed(&self.address));
         }
-        self.write(&mut sending, &frame).await?;
+        self.write(&mut sending, &frame, records).await?;
         Ok(Pending {
             receiver,
             address: Arc::clone(&self.address),
@@ -298,13 +312,18 @@ impl Connection {
         })
     }
 
-    async fn write(&self, sending: &mut Sending, frame: &[u8]) -> Result<(), ClientError> {
+    async fn write(
+        &self,
+        sending: &mut Sending,
+        frame: &(Vec<u8>, Vec<Splice>),
+        records: &[&[u8]],
+    ) -> Result<(), ClientError> {
         if sending.is_torn {
             self.lost.store(true, Ordering::Relaxed);
             return Err(closed(&self.address));
         }
         sending.is_torn = true;
-        let written = sending.stream.write_all(frame).await;
+        let written = write_frame(&mut sending.stream, frame, records).await;
         sending.is_torn = false;
         written.map_err(|error| {
             self.lost.store(true, Ordering::Relaxed);
@@ -317,10 +336,42 @@ impl Connection {
         request: &Q,
         version: i16,
         correlation_id: i32,
-    ) -> Result<Vec<u8>, ClientError> {
-        request_frame(request, version, correlation_id, &self.client_id)
+    ) -> Result<(Vec<u8>, Vec<Splice>), ClientError> {
+        request_frame_in_parts(request, version, correlation_id, &self.client_id)
             .map_err(|error| ClientError::Request { api: Q::API_KEY, error })
     }
+}
+
+/// Writes a frame with the records that belong into it.
+async fn write_frame(
+    stream: &mut OwnedWriteHalf,
+    (bytes, splices): &(Vec<u8>, Vec<Splice>),
+    records: &[&[u8]],
+) -> std::io::Result<()> {
+    assert!(
+        splices.iter().map(|splice| splice.length).eq(records.iter().map(|records| records.len())),
+        "Invariant: the request names the length of all records that it comes with"
+    );
+    if splices.is_empty() {
+        return stream.write_all(bytes).await;
+    }
+    let mut pieces = Vec::with_capacity(2 * splices.len() + 1);
+    let mut at = 0;
+    for (splice, records) in splices.iter().zip(records) {
+        pieces.push(IoSlice::new(&bytes[at..splice.position]));
+        pieces.push(IoSlice::new(records));
+        at = splice.position;
+    }
+    pieces.push(IoSlice::new(&bytes[at..]));
+    let mut left = &mut pieces[..];
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match stream.write_vectored(left).await? {
+            0 => return Err(std::io::ErrorKind::WriteZero.into()),
+            written => IoSlice::advance_slices(&mut left, written),
+        }
+    }
+    Ok(())
 }
 
 /// A request that was sent.

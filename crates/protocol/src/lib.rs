@@ -11,6 +11,6 @@ pub mod messages;
 pub mod records;
 pub mod wire;
 
-pub use frame::request_frame;
+pub use frame::{request_frame, request_frame_in_parts};
 pub use messages::{ApiKey, Message, MetadataRecord, Record, Request};
 pub use wire::{DecodeError, EncodeError, Reader, Records, Writer};

@@ -139,8 +139,10 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    pub(crate) fn new(config: &ProducerConfig) -> Batch {
-        let mut builder = RecordBatchBuilder::new(0, config.compression, TimestampType::CreateTime);
+    /// A batch that is expected to have so many bytes in the end.
+    pub(crate) fn new(config: &ProducerConfig, expected_bytes: usize) -> Batch {
+        let mut builder = RecordBatchBuilder::new(0, config.compression, TimestampType::CreateTime)
+            .with_capacity(expected_bytes);
         if let Some(level) = config.compression_levels.get(&config.compression) {
             builder = builder.with_compression_level(*level);
         }
@@ -167,6 +169,11 @@ impl Batch {
         self.builder.records_count()
     }
 
+    /// In bytes, before they are compressed.
+    pub(crate) fn size(&self) -> usize {
+        self.builder.size_in_bytes()
+    }
+
     pub(crate) fn append(&mut self, new: NewRecord, partition: i32) -> Result<Delivery, ClientError> {
         let NewRecord { record, memory, now_ms, .. } = new;
         let timestamp = record.timestamp.unwrap_or(now_ms);
@@ -186,11 +193,16 @@ impl Batch {
         Ok(Delivery { outcome: Arc::clone(&self.teller.0), partition, index, timestamp })
     }
 
-    /// The batch as it is sent, and those who wait for it.
-    pub(crate) fn close(self) -> ClosedBatch {
+    /// The batch as it is sent, and those who wait for it. With an idempotent producer's id and epoch and the batch's place among
+    /// what it sent to the partition.
+    pub(crate) fn close(self, producer: Option<(i64, i16, i32)>) -> ClosedBatch {
+        let mut builder = self.builder;
+        if let Some((id, epoch, base_sequence)) = producer {
+            builder = builder.with_producer(id, epoch, base_sequence);
+        }
         ClosedBatch {
-            records_count: self.builder.records_count(),
-            bytes: self.builder.build(),
+            records_count: builder.records_count(),
+            bytes: builder.build(),
             created: self.created,
             attempts: 0,
             timestamps: self.timestamps,
@@ -213,7 +225,7 @@ pub(crate) struct ClosedBatch {
 }
 
 impl ClosedBatch {
-    /// Gives the batch its place among what the producer sent to the partition.
+    /// Gives the batch another place among what the producer sent to the partition.
     pub(crate) fn set_producer(
         &mut self,
         id: i64,

@@ -22,6 +22,9 @@ use crate::connection::{Frame, Pending};
 /// Produce requests name topics up to this version, and ids afterwards.
 const BY_NAME: i16 = 12;
 
+/// Batches smaller than this are copied into the request; a piece of its own in a write costs as much.
+const COPIED: usize = 1024;
+
 /// A batch comes back with what became of it.
 pub(crate) type Answered = (ClosedBatch, Result<Appended, ClientError>);
 
@@ -130,28 +133,42 @@ pub(crate) async fn run(shared: Arc<Shared>, node: i32, outbox: Arc<Outbox>) {
             // Answers first: they make room.
             biased;
             Some(answer) = async { Some(front?.pending.answer().await) }, if is_waiting => {
-                if let Some(flight) = in_flight.pop_front() {
-                    give_back(flight.parcels, &answer);
+                let answered = in_flight.pop_front();
+                match &answer {
+                    // The broker shall not wait for the next request until everybody was told.
+                    Ok(_) => {
+                        let parcels = outbox.take(config.max_request_size);
+                        if !parcels.is_empty() {
+                            in_flight.extend(send(&shared, node, &outbox, parcels).await);
+                        }
+                    }
+                    Err(error) => outbox.return_to_senders(error),
                 }
-                if let Err(error) = &answer {
-                    outbox.return_to_senders(error);
+                if let Some(flight) = answered {
+                    give_back(flight.parcels, &answer);
                 }
             }
             parcels = outbox.next(config.max_request_size), if may_send => {
-                match post(&shared, node, &parcels).await {
-                    Ok(Some(pending)) => in_flight.push_back(Flight { parcels, pending }),
-                    Ok(None) => {
-                        let unknown = Appended { base_offset: -1, log_append_time: -1 };
-                        parcels.into_iter().for_each(|parcel| parcel.give_back(Ok(unknown)));
-                    }
-                    Err(error) => {
-                        parcels.into_iter().for_each(|parcel| parcel.give_back(Err(error.clone())));
-                        outbox.return_to_senders(&error);
-                    }
-                }
+                in_flight.extend(send(&shared, node, &outbox, parcels).await);
             }
         }
     }
+}
+
+/// Sends a request. Nothing where no answer comes.
+async fn send(shared: &Shared, node: i32, outbox: &Outbox, parcels: Vec<Parcel>) -> Option<Flight> {
+    match post(shared, node, &parcels).await {
+        Ok(Some(pending)) => return Some(Flight { parcels, pending }),
+        Ok(None) => {
+            let unknown = Appended { base_offset: -1, log_append_time: -1 };
+            parcels.into_iter().for_each(|parcel| parcel.give_back(Ok(unknown)));
+        }
+        Err(error) => {
+            parcels.into_iter().for_each(|parcel| parcel.give_back(Err(error.clone())));
+            outbox.return_to_senders(&error);
+        }
+    }
+    None
 }
 
 /// Sends a request. Nothing where no answer comes.
@@ -161,17 +178,26 @@ async fn post(shared: &Shared, node: i32, parcels: &[Parcel]) -> Result<Option<P
     let version = connection.version(protocol::ApiKey::Produce, BY_NAME)?;
     let mut topic_data: Vec<TopicProduceData<'_>> = Vec::new();
     let mut places: HashMap<&str, usize, foldhash::fast::RandomState> = HashMap::default();
+    // By topic, as they stand in the request.
+    let mut records: Vec<Vec<&[u8]>> = Vec::new();
     for parcel in parcels {
         let partition = parcel.partition();
         let place = *places.entry(&partition.topic).or_insert_with(|| {
             topic_data.push(TopicProduceData { name: &partition.topic, ..TopicProduceData::default() });
+            records.push(Vec::new());
             topic_data.len() - 1
         });
+        let bytes = &parcel.batch.bytes;
+        let is_small = bytes.len() < COPIED;
         topic_data[place].partition_data.push(PartitionProduceData {
             index: partition.partition,
-            records: Some(Records::Inline(&parcel.batch.bytes)),
+            records: Some(if is_small { Records::Inline(bytes) } else { Records::Elsewhere(bytes.len()) }),
         });
+        if !is_small {
+            records[place].push(bytes);
+        }
     }
+    let records = records.concat();
     let request = ProduceRequest {
         transactional_id: None,
         acks: config.acks.code(),
@@ -179,10 +205,10 @@ async fn post(shared: &Shared, node: i32, parcels: &[Parcel]) -> Result<Option<P
         topic_data,
     };
     if config.acks == Acks::None {
-        connection.send_without_answer(&request, version).await?;
+        connection.send_without_answer(&request, version, &records).await?;
         return Ok(None);
     }
-    connection.post(&request, version).await.map(Some)
+    connection.post_with_records(&request, version, &records).await.map(Some)
 }
 
 /// Tells each partition what the broker says of its batch.

@@ -16,7 +16,7 @@ use protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 use protocol::records::increment_sequence;
 use tokio::sync::oneshot;
 
-use super::batch::{Appended, ClosedBatch};
+use super::batch::{Appended, Batch, ClosedBatch};
 use super::outbox::{Answered, Parcel};
 use super::queue::PartitionQueue;
 use super::{Acks, Shared};
@@ -25,6 +25,10 @@ use crate::trouble::Trouble;
 
 /// The most batches of one producer that a broker remembers.
 const MAX_IN_FLIGHT: usize = 5;
+
+/// So many batches more wait in the leader's outbox while that many are under way: a request finds those of all partitions there,
+/// without a wait for each partition's task to see that the one before it was answered.
+const READY: usize = 3;
 
 /// Whom the broker takes an idempotent producer for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,12 +75,12 @@ pub(crate) async fn run(shared: Arc<Shared>, queue: Arc<PartitionQueue>) {
             let Some(batch) = sender.again.pop_front() else { break };
             sender.send(batch).await;
         }
-        let may_send = sender.may_send() && sender.again.is_empty();
+        let room = if sender.again.is_empty() { sender.room() } else { Room::None };
         let front = sender.in_flight.front_mut();
         let is_waiting = front.is_some();
         tokio::select! {
-            batch = queue.next(config), if may_send => {
-                if let Some(batch) = sender.prepare(batch.close()).await {
+            batch = queue.next(config, room == Room::Complete), if room != Room::None => {
+                if let Some(batch) = sender.close(batch).await {
                     sender.send(batch).await;
                 }
             }
@@ -101,44 +105,89 @@ struct Sender<'a> {
     trouble: Trouble,
 }
 
+/// What may be given to the leader's outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    None,
+    /// A batch to which nothing is added any more. It would wait there, so another may as well fill here meanwhile.
+    Complete,
+    Any,
+}
+
 impl Sender<'_> {
     fn may_send(&self) -> bool {
-        let wanted = self.shared.config.max_in_flight_requests;
-        let limit = match (self.is_idempotent, self.is_known) {
-            (true, true) => wanted.min(MAX_IN_FLIGHT),
-            (true, false) => 1,
-            (false, _) => wanted,
-        };
-        self.in_flight.len() < limit
+        self.room() == Room::Any
     }
 
-    /// Gives a batch its sequence number. Nothing if that failed for good.
-    async fn prepare(&mut self, mut batch: ClosedBatch) -> Option<ClosedBatch> {
+    fn room(&self) -> Room {
+        let wanted = self.shared.config.max_in_flight_requests;
+        // Invariant: a request has one batch of a partition, so no more of them are under way than requests may be, or than are
+        // given to the outbox.
+        let (limit, ready) = match (self.is_idempotent, self.is_known) {
+            (true, true) if wanted > MAX_IN_FLIGHT => (MAX_IN_FLIGHT, 0),
+            (true, false) => (1, 0),
+            (_, _) => (wanted, READY),
+        };
+        match self.in_flight.len() {
+            count if count < limit => Room::Any,
+            count if count < limit + ready => Room::Complete,
+            _ => Room::None,
+        }
+    }
+
+    /// Closes a batch with its sequence number. Nothing if that failed for good.
+    async fn close(&mut self, batch: Batch) -> Option<ClosedBatch> {
+        if !self.is_idempotent {
+            return Some(batch.close(None));
+        }
+        match self.sequence_for(batch.created, batch.records_count()).await {
+            Ok((identity, sequence)) => Some(batch.close(Some((identity.id, identity.epoch, sequence)))),
+            Err(error) => {
+                self.fail(batch.close(None), error);
+                None
+            }
+        }
+    }
+
+    /// Gives a batch that failed another sequence number. Nothing if that failed for good.
+    async fn renumber(&mut self, mut batch: ClosedBatch) -> Option<ClosedBatch> {
         if !self.is_idempotent {
             return Some(batch);
         }
-        let deadline = batch.created + self.shared.config.delivery_timeout;
+        let numbered = match self.sequence_for(batch.created, batch.records_count).await {
+            Ok((identity, sequence)) => batch
+                .set_producer(identity.id, identity.epoch, sequence)
+                .map_err(|error| ClientError::Record(error.to_string())),
+            Err(error) => Err(error),
+        };
+        match numbered {
+            Ok(()) => Some(batch),
+            Err(error) => {
+                self.fail(batch, error);
+                None
+            }
+        }
+    }
+
+    /// The sequence number of a batch of so many records, and whose it is.
+    async fn sequence_for(
+        &mut self,
+        created: Instant,
+        records_count: i32,
+    ) -> Result<(ProducerIdentity, i32), ClientError> {
+        let deadline = created + self.shared.config.delivery_timeout;
         let identity = loop {
             match self.identity().await {
                 Ok(identity) => break identity,
                 Err(error) if self.shared.cluster.may_retry(&error) && Instant::now() < deadline => {
                     self.wait_after(&error).await;
                 }
-                Err(error) => {
-                    self.fail(batch, error);
-                    return None;
-                }
+                Err(error) => return Err(error),
             }
         };
         let sequence = self.next_sequence;
-        self.next_sequence = increment_sequence(sequence, batch.records_count);
-        match batch.set_producer(identity.id, identity.epoch, sequence) {
-            Ok(()) => Some(batch),
-            Err(error) => {
-                self.fail(batch, ClientError::Record(error.to_string()));
-                None
-            }
-        }
+        self.next_sequence = increment_sequence(sequence, records_count);
+        Ok((identity, sequence))
     }
 
     /// The producer's id: the common one first, after a failure one of this partition's own.
@@ -182,7 +231,9 @@ impl Sender<'_> {
         // Whoever leads now may know less of this producer than who led before.
         self.is_known = false;
         // Whatever the answers of those behind it are, they are known before anything is sent again.
-        let behind = self.drain().await;
+        let mut behind = self.drain().await;
+        // Invariant: what waits to be sent again was sent behind what was under way.
+        behind.extend(self.again.drain(..));
         if may_retry && in_time {
             self.again.push_back(batch);
             self.again.extend(behind);
@@ -201,7 +252,7 @@ impl Sender<'_> {
         // The broker may or may not have it: those behind it begin anew under another id.
         self.identity = None;
         for batch in behind {
-            if let Some(batch) = self.prepare(batch).await {
+            if let Some(batch) = self.renumber(batch).await {
                 self.again.push_back(batch);
             }
         }

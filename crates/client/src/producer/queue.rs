@@ -29,6 +29,8 @@ struct QueueState {
     under_way: usize,
     /// Nobody waits for batches to fill any more.
     flushing: bool,
+    /// How large the last batch was that was taken: the next one will be like it.
+    last_size: usize,
 }
 
 impl PartitionQueue {
@@ -70,7 +72,8 @@ impl PartitionQueue {
     ) -> Result<(Delivery, bool), ClientError> {
         let mut state = lock(&self.state);
         if !state.batches.back().is_some_and(|batch| batch.has_room(new.size, config.batch_size)) {
-            state.batches.push_back(Batch::new(config));
+            let expected = state.last_size.max(new.size).min(config.batch_size);
+            state.batches.push_back(Batch::new(config, expected));
             self.queued.store(state.batches.len(), Ordering::Relaxed);
         }
         let Some(batch) = state.batches.back_mut() else { return Err(ClientError::Closed) };
@@ -97,11 +100,11 @@ impl PartitionQueue {
         left
     }
 
-    /// The next batch once it may go: it is full, or another fills behind it, or it has lingered. Who drops this future
-    /// misses nothing.
-    pub(crate) async fn next(&self, config: &ProducerConfig) -> Batch {
+    /// The next batch once it may go: it is full, or another fills behind it, or, unless `only_complete`, it has lingered or all
+    /// are to go. Who drops this future misses nothing.
+    pub(crate) async fn next(&self, config: &ProducerConfig, only_complete: bool) -> Batch {
         loop {
-            match self.take_due(config) {
+            match self.take_due(config, only_complete) {
                 Some(batch) => return batch,
                 None => self.changed.notified().await,
             }
@@ -109,19 +112,21 @@ impl PartitionQueue {
     }
 
     /// A batch that may go.
-    fn take_due(&self, config: &ProducerConfig) -> Option<Batch> {
+    fn take_due(&self, config: &ProducerConfig, only_complete: bool) -> Option<Batch> {
         let mut state = lock(&self.state);
-        let more = state.batches.len() > 1 || state.flushing;
+        let more = state.batches.len() > 1;
         let Some(front) = state.batches.front() else {
             state.flushing = false;
             return None;
         };
-        let may_go =
-            more || front.is_full(config.batch_size) || front.created + config.linger <= Instant::now();
+        let may_go = more
+            || front.is_full(config.batch_size)
+            || !only_complete && (state.flushing || front.created + config.linger <= Instant::now());
         if !may_go || front.records_count() == 0 {
             return None;
         }
         let batch = state.batches.pop_front()?;
+        state.last_size = batch.size();
         state.under_way += 1;
         self.queued.store(state.batches.len(), Ordering::Relaxed);
         if state.batches.is_empty() {

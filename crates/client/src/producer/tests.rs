@@ -164,6 +164,22 @@ async fn a_request_has_batches_of_several_partitions_and_partitions_keep_their_o
 }
 
 #[tokio::test]
+async fn what_fails_again_stays_in_front_of_what_was_sent_behind_it() {
+    let broker = FakeBroker::start(1).await;
+    // As while a partition has no leader: the first batch is refused again and again, with others behind it.
+    let refuse = Fault::Refuse(ErrorCode::NotLeaderOrFollower);
+    broker.state().produce_faults.extend([Fault::Answer].into_iter().chain([refuse; 12]));
+    broker.state().produce_faults.extend([Fault::Answer, refuse, Fault::Lose]);
+    let producer = Producer::new(config(&broker));
+    let deliveries = send(&producer, 20).await;
+    producer.flush().await;
+    for delivery in deliveries {
+        delivery.await.unwrap();
+    }
+    assert_eq!(broker.values(0), numbers(20));
+}
+
+#[tokio::test]
 async fn requests_end_at_their_largest_size() {
     let broker = FakeBroker::start(8).await;
     let producer = Producer::new(ProducerConfig { max_request_size: 3 * 400, ..config(&broker) });

@@ -103,6 +103,12 @@ impl RecordBatchBuilder {
         builder
     }
 
+    /// Sets memory aside for so many bytes of the batch with its header.
+    pub fn with_capacity(mut self, bytes: usize) -> Self {
+        self.bytes.reserve(bytes.saturating_sub(self.bytes.len()));
+        self
+    }
+
     /// Level of the codec (`compression.*.level`); its default otherwise. See [`compression::compress`].
     pub fn with_compression_level(mut self, level: i32) -> Self {
         self.compression_level = Some(level);
