@@ -10,9 +10,10 @@ use tokio::task::JoinHandle;
 use crate::broker::Broker;
 use crate::clock::now_ms;
 
-/// How often the directories of deleted topics are looked through for those whose time has come, and files that nobody
-/// used lately are closed.
-const PURGE_INTERVAL: Duration = Duration::from_secs(15);
+/// How often files that nobody used lately are closed.
+const RELEASE_INTERVAL: Duration = Duration::from_secs(15);
+/// The next deletion is looked for at least so often: its delay may have become shorter.
+const DELETION_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Starts the tasks. They end when they are aborted.
 pub(crate) fn start(broker: &Arc<Broker>, group_timers: Arc<Notify>) -> Vec<JoinHandle<()>> {
@@ -26,10 +27,8 @@ pub(crate) fn start(broker: &Arc<Broker>, group_timers: Arc<Notify>) -> Vec<Join
                 tracing::info!(segments = deleted, "old segments deleted");
             }
         }),
-        every(broker, PURGE_INTERVAL, "purge", |logs| {
-            logs.purge_deleted_logs(now_ms());
-            logs.release_idle();
-        }),
+        every(broker, RELEASE_INTERVAL, "release", |logs| logs.release_idle()),
+        tokio::spawn(delete_logs(Arc::clone(broker.replicas.logs()))),
         every(
             broker,
             ms(logs.flush_offset_checkpoint_interval_ms.into()),
@@ -89,6 +88,19 @@ fn every(
             }
         }
     })
+}
+
+/// Deletes the directories of deleted topics when their time has come.
+async fn delete_logs(logs: Arc<LogManager>) {
+    loop {
+        let due_ms = logs.next_deletion().await;
+        let wait = Duration::from_millis(due_ms.saturating_sub(now_ms()).max(0) as u64);
+        tokio::time::sleep(wait.min(DELETION_INTERVAL)).await;
+        let logs = Arc::clone(&logs);
+        if tokio::task::spawn_blocking(move || logs.purge_deleted_logs(now_ms())).await.is_err() {
+            tracing::error!("deleting logs has panicked; it goes on with the next ones");
+        }
+    }
 }
 
 /// Runs the coordinators' timers when they are due.

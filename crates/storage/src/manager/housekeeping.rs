@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ::io::fs;
 use common::TopicPartition;
 
+use super::LogManager;
+use super::deletion::DeletedDir;
 use super::dirs::LogDir;
-use super::{DeletedDir, LogManager};
 use crate::checkpoint::{
     CLEANER_OFFSET_CHECKPOINT_FILE, LOG_START_OFFSET_CHECKPOINT_FILE, RECOVERY_POINT_CHECKPOINT_FILE,
     REPLICATION_OFFSET_CHECKPOINT_FILE, Sync,
@@ -39,12 +40,7 @@ impl LogManager {
 
     /// Deletes the directories of deleted logs whose time has come. Returns how many are left.
     pub fn purge_deleted_logs(&self, now_ms: i64) -> usize {
-        let mut deleted = self.deleted.lock();
-        let (due, left): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut *deleted).into_iter().partition(|log| log.due_ms <= now_ms);
-        *deleted = left;
-        let count = deleted.len();
-        drop(deleted);
+        let (due, left) = self.deleted.take_due(now_ms);
         for log in due {
             match &log.what {
                 // An error took the log directory offline, and was logged there.
@@ -58,7 +54,7 @@ impl LogManager {
                 }
             }
         }
-        count
+        left
     }
 
     /// Syncs the logs whose `flush.ms` has passed, and the segments that were rolled. Returns how many logs were synced.

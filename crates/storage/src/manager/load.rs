@@ -11,8 +11,9 @@ use common::topic::CLUSTER_METADATA_TOPIC;
 use common::{TopicPartition, Uuid};
 use parking_lot::Mutex;
 
+use super::LogManager;
+use super::deletion::{DeletedDir, DeletedLog};
 use super::dirs::LogDir;
-use super::{DeletedDir, DeletedLog, LogManager};
 use crate::checkpoint::{
     CLEANER_OFFSET_CHECKPOINT_FILE, LOG_START_OFFSET_CHECKPOINT_FILE, RECOVERY_POINT_CHECKPOINT_FILE,
     REPLICATION_OFFSET_CHECKPOINT_FILE,
@@ -178,7 +179,7 @@ impl LogManager {
                 DirKind::Delete => {
                     let due_ms = now_ms.saturating_add(self.default_config().file_delete_delay_ms.max(0));
                     let what = DeletedDir::Path(path);
-                    self.deleted.lock().push(DeletedLog { due_ms, dir: Arc::clone(dir), what });
+                    self.deleted.add(DeletedLog { due_ms, dir: Arc::clone(dir), what });
                 }
                 DirKind::Stray => {
                     tracing::warn!(path = %path.display(), "found a stray log; delete it when it is not missed")

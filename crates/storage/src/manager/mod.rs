@@ -6,6 +6,7 @@
 //! A directory that fails is offline at once for everybody who uses a log in it. The broker hears of it through
 //! [`LogManager::failures`], and has its logs put away by [`LogManager::handle_log_dir_failure`].
 
+mod deletion;
 mod dirs;
 mod future;
 mod housekeeping;
@@ -19,6 +20,7 @@ use std::sync::atomic::AtomicI64;
 use common::{TopicPartition, Uuid};
 use parking_lot::{Mutex, RwLock};
 
+use deletion::{DeletedDir, DeletedLog, Deletions};
 use dirs::LogDir;
 pub use dirs::LogDirError;
 
@@ -61,25 +63,12 @@ pub struct LogManager {
     preferred_dirs: Mutex<HashMap<TopicPartition, PathBuf>>,
     /// Held while a log is made or deleted, so that the same one is not made twice.
     creation: Mutex<()>,
-    deleted: Mutex<Vec<DeletedLog>>,
+    deleted: Deletions,
     previous_broker_epoch: AtomicI64,
     /// Held while checkpoints are gathered and written: what was gathered later must not be overwritten by what was gathered before.
     checkpoints: Mutex<()>,
     failures: Arc<LogDirFailureChannel>,
     watch: Arc<DiskWatch>,
-}
-
-/// A partition directory that goes when its time has come.
-struct DeletedLog {
-    due_ms: i64,
-    dir: Arc<LogDir>,
-    what: DeletedDir,
-}
-
-enum DeletedDir {
-    Log(Arc<Log>),
-    /// Found when the directory was loaded.
-    Path(PathBuf),
 }
 
 impl LogManager {
@@ -106,7 +95,7 @@ impl LogManager {
             future_logs: RwLock::new(BTreeMap::new()),
             preferred_dirs: Mutex::new(HashMap::new()),
             creation: Mutex::new(()),
-            deleted: Mutex::new(Vec::new()),
+            deleted: Deletions::default(),
             previous_broker_epoch: AtomicI64::new(-1),
             checkpoints: Mutex::new(()),
             failures,
@@ -277,14 +266,14 @@ impl LogManager {
             }
             stays
         });
-        self.deleted.lock().retain(|deleted| deleted.dir.path != dir);
+        self.deleted.forget(dir);
         if let Some(dir) = self.dirs.iter().find(|known| known.path == dir) {
             dir.unlock();
         }
         lost
     }
 
-    /// Takes a log out of use: its directory is renamed with `-delete` now, and deleted by [`LogManager::retention`] after
+    /// Takes a log out of use: its directory is renamed with `-delete` now, and deleted by [`LogManager::purge_deleted_logs`] after
     /// `file.delete.delay.ms`. Returns false if there is none.
     ///
     /// # Errors
@@ -308,8 +297,13 @@ impl LogManager {
         if let Some(dir) = self.dir_of(&log) {
             let due_ms = now_ms.saturating_add(log.config().file_delete_delay_ms.max(0));
             let dir = Arc::clone(dir);
-            self.deleted.lock().push(DeletedLog { due_ms, dir, what: DeletedDir::Log(log) });
+            self.deleted.add(DeletedLog { due_ms, dir, what: DeletedDir::Log(log) });
         }
+    }
+
+    /// When the first of the deleted logs is due, in ms since 1970. Waits while there is none; one task at a time may.
+    pub fn next_deletion(&self) -> impl Future<Output = i64> + Send {
+        std::future::poll_fn(|context| self.deleted.poll_first(context))
     }
 
     /// The directory that a log lies in.

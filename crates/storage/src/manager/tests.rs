@@ -1,5 +1,8 @@
 use std::fs;
 use std::path::Path;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use common::ErrorCode;
 use protocol::compression::Compression;
@@ -88,6 +91,15 @@ fn logs_are_spread_found_again_and_deleted() {
     assert!(manager.get_log(&chosen).is_some());
 }
 
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn after_a_crash_logs_are_recovered_and_deletions_go_on() {
     let dir = tempfile::tempdir().unwrap();
@@ -104,7 +116,15 @@ fn after_a_crash_logs_are_recovered_and_deletions_go_on() {
     log.update_high_watermark(3);
     log.maybe_increment_log_start_offset(2).unwrap();
     manager.checkpoint_log_start_offsets().unwrap();
-    manager.delete_log(&TopicPartition::new("t", 3), NOW_MS).unwrap();
+    {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut next_deletion = pin!(manager.next_deletion());
+        let mut next = || next_deletion.as_mut().poll(&mut Context::from_waker(&waker));
+        assert_eq!((next(), woken.0.load(Ordering::SeqCst)), (Poll::Pending, false));
+        manager.delete_log(&TopicPartition::new("t", 3), NOW_MS).unwrap();
+        assert_eq!((woken.0.load(Ordering::SeqCst), next()), (true, Poll::Ready(NOW_MS + 1000)));
+    }
     // The process ends here, and leaves a torn batch.
     let torn = dir.path().join("t-4/00000000000000000000.log");
     let length = fs::metadata(&torn).unwrap().len();
