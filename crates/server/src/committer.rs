@@ -60,17 +60,23 @@ impl Committer {
         let (done, receiver) = oneshot::channel();
         let key = Arc::as_ptr(&partition) as usize;
         let mut state = self.shared.state.lock();
+        let waiter = Waiter { partition, appended, done };
         let is_first = !state.waiting.contains_key(&key);
-        state.waiting.entry(key).or_default().push(Waiter { partition, appended, done });
+        state.waiting.entry(key).or_default().push(waiter);
         if is_first && !state.busy.contains(&key) {
             state.ready.push_back(key);
-            if state.idle > 0 {
-                self.shared.work.notify_one();
-            } else if state.threads < MOST_THREADS {
-                self.start_thread(&mut state);
-            }
+            self.wake_thread(&mut state);
         }
         receiver
+    }
+
+    /// Somebody is to look at what is ready, a thread for each log: who was woken before may not have gone on yet.
+    fn wake_thread(&self, state: &mut State) {
+        if state.idle >= state.ready.len() {
+            self.shared.work.notify_one();
+        } else if state.threads < MOST_THREADS {
+            self.start_thread(state);
+        }
     }
 
     fn start_thread(&self, state: &mut State) {
@@ -176,6 +182,40 @@ mod tests {
         let appended = partition.append_as_leader(&builder.build(), AppendOrigin::Client, true, 0).unwrap();
         assert!(appended.needs_flush);
         appended
+    }
+
+    #[test]
+    fn logs_that_come_together_are_synced_by_a_thread_each() {
+        let directory = tempfile::tempdir().unwrap();
+        let committer = Committer::new();
+        let partitions: Vec<_> = (0..3).map(|index| partition(&directory, index)).collect();
+        committer
+            .commit(Arc::clone(&partitions[0]), append(&partitions[0]))
+            .blocking_recv()
+            .unwrap()
+            .unwrap();
+        while committer.shared.state.lock().idle == 0 {
+            std::thread::yield_now();
+        }
+        // None of the threads goes on meanwhile.
+        let mut state = committer.shared.state.lock();
+        let mut told = Vec::new();
+        for partition in &partitions {
+            let key = Arc::as_ptr(partition) as usize;
+            let (done, receiver) = oneshot::channel();
+            let appended = append(partition);
+            state.waiting.entry(key).or_default().push(Waiter {
+                partition: Arc::clone(partition),
+                appended,
+                done,
+            });
+            state.ready.push_back(key);
+            committer.wake_thread(&mut state);
+            told.push(receiver);
+        }
+        assert_eq!(state.threads, 3, "one was there, and was enough for the first");
+        drop(state);
+        told.into_iter().for_each(|done| assert_eq!(done.blocking_recv(), Ok(Ok(()))));
     }
 
     #[test]
