@@ -213,7 +213,11 @@ impl Partition {
         // First the log refuses what comes in the old epoch, then the new one is made known.
         let start_offset = self.log.load().lead(leader_epoch, registration.replicas.len() == 1)?;
         let led_before = match role {
-            Role::Leader(_) => Some(self.registration.load().leader_epoch),
+            // Divergence: Kafka goes on from what it knew of the followers in any later epoch. With an epoch between, of which this
+            // broker did not hear in time, they may have followed somebody else, and cut off what they had from here.
+            Role::Leader(_) => {
+                Some(self.registration.load().leader_epoch).filter(|epoch| leader_epoch - epoch <= 1)
+            }
             Role::Follower | Role::Closed => None,
         };
         if led_before.is_none() {

@@ -217,3 +217,22 @@ fn followers_are_known_by_their_partition_and_their_epoch() {
     assert_eq!(fetched.diverging, Some(OffsetAndEpoch { offset: 1, epoch: 0 }));
     assert_eq!((moved, world.high_watermark()), (Moved::default(), 0));
 }
+
+#[test]
+fn what_followers_had_before_an_epoch_of_somebody_else_counts_no_more() {
+    let world = world(registration(&[1, 2, 3], &[1, 2, 3], 1), 2, LogConfig::default());
+    world.append(true).unwrap();
+    world.append(true).unwrap();
+    let _ = world.fetch_by(2, 2);
+    assert_eq!(world.high_watermark(), 0, "3 has nothing");
+    // The next epoch of the same leader: nobody led between.
+    world.update(|registration| registration.leader_epoch += 1);
+    let _ = world.fetch_by(3, 1);
+    assert_eq!(world.high_watermark(), 1);
+    // In the epoch between, 2 may have cut its log to follow another leader.
+    world.update(|registration| registration.leader_epoch += 2);
+    let _ = world.fetch_by(3, 2);
+    assert_eq!(world.high_watermark(), 1, "2 has not fetched in this epoch");
+    let _ = world.fetch_by(2, 2);
+    assert_eq!(world.high_watermark(), 2);
+}
