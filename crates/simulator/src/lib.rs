@@ -5,6 +5,7 @@
 //! them. Each world keeps the history of what was acknowledged, and compares.
 
 mod cluster;
+mod committed;
 mod fetch;
 mod groups;
 mod log;

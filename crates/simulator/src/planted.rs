@@ -47,6 +47,10 @@ pub enum Planted {
     ElectedOutsideIsr,
     /// A leader acts on another ISR before that is committed.
     IsrBeforeCommit,
+    /// A leader takes an ISR that it would like to be smaller for smaller at once.
+    UnconfirmedIsr,
+    /// A leader goes by another ISR than the controller's.
+    StaleIsr,
     /// A leader of one of many partitions acknowledges what only it has.
     UnreplicatedAnswer,
     /// A coordinator that takes over does not read all of its log.
@@ -67,7 +71,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 27] = [
+    pub const ALL: [Planted; 29] = [
         Planted::AcknowledgedBeforeSync,
         Planted::LostNameOfSegment,
         Planted::SkippedRecovery,
@@ -87,6 +91,8 @@ impl Planted {
         Planted::FollowerBeforeSync,
         Planted::ElectedOutsideIsr,
         Planted::IsrBeforeCommit,
+        Planted::UnconfirmedIsr,
+        Planted::StaleIsr,
         Planted::UnreplicatedAnswer,
         Planted::HalfReadCoordinator,
         Planted::MissedMetadata,
@@ -118,6 +124,8 @@ impl Planted {
             | Planted::FollowerBeforeSync => Scenario::Replicas,
             Planted::ElectedOutsideIsr
             | Planted::IsrBeforeCommit
+            | Planted::UnconfirmedIsr
+            | Planted::StaleIsr
             | Planted::UnreplicatedAnswer
             | Planted::HalfReadCoordinator
             | Planted::MissedMetadata
@@ -126,6 +134,37 @@ impl Planted {
             | Planted::EarlyMetadata
             | Planted::RetryAsNew
             | Planted::DeafFollower => Scenario::Cluster,
+        }
+    }
+}
+
+impl Planted {
+    /// What the checker says that is meant for it: the bug itself, not what it leads to in the end.
+    pub fn shows(self) -> &'static str {
+        match self {
+            Planted::AcknowledgedBeforeSync | Planted::LostNameOfSegment => "was acknowledged (PowerLoss)",
+            Planted::SkippedRecovery => "counts as one of epoch",
+            Planted::RecoveryPointAhead => "the batch at",
+            Planted::UncheckedBits => "which nobody wrote",
+            Planted::AnswerBeforeCommit | Planted::UnreadEnd => "behind a start",
+            Planted::CommitBeforeSync | Planted::SkippedTruncation => "commits (last offset",
+            Planted::VoteBeforeSync | Planted::ForgottenEpoch => "told of epoch",
+            Planted::SecondVote => "votes for",
+            Planted::EarlyHighWatermark | Planted::EarlyMetadata => "acts on metadata below",
+            Planted::ObserverCounts => "and of its voters",
+            Planted::UncleanElection => "below its high watermark",
+            Planted::FollowerBeforeSync => "has synced it below",
+            Planted::ElectedOutsideIsr => "is elected to lead",
+            Planted::EarlyAcknowledgement
+            | Planted::KeptTail
+            | Planted::IsrBeforeCommit
+            | Planted::UnconfirmedIsr
+            | Planted::StaleIsr
+            | Planted::UnreplicatedAnswer => "which is in sync, has",
+            Planted::HalfReadCoordinator | Planted::OffsetBeforeReplication => "was acknowledged",
+            Planted::MissedMetadata => "the metadata that it has",
+            Planted::RetryAsNew => "is twice",
+            Planted::DeafFollower => "are in sync for",
         }
     }
 }

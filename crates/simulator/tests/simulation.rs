@@ -85,13 +85,18 @@ fn a_seed_reproduces_its_run() {
 fn planted_bugs_are_found() {
     for planted in Planted::ALL {
         let scenario = planted.scenario();
-        // One that seldom shows is looked for where it does: whole clusters take a second each.
-        let from = if planted == Planted::IsrBeforeCommit { 49 } else { 0 };
-        let found = (from..from + 200).find_map(|seed| {
+        let mut others = 0;
+        let found = (0..200).find_map(|seed| {
             let run = Run { planted: Some(planted), ..Run::new(scenario, seed) };
-            run.run().err()
+            let failure = run.run().err()?;
+            // Others may see what it leads to. It counts when the checker that is meant for it has seen it.
+            let is_meant = failure.message.contains(planted.shows());
+            others += usize::from(!is_meant);
+            is_meant.then_some(failure)
         });
-        let failure = found.unwrap_or_else(|| panic!("{planted} was planted into {scenario}, and not found"));
+        let failure = found.unwrap_or_else(|| {
+            panic!("{planted} was planted into {scenario}, and not found as such ({others} seeds failed otherwise)")
+        });
         println!("{planted}: {}", failure.message);
     }
 }

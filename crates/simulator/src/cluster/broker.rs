@@ -9,7 +9,7 @@ use common::topic::GROUP_METADATA_TOPIC;
 use common::{ErrorCode, TopicIdPartition, TopicPartition, Uuid};
 use coordinator::{Appended, CoordinatorLog};
 use group::{DeletedTopic, GroupConfig, GroupCoordinator, TopicResolver, TopicsChange, TopicsImage};
-use metadata::{LoaderUpdate, MetadataDelta, MetadataImage};
+use metadata::{LoaderUpdate, MetadataDelta, MetadataImage, PartitionRegistration};
 use protocol::messages::ListOffsetsRequest;
 use protocol::messages::fetch_request::FetchPartition;
 use replica::{
@@ -224,6 +224,9 @@ impl Broker {
         for partition in &changes.removed {
             self.seen.remove(&id_of(partition));
         }
+        if self.planted == Some(Planted::StaleIsr) {
+            changes.changed.iter().for_each(|partition| keep_another_isr(partition, now_ms));
+        }
         self.update_coordinators(delta, image, now_ms);
         self.image = Arc::new(image.clone());
         self.update_fetchers(&changes, now_ms);
@@ -342,4 +345,19 @@ impl Broker {
 
 pub(crate) fn id_of(partition: &Partition) -> TopicIdPartition {
     TopicIdPartition { topic_id: partition.topic_id(), partition: partition.topic_partition().partition }
+}
+
+/// A leader goes by an ISR of itself and one other, and takes that for newer than what the metadata say.
+fn keep_another_isr(partition: &Partition, now_ms: i64) {
+    let known = partition.registration();
+    let other = known.isr.iter().find(|id| **id != known.leader);
+    if let Some(other) = other.filter(|_| partition.is_leader() && known.isr.len() > 2) {
+        let isr = vec![known.leader, *other];
+        let stale = PartitionRegistration {
+            isr,
+            partition_epoch: known.partition_epoch + 1,
+            ..PartitionRegistration::clone(&known)
+        };
+        let _ = partition.update(Arc::new(stale), now_ms);
+    }
 }

@@ -1,13 +1,15 @@
 //! What must hold in a cluster, whatever happens to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use common::{TopicIdPartition, Uuid};
-use metadata::{LoaderUpdate, MetadataImage};
+use metadata::{LoaderUpdate, MetadataImage, PartitionRegistration};
 use raft::ReplicaKey;
+use replica::Partition;
 
 use super::broker::Broker;
+use crate::committed::QuorumCommits;
 use crate::log::records::{Seen, read_all, read_from};
 
 /// Everything that was ever seen of the cluster.
@@ -30,6 +32,12 @@ pub(crate) struct Checker {
     pub deleted: BTreeMap<Uuid, bool>,
     /// Who was added or removed for sure, and nothing else was asked since.
     pub voters: BTreeMap<ReplicaKey, Option<bool>>,
+    /// Where each value is that was read.
+    places: BTreeMap<u64, (TopicIdPartition, i64)>,
+    /// The epochs of leaders that were looked at when they began.
+    begun: BTreeSet<(TopicIdPartition, i32)>,
+    /// What the leaders of the quorum have committed.
+    pub commits: QuorumCommits,
     pub writes: u64,
     pub checks: u64,
 }
@@ -46,6 +54,9 @@ impl Checker {
             created: BTreeMap::new(),
             deleted: BTreeMap::new(),
             voters: BTreeMap::new(),
+            places: BTreeMap::new(),
+            begun: BTreeSet::new(),
+            commits: QuorumCommits::default(),
             writes: 0,
             checks: 0,
         }
@@ -68,6 +79,7 @@ impl Checker {
         self.checks += 1;
         let image = &update.image;
         let offset = image.offset();
+        self.commits.acts_on(node, offset + 1)?;
         let content = MetadataImage { provenance: MetadataImage::empty().provenance, ..image.clone() };
         match self.images.get(&offset) {
             Some(known) if *known != content => {
@@ -80,6 +92,11 @@ impl Checker {
         {
             for (index, partition) in &topic.partition_changes {
                 let id = TopicIdPartition { topic_id: *topic_id, partition: *index };
+                if offset > self.newest.offset()
+                    && let Some(before) = self.newest.topics.partition(topic_id, *index)
+                {
+                    was_eligible(id, before, partition)?;
+                }
                 let known = self.leaders.entry((id, partition.leader_epoch)).or_insert_with(|| {
                     note(id, partition.leader, partition.leader_epoch, &partition.isr);
                     partition.leader
@@ -138,14 +155,26 @@ impl Checker {
             if high_watermark > log.log_end_offset() {
                 return Err(format!("{id} has committed more of {of:?} than it has"));
             }
-            if high_watermark > looked_at
-                && !partition.is_offline()
-                && !self.deleted.contains_key(&of.topic_id)
-            {
+            if partition.is_offline() || self.deleted.contains_key(&of.topic_id) {
+                continue;
+            }
+            if partition.is_leader() {
+                self.begins(id, of, &partition)?;
+            }
+            if high_watermark > looked_at {
                 let read = self.read.entry(of).or_default();
                 for seen in read_committed(&log, looked_at, high_watermark)? {
                     self.checks += 1;
                     let offset = seen.offset;
+                    if let Some(value) = seen.value
+                        && let Some(before) = self.places.insert(value, (of, offset))
+                        && before != (of, offset)
+                    {
+                        return Err(format!(
+                            "a record of an idempotent producer is twice in {of:?}: {seen:?}, and at {}",
+                            before.1
+                        ));
+                    }
                     let known = read.entry(offset).or_insert_with(|| seen.clone());
                     if *known != seen {
                         return Err(format!(
@@ -159,10 +188,35 @@ impl Checker {
         Ok(())
     }
 
+    /// The leader that the newest metadata name has all that was acknowledged, when it begins.
+    fn begins(&mut self, id: i32, of: TopicIdPartition, partition: &Partition) -> Result<(), String> {
+        let epoch = partition.leader_epoch();
+        let newest = self.newest.topics.partition(&of.topic_id, of.partition);
+        if newest.is_none_or(|newest| (newest.leader, newest.leader_epoch) != (id, epoch))
+            || !self.begun.insert((of, epoch))
+        {
+            return Ok(());
+        }
+        let Some(acknowledged) = self.acknowledged.get(&of) else { return Ok(()) };
+        let content: BTreeMap<i64, Option<u64>> =
+            read_all(&partition.log(), 4000)?.into_iter().map(|seen| (seen.offset, seen.value)).collect();
+        self.checks += 1;
+        for (offset, value) in acknowledged {
+            let found = content.get(offset).copied().flatten();
+            if found != Some(*value) {
+                return Err(format!(
+                    "{id} leads epoch {epoch} of {of:?} and lacks {value}, which was acknowledged at {offset}: {found:?} is there"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Nothing fails any more: all brokers are the same, and have all that was acknowledged, once.
     pub fn look_at_the_end(&mut self, brokers: &BTreeMap<i32, &Broker>) -> Result<(), String> {
         let newest = Arc::clone(&self.newest);
         for (id, broker) in brokers {
+            broker.follows_its_image()?;
             let same = MetadataImage { provenance: newest.provenance, ..(*broker.image).clone() };
             if same != *newest {
                 return Err(format!(
@@ -254,4 +308,24 @@ fn read_committed(log: &storage::Log, from: i64, to: i64) -> Result<Vec<Seen>, S
         return Ok(Vec::new());
     }
     read_from(log, from, to, 4000)
+}
+
+/// Who is elected was in sync, or is known to have all that is committed (an eligible leader replica); or it led last, and of those
+/// nobody is left. Of two changes of a partition that are seen as one, nothing can be said.
+fn was_eligible(
+    of: TopicIdPartition,
+    before: &PartitionRegistration,
+    now: &PartitionRegistration,
+) -> Result<(), String> {
+    let eligible = [&before.isr, &before.elr];
+    let elected = now.leader >= 0 && now.leader != before.leader;
+    let led_last = now.elr.is_empty() && before.isr.is_empty() && before.last_known_elr.contains(&now.leader);
+    if elected
+        && now.partition_epoch == before.partition_epoch + 1
+        && eligible.iter().all(|ids| !ids.contains(&now.leader))
+        && !led_last
+    {
+        return Err(format!("{} is elected to lead {of:?}, of which only {eligible:?} have all", now.leader));
+    }
+    Ok(())
 }

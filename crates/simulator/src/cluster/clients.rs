@@ -72,8 +72,9 @@ impl Producer {
                 && self.tries > 1
                 && let Some(Batch { to, values, .. }) = self.batch.clone()
             {
-                // What is not answered in time counts as never sent.
-                *self.sequences.entry(to).or_insert(0) += values.len() as i32;
+                // What is not answered in time counts as never sent, and it begins anew.
+                self.id += 100;
+                self.sequences.clear();
                 let bytes = self.bytes(to, &values, 10, now_ms);
                 self.batch = Some(Batch { to, values, bytes });
             }

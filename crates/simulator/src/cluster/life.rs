@@ -6,11 +6,12 @@ use std::sync::Arc;
 use common::{ErrorCode, Uuid};
 use protocol::messages::broker_registration_request::{Feature, Listener};
 use protocol::messages::{BrokerHeartbeatRequest, BrokerRegistrationRequest};
-use replica::{Partition, ProposedIsr};
+use replica::{AlteredPartition, Partition, ProposedIsr};
 
 use super::broker::Broker;
 use super::messages::{ControllerAsk, ControllerTold, is_fine};
 use super::node::CLUSTER;
+use crate::planted::Planted;
 
 const HEARTBEAT_MS: i64 = 300;
 /// How long an answer is waited for.
@@ -92,6 +93,9 @@ impl Life {
         self.changing = proposals
             .filter_map(|partition| partition.proposed_isr().map(|proposal| (partition, proposal)))
             .collect();
+        if broker.planted == Some(Planted::UnconfirmedIsr) {
+            self.changing.retain(|(partition, proposal)| !take_unconfirmed(partition, proposal, now_ms));
+        }
         let proposals = self.changing.iter().map(|(_, proposal)| proposal);
         (!self.changing.is_empty()).then(|| {
             ControllerAsk::AlterPartition(broker.replicas.local_broker().alter_partition_request(proposals))
@@ -152,4 +156,21 @@ impl Life {
         }
         Ok(())
     }
+}
+
+/// A leader takes a smaller ISR for the controller's as soon as it has thought of it. Whether it was one.
+fn take_unconfirmed(partition: &Partition, proposal: &ProposedIsr, now_ms: i64) -> bool {
+    let known = partition.registration();
+    let isr: Vec<i32> = proposal.isr.iter().map(|(id, _)| *id).collect();
+    let shrinks = isr.len() < known.isr.len();
+    if shrinks {
+        let altered = AlteredPartition {
+            leader_epoch: known.leader_epoch,
+            isr,
+            leader_recovery_state: known.leader_recovery_state,
+            partition_epoch: known.partition_epoch,
+        };
+        let _ = partition.on_altered(proposal.id, Ok(altered), now_ms);
+    }
+    shrinks
 }

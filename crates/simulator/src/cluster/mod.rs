@@ -8,6 +8,7 @@ mod broker;
 mod check;
 mod clients;
 mod faults;
+mod in_sync;
 mod life;
 mod messages;
 mod node;
@@ -316,9 +317,11 @@ impl World {
                 return Err(format!("{key} was made a voter, or none, and the voters are {voters:?}"));
             }
         }
-        if let Some(producer) = self.producers.iter().find(|producer| producer.batch.is_some()) {
-            return Err(format!("when nothing fails any more, {producer:?} waits"));
+        // What is wrong with the logs, before those who wait because of that.
+        self.checker.look_at_the_end(&brokers)?;
+        match self.producers.iter().find(|producer| producer.batch.is_some()) {
+            Some(producer) => Err(format!("when nothing fails any more, {producer:?} waits")),
+            None => Ok(()),
         }
-        self.checker.look_at_the_end(&brokers)
     }
 }

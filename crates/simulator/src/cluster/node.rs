@@ -44,6 +44,8 @@ pub(crate) struct Plan {
 /// A process that runs.
 pub(crate) struct Process {
     pub metadata: MetadataNode<Waiting>,
+    /// Whether it led the quorum when it was looked at last.
+    pub leads: bool,
     pub publications: VecDeque<Publication>,
     pub life: Life,
     pub broker: Option<Broker>,
@@ -60,6 +62,8 @@ pub(crate) struct Node {
     pub busy_until_ms: i64,
     /// The disk is full.
     pub is_full: bool,
+    /// Up to where it had the metadata log when its process ended.
+    metadata_end: i64,
     pub clock: Clock,
 }
 
@@ -86,12 +90,18 @@ impl Node {
             incarnation: 0,
             busy_until_ms: 0,
             is_full: false,
+            metadata_end: 0,
             clock: Clock::new(random, 97, 7),
         }
     }
 
     pub fn key(&self) -> ReplicaKey {
         ReplicaKey::new(self.id, self.directory_id)
+    }
+
+    /// Up to where it has the metadata log, or had it last.
+    pub fn metadata_end(&self) -> i64 {
+        self.process.as_ref().map_or(self.metadata_end, |process| process.metadata.raft().log_end_offset())
     }
 
     pub fn data_dir(&self) -> PathBuf {
@@ -155,6 +165,7 @@ impl Node {
         };
         self.process = Some(Process {
             metadata: MetadataNode::new(self.id, raft, controller),
+            leads: false,
             publications: VecDeque::new(),
             life: Life::new(uuid(2, random.next_u64())),
             broker: None,
@@ -164,6 +175,7 @@ impl Node {
 
     /// Ends the process.
     pub fn stop(&mut self) {
+        self.metadata_end = self.metadata_end();
         self.process = None;
         self.incarnation += 1;
     }

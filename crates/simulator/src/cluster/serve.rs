@@ -11,6 +11,7 @@ use protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFe
 use protocol::messages::{
     FetchRequest, ListOffsetsRequest, ListOffsetsResponse, OffsetCommitRequest, OffsetFetchRequest,
 };
+use replica::Partition;
 use storage::{AppendInfo, AppendOrigin};
 
 use super::broker::{Broker, Topics, Unacknowledged};
@@ -128,7 +129,7 @@ impl Broker {
     }
 
     /// The answers to those whose records are committed by now, or never will be here.
-    pub fn acknowledged(&mut self) -> Vec<(u64, Told)> {
+    pub fn acknowledged(&mut self) -> Vec<(u64, Arc<Partition>, Told)> {
         let (mut answers, planted) = (Vec::new(), self.planted);
         self.unacknowledged.retain(|waiting| {
             let committed = match planted {
@@ -140,7 +141,7 @@ impl Broker {
                 Ok(true) => Ok(waiting.last_offset),
                 Err(error) => Err(error.error_code()),
             };
-            answers.push((waiting.number, Told::Produced(answer)));
+            answers.push((waiting.number, Arc::clone(&waiting.partition), Told::Produced(answer)));
             false
         });
         answers

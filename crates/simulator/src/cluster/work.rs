@@ -92,6 +92,7 @@ impl World {
 
     /// Lets the metadata of a node go on, and sends what it has to say.
     pub(super) fn step(&mut self, id: i32) -> Result<(), String> {
+        let mut ends = self.metadata_ends();
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
         let clock_ms = node.clock.shows(self.now_ms);
         node.disk.set_now_ms(clock_ms);
@@ -103,6 +104,11 @@ impl World {
             Ok(outputs) => outputs,
             Err(error) => return self.down(id, &error),
         };
+        ends.insert(id, process.metadata.raft().log_end_offset());
+        let led = std::mem::replace(&mut process.leads, process.metadata.raft().is_leader());
+        if led || process.leads {
+            self.checker.commits.look_at(id, process.metadata.raft(), &ends)?;
+        }
         if process.metadata.raft().is_leader() {
             self.checker.controls(id, process.metadata.raft().leader_and_epoch().epoch)?;
         }
@@ -199,7 +205,11 @@ impl World {
         }
         broker.tell_committed(clock_ms);
         self.checker.look_at(broker)?;
-        for (number, told) in broker.acknowledged() {
+        let acknowledged = broker.acknowledged();
+        for (number, partition, told) in acknowledged {
+            if let Told::Produced(Ok(last_offset)) = told {
+                self.is_acknowledged(id, &partition, last_offset)?;
+            }
             self.answer(number, told);
         }
         let answers = std::mem::take(&mut *self.answers.lock());
@@ -250,8 +260,11 @@ impl World {
             let _ = partition.maybe_shrink_isr(clock_ms);
         }
         broker.groups.expire(clock_ms);
-        if keeps_house && !broker.housekeeping(clock_ms) {
-            return self.down(id, &"its checkpoints cannot be written");
+        if keeps_house {
+            broker.follows_its_image()?;
+            if !broker.housekeeping(clock_ms) {
+                return self.down(id, &"its checkpoints cannot be written");
+            }
         }
         let asks = [life.beat(broker, directory_id, clock_ms), life.changes(broker, clock_ms)];
         for ask in asks.into_iter().flatten() {

@@ -5,6 +5,8 @@ use std::collections::btree_map::Entry;
 
 use raft::CommittedBatch;
 
+use crate::committed::QuorumCommits;
+
 /// Everything that was ever seen of the quorum.
 #[derive(Debug, Default)]
 pub(crate) struct Checker {
@@ -14,6 +16,8 @@ pub(crate) struct Checker {
     votes: BTreeMap<(i32, i32), i32>,
     /// What is committed, by the offset of each batch: the last offset, the epoch, and what is in it.
     committed: BTreeMap<i64, (i64, i32, u64)>,
+    /// What the leaders have committed.
+    pub commits: QuorumCommits,
     /// What the metadata are, by the offset behind what made them so.
     images: BTreeMap<i64, u64>,
     pub acknowledged: u64,
@@ -62,7 +66,7 @@ impl Checker {
         }
     }
 
-    pub fn commits(&mut self, node: i32, batch: &CommittedBatch) -> Result<(), String> {
+    pub fn hears(&mut self, node: i32, batch: &CommittedBatch) -> Result<(), String> {
         self.checks += 1;
         let content =
             batch.records().flatten().fold(u64::from(batch.control_records().is_empty()), |hash, byte| {

@@ -219,9 +219,10 @@ impl World {
 
     /// Lets a node do what it has to do, and sends what it has to say.
     fn step(&mut self, id: i32) -> Result<(), String> {
+        let mut ends = self.nodes.iter().map(|(id, node)| (*id, node.log_end())).collect();
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
         node.disk.set_now_ms(node.clock.shows(self.now_ms));
-        if let Err(error) = node.poll(self.now_ms, &mut self.checker)? {
+        if let Err(error) = node.poll(self.now_ms, &mut ends, &mut self.checker)? {
             return self.down(id, &error);
         }
         let clock_ms = node.clock.shows(self.now_ms);

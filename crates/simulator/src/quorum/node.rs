@@ -1,5 +1,6 @@
 //! One node of the quorum: the real `RaftNode` on its disk, and what listens to it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use common::Uuid;
@@ -33,6 +34,8 @@ pub(crate) struct Node {
     pub active_epoch: Option<i32>,
     pub waiting: Vec<Waiting>,
     high_watermark: i64,
+    /// Up to where it had the log when its process ended.
+    log_end: i64,
     /// The highest epoch of anything it sent.
     pub told_epoch: i32,
     voters: Vec<(i32, String, u16)>,
@@ -53,9 +56,15 @@ impl Node {
             active_epoch: None,
             waiting: Vec::new(),
             high_watermark: 0,
+            log_end: 0,
             told_epoch: 0,
             voters,
         }
+    }
+
+    /// Up to where it has the log, or had it last.
+    pub fn log_end(&self) -> i64 {
+        self.raft.as_ref().map_or(self.log_end, RaftNode::log_end_offset)
     }
 
     pub fn data_dir(&self) -> PathBuf {
@@ -92,6 +101,7 @@ impl Node {
 
     /// Ends the process.
     pub fn stop(&mut self) {
+        self.log_end = self.log_end();
         self.raft = None;
         self.incarnation += 1;
         self.active_epoch = None;
@@ -99,7 +109,14 @@ impl Node {
     }
 
     /// Lets the node sync, wait and hear, and looks at all of it.
-    pub fn poll(&mut self, now_ms: i64, checker: &mut Checker) -> Result<raft::Result<()>, String> {
+    ///
+    /// `ends`: up to where the others have the log.
+    pub fn poll(
+        &mut self,
+        now_ms: i64,
+        ends: &mut BTreeMap<i32, i64>,
+        checker: &mut Checker,
+    ) -> Result<raft::Result<()>, String> {
         let clock_ms = self.clock.shows(now_ms);
         loop {
             let Some(raft) = &mut self.raft else { return Ok(Ok(())) };
@@ -118,6 +135,10 @@ impl Node {
                     return Err(format!("node {} has committed more than it has", self.id));
                 }
                 self.high_watermark = high_watermark;
+            }
+            ends.insert(self.id, raft.log_end_offset());
+            if raft.is_leader() {
+                checker.commits.look_at(self.id, raft, ends)?;
             }
             if raft.is_leader() {
                 checker.leads(self.id, raft.leader_and_epoch().epoch)?;
@@ -143,11 +164,12 @@ impl Node {
                 checker.is_at(self.id, id.offset, &self.image)
             }
             RaftEvent::Commit(batch) => {
+                checker.commits.acts_on(self.id, batch.last_offset + 1)?;
                 let expected = self.heard.map_or(0, |heard| heard.offset);
                 if batch.base_offset != expected {
                     return Err(format!("node {} hears of {} behind {expected}", self.id, batch.base_offset));
                 }
-                checker.commits(self.id, &batch)?;
+                checker.hears(self.id, &batch)?;
                 batch.records().try_for_each(|record| self.image.apply(record))?;
                 self.heard = Some(OffsetAndEpoch::new(batch.last_offset + 1, batch.epoch));
                 checker.is_at(self.id, batch.last_offset + 1, &self.image)?;

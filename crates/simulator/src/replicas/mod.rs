@@ -13,6 +13,7 @@ use metadata::{LeaderRecoveryState, PartitionRegistration};
 use replica::{AlterPartitionOutcome, AlteredPartition, NextFetch};
 use storage::AppendOrigin;
 
+use crate::committed::in_sync_has;
 use crate::log::records::{Seen, batch, read_all, read_from};
 use crate::machine::{BASE_MS, format};
 use crate::planted::Planted;
@@ -418,6 +419,13 @@ impl World {
                     producer.sequence += 1;
                     self.counts.acknowledged += 1;
                     self.trace.note(self.now_ms, format_args!("{value} is acknowledged at {offset}"));
+                    let leader_log = node.partition.log();
+                    for id in self.metadata.isr.iter().filter(|id| **id != leader) {
+                        if let Some(other) = self.nodes.get(id).filter(|_| !self.suspects.contains(id)) {
+                            let log = other.partition.log();
+                            in_sync_has((leader, &leader_log), (*id, &log), offset, self.syncs)?;
+                        }
+                    }
                     if let Some(before) = self.acknowledged.insert(offset, value) {
                         return Err(format!("{before} and {value} were acknowledged at offset {offset}"));
                     }
