@@ -1,6 +1,5 @@
 //! What a connection is about to send: bytes, and spans of files between them.
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -11,17 +10,9 @@ use tokio::net::TcpStream;
 
 use crate::{buffer, cold};
 
-/// From this size on, spans of files go to the socket by themselves. Below, one `pread` into the answer's own bytes and one
-/// `write` cost less than two calls and two packets.
-const GATHERED_MAX: usize = 64 * 1024;
-/// What is copied at a time for a client on this machine: it stays in the processor's cache until it is sent.
-const COPY: usize = 256 * 1024;
-/// So much is copied at least, however little a client takes at a time.
-const COPY_MIN: usize = 16 * 1024;
-
-thread_local! {
-    static COPIES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
+/// From this size on, the kernel copies a span of a file to the socket itself. Below, one `pread` into the answer's own
+/// bytes and one `write` cost less than two calls and two packets.
+const SENDFILE_MIN: usize = 64 * 1024;
 
 /// Answers in the order in which they leave.
 #[derive(Default)]
@@ -94,7 +85,7 @@ impl Outbox {
     pub(crate) async fn send(&mut self, stream: &mut TcpStream) -> io::Result<()> {
         if self.files.is_empty() {
             stream.write_all(&self.bytes).await?;
-        } else if self.len() < GATHERED_MAX {
+        } else if self.len() < SENDFILE_MIN {
             let mut gathered = buffer::acquire();
             let result = self.gather(&mut gathered).await;
             if result.is_ok() {
@@ -124,17 +115,11 @@ impl Outbox {
     }
 
     async fn send_pieces(&mut self, stream: &mut TcpStream) -> io::Result<()> {
-        // Pages that the kernel passes on by reference save copies on their way to a network card. Here there is none, and a
-        // copy that is in the processor's cache is cheaper to send, and to read, than pages one by one.
-        let by_copy = stream.peer_addr()?.ip() == stream.local_addr()?.ip();
         let mut sent = 0;
         for span in &self.files {
             send_more(stream, &self.bytes[sent..span.position]).await?;
             sent = span.position;
-            match by_copy {
-                true => send_copies(stream, span).await?,
-                false => send_file(stream, span).await?,
-            }
+            send_file(stream, span).await?;
         }
         stream.write_all(&self.bytes[sent..]).await
     }
@@ -151,48 +136,6 @@ async fn send_more(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
         bytes = &bytes[sent..];
     }
     Ok(())
-}
-
-/// Sends copies of a file's bytes. While the client does not read, none is held for it.
-async fn send_copies(stream: &TcpStream, span: &FileSpan) -> io::Result<()> {
-    let mut done = 0;
-    let mut room = COPY;
-    while done < span.length {
-        let copied = stream.async_io(Interest::WRITABLE, || {
-            let length = room.min(span.length - done);
-            let Some(taken) = try_send_copy(stream, span, done, length)? else { return Ok(false) };
-            done += taken;
-            if taken < length {
-                // The rest would have to be copied again: not before there is room for it.
-                room = taken.max(COPY_MIN);
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            room = (room * 2).min(COPY);
-            Ok(true)
-        });
-        if !copied.await? {
-            let length = room.min(span.length - done);
-            cold::bring(&span.file, span.offset + done as u64, length).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Copies and sends `length` bytes of a span: how many were taken, or none where they are not all in memory.
-fn try_send_copy(
-    stream: &TcpStream,
-    span: &FileSpan,
-    done: usize,
-    length: usize,
-) -> io::Result<Option<usize>> {
-    COPIES.with_borrow_mut(|copies| {
-        copies.resize(COPY.max(copies.len()), 0);
-        let copy = &mut copies[..length];
-        if !cold::read_warm(&span.file, copy, span.offset + done as u64)? {
-            return Ok(None);
-        }
-        Ok(Some(rustix::net::send(stream, copy, SendFlags::MORE | SendFlags::NOSIGNAL)?))
-    })
 }
 
 async fn send_file(stream: &TcpStream, span: &FileSpan) -> io::Result<()> {
@@ -249,7 +192,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn files_arrive_between_the_bytes() {
-        for length in [100, GATHERED_MAX * 5] {
+        for length in [100, SENDFILE_MIN * 5] {
             let (file, content) = file(length);
             let mut outbox = Outbox::new();
             outbox.restore(b"headmiddletail".to_vec());
@@ -266,8 +209,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_of_this_machine_may_be_slow_and_a_file_may_be_cold_or_cut() {
-        let length = COPY * 9 + 77;
+    async fn a_client_may_be_slow_and_a_file_may_be_cold_or_cut() {
+        let length = 2 * cold::PIECE + 77;
         let content: Vec<u8> = (0..length).map(|index| (index % 249) as u8).collect();
         // Not in memory alone, as `/tmp` may be.
         let mut file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).unwrap();
