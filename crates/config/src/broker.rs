@@ -9,7 +9,7 @@ use crate::checks;
 use crate::def::ConfigType;
 use crate::environment::Environment;
 use crate::error::{ConfigError, Warning};
-use crate::keys::{broker_key_type, broker_keys};
+use crate::keys::{METRICS_LISTENER, broker_key_type, broker_keys};
 use crate::listeners::{self, EndPoint, ProtocolMap, SecurityProtocol};
 use crate::properties::Properties;
 use crate::quorum::{self, HostPort, Voter};
@@ -76,6 +76,8 @@ pub struct BrokerConfig {
     pub voters: Vec<Voter>,
     /// `controller.quorum.bootstrap.servers`.
     pub bootstrap_servers: Vec<HostPort>,
+    /// `milena.metrics.listener`: where the metrics are served, if they are. Kafka has no such key.
+    pub metrics_listener: Option<HostPort>,
     /// Timing of the quorum and of registrations.
     pub quorum: QuorumConfig,
     /// The metadata log.
@@ -231,6 +233,12 @@ impl BrokerConfig {
         let bootstrap_servers = quorum::parse_bootstrap_servers(&bootstrap)
             .map_err(blame("controller.quorum.bootstrap.servers"))?;
 
+        let metrics_listener = texts
+            .get(METRICS_LISTENER)
+            .map(|text| quorum::parse_host_port(METRICS_LISTENER, text))
+            .transpose()
+            .map_err(blame(METRICS_LISTENER))?;
+
         let mut config = BrokerConfig {
             start_mode,
             node_id,
@@ -247,6 +255,7 @@ impl BrokerConfig {
             metadata_log_dir,
             voters,
             bootstrap_servers,
+            metrics_listener,
             quorum: QuorumConfig::from_values(&values),
             metadata_log: MetadataLogConfig::from_values(&values),
             network: NetworkConfig::from_values(&values),

@@ -6,7 +6,7 @@ use crate::broker::{BrokerConfig, is_plain_type};
 use crate::def::{ConfigKey, ConfigType, Default, Effect};
 use crate::error::{ConfigError, Warning};
 use crate::group;
-use crate::keys::{broker_keys, dynamic_only_keys};
+use crate::keys::{broker_keys, dynamic_only_keys, own_keys};
 use crate::listeners;
 use crate::properties::Properties;
 use crate::start::StartMode;
@@ -370,8 +370,8 @@ pub(crate) fn warnings(properties: &Properties, config: &BrokerConfig) -> Vec<Wa
     let mut without_effect: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for entry in properties.iter() {
         let name = entry.name.as_str();
-        if let Some(key) = broker_keys().get(name).or_else(|| broker_keys().get(strip_listener_prefix(name)?))
-        {
+        let known = broker_keys().get(name).or_else(|| own_keys().get(name));
+        if let Some(key) = known.or_else(|| broker_keys().get(strip_listener_prefix(name)?)) {
             if let Effect::None(reason) = key.effect {
                 without_effect.entry(reason).or_default().push(name);
             }
@@ -435,7 +435,7 @@ fn unknown(properties: &Properties, name: &str) -> Warning {
     if dynamic_only_keys().contains_key(name) {
         return Warning(format!("{place}: {name} can be set at runtime only (kafka-configs.sh --alter)"));
     }
-    match nearest(name, broker_keys().keys().copied()) {
+    match nearest(name, broker_keys().keys().chain(own_keys().keys()).copied()) {
         Some(meant) => Warning(format!("{place}: no key is called {name}; did you mean {meant}?")),
         None => Warning(format!("{place}: no key is called {name}; it has no effect")),
     }

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use crate::def::{ConfigKey, Default, Effect};
-use crate::keys::{BROKER_AREAS, KeyTable, client_metrics_keys, dynamic_only_keys, group_keys, topic_keys};
+use crate::keys::{
+    BROKER_AREAS, KeyTable, client_metrics_keys, dynamic_only_keys, group_keys, own_keys, topic_keys,
+};
 use crate::synonyms::topic_synonyms;
 
 /// The whole page.
@@ -30,6 +32,8 @@ pub fn markdown() -> String {
     }
     page.push_str("\n### At runtime only\n\n");
     broker_table(&mut page, dynamic_only_keys().values().copied());
+    page.push_str("\n### milena's own\n\nApache Kafka does not have these, and warns of them.\n\n");
+    broker_table(&mut page, own_keys().values().copied());
     page.push_str("\n## Topics\n\n| Key | Type | Default | Valid | Broker's default | |\n| --- | --- | --- | --- | --- | --- |\n");
     for key in topic_keys().values().filter(|key| !key.internal) {
         let synonyms: Vec<String> =

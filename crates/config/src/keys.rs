@@ -7,6 +7,7 @@ mod group_coordinator;
 mod kraft;
 mod log;
 mod network;
+mod own;
 mod quota_metrics;
 mod remote;
 mod replication;
@@ -17,6 +18,8 @@ mod ssl;
 mod streams;
 mod topic;
 mod transaction;
+
+pub use own::METRICS_LISTENER;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -101,6 +104,12 @@ pub fn broker_keys() -> &'static KeyTable {
     TABLE.get_or_init(|| table(&BROKER_AREAS.iter().map(|(_, keys)| *keys).collect::<Vec<_>>()))
 }
 
+/// The keys of `server.properties` that Kafka does not have.
+pub fn own_keys() -> &'static KeyTable {
+    static TABLE: OnceLock<KeyTable> = OnceLock::new();
+    TABLE.get_or_init(|| table(&[own::KEYS]))
+}
+
 /// The broker keys that exist at runtime only.
 pub fn dynamic_only_keys() -> &'static KeyTable {
     static TABLE: OnceLock<KeyTable> = OnceLock::new();
@@ -127,13 +136,12 @@ pub fn client_metrics_keys() -> &'static KeyTable {
 
 /// The type of a broker key, also of one with a `listener.name.x.` prefix (`AbstractKafkaConfig.configType`).
 pub fn broker_key_type(name: &str) -> Option<ConfigType> {
-    broker_keys().get(name).or_else(|| dynamic_only_keys().get(name)).map(|key| key.config_type).or_else(
-        || {
-            crate::synonyms::broker_synonyms(name, true)
-                .iter()
-                .find_map(|synonym| Some(broker_keys().get(synonym.as_str())?.config_type))
-        },
-    )
+    let known = broker_keys().get(name).or_else(|| dynamic_only_keys().get(name));
+    known.or_else(|| own_keys().get(name)).map(|key| key.config_type).or_else(|| {
+        crate::synonyms::broker_synonyms(name, true)
+            .iter()
+            .find_map(|synonym| Some(broker_keys().get(synonym.as_str())?.config_type))
+    })
 }
 
 /// Whether the broker key can change at runtime (`DynamicBrokerConfig.ALL_DYNAMIC_CONFIGS`).

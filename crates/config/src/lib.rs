@@ -33,6 +33,7 @@ pub use def::{ConfigKey, ConfigType, Default, Effect, Importance, UpdateMode};
 pub use environment::Environment;
 pub use error::{ConfigError, Warning};
 pub use group::validate_group;
+pub use keys::METRICS_LISTENER;
 pub use listeners::{EndPoint, ProtocolMap, SecurityProtocol};
 pub use properties::{Entry, Properties};
 pub use quorum::{HostPort, Voter};

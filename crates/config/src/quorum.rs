@@ -55,6 +55,13 @@ fn to_port(port: u64) -> Result<u16, ConfigError> {
     u16::try_from(port).map_err(|_| ConfigError::rule(format!("port out of range:{port}")))
 }
 
+/// Reads a key's value that is one `host:port`.
+pub(crate) fn parse_host_port(name: &str, text: &str) -> Result<HostPort, ConfigError> {
+    let port = |port: u64| u16::try_from(port).ok();
+    let parsed = split_host_port(text.trim()).and_then(|(host, at)| Some(HostPort { host, port: port(at)? }));
+    parsed.ok_or_else(|| ConfigError::invalid(name, text, "it takes HOST:PORT, such as 127.0.0.1:9404"))
+}
+
 /// Reads the elements of `controller.quorum.voters` (`QuorumConfig.parseVoterConnections`).
 pub fn parse_voters(entries: &[String]) -> Result<Vec<Voter>, ConfigError> {
     let mut voters: Vec<Voter> = Vec::new();

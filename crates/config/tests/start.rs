@@ -366,3 +366,22 @@ fn a_topic_without_settings_has_kafkas_defaults() {
     assert_eq!(topic.compression_type, CompressionType::Producer);
     assert!(topic.delete && !topic.compact);
 }
+
+#[test]
+fn milenas_own_key_is_known_by_its_name_and_value() {
+    let (config, warnings) = start("milena.metrics.listener=127.0.0.1:9404\n").unwrap();
+    assert_eq!(config.metrics_listener.as_ref().map(ToString::to_string).as_deref(), Some("127.0.0.1:9404"));
+    assert!(!texts(&warnings).iter().any(|warning| warning.contains("milena.metrics")), "{warnings:?}");
+    assert_eq!(start("").unwrap().0.metrics_listener, None);
+    for wrong in ["9404", ":9404", "localhost:x", "localhost:65536"] {
+        let error = error(&format!("milena.metrics.listener={wrong}\n"));
+        let valid =
+            format!("Invalid value {wrong} for configuration milena.metrics.listener: it takes HOST:PORT");
+        assert!(error.contains(&valid), "{error}");
+    }
+    let (_, warnings) = start("milena.metric.listener=127.0.0.1:9404\n").unwrap();
+    assert!(
+        texts(&warnings).iter().any(|warning| warning.contains("did you mean milena.metrics.listener?")),
+        "{warnings:?}"
+    );
+}

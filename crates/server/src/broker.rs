@@ -24,6 +24,7 @@ use crate::controller_channel::ControllerChannel;
 use crate::error::ServerError;
 use crate::fetch_session::FetchSessions;
 use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
 use crate::producer_ids::ProducerIds;
 use crate::replication::{IsrChanges, ReplicaFetchers, ReplicaSelector, ReplicationQuotas};
 use crate::settings::Settings;
@@ -66,6 +67,8 @@ pub(crate) struct Broker {
     pub(crate) replica_selector: ReplicaSelector,
     pub(crate) connections: Arc<ConnectionQuota>,
     pub(crate) client_metrics: ClientMetrics,
+    /// What is counted, where somebody may ask for it.
+    pub(crate) metrics: Option<Arc<Metrics>>,
     /// The level of `kraft.version`, which the image does not carry.
     pub(crate) kraft_version: Arc<AtomicI16>,
     pub(crate) lifecycle: Lifecycle,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use network::{ConnectionInfo, Handled, Outbox, Service, ServiceConnection};
 use protocol::{ApiKey, DecodeError, Reader};
@@ -12,6 +13,7 @@ use crate::broker_watch;
 use crate::controller_server::ControllerServer;
 use crate::handlers;
 use crate::handlers::api_versions::{self, About};
+use crate::metrics::Metrics;
 use crate::request::{BadRequest, Client, Head, Request, Session};
 
 /// Who serves a listener's connections.
@@ -28,6 +30,13 @@ impl Server {
         match self {
             Server::Broker(_) => ListenerKind::Broker,
             Server::Controller(_) => ListenerKind::Controller,
+        }
+    }
+
+    fn metrics(&self) -> Option<&Arc<Metrics>> {
+        match self {
+            Server::Broker(broker) => broker.metrics.as_ref(),
+            Server::Controller(controller) => controller.metrics.as_ref(),
         }
     }
 
@@ -61,6 +70,9 @@ impl Drop for ClientConnection {
             Server::Broker(broker) => {
                 if let Some(id) = self.session.client_instance_id.get() {
                     broker.client_metrics.forget(*id);
+                    if let Some(metrics) = &broker.metrics {
+                        metrics.pushed.forget(*id);
+                    }
                 }
             }
         }
@@ -69,6 +81,42 @@ impl Drop for ClientConnection {
 
 impl ServiceConnection for ClientConnection {
     fn handle(&mut self, frame: &[u8], out: &mut Outbox) -> Handled {
+        match self.server.metrics() {
+            Some(metrics) => self.measured(metrics, frame, out),
+            None => self.served(frame, out),
+        }
+    }
+}
+
+impl ClientConnection {
+    /// Serves a request, and counts it.
+    fn measured(&self, metrics: &Arc<Metrics>, frame: &[u8], out: &mut Outbox) -> Handled {
+        let (began, answers) = (Instant::now(), out.len());
+        let handled = self.served(frame, out);
+        // A frame without a key was no request.
+        let Some(api) = frame.first_chunk().map(|key| i16::from_be_bytes(*key)) else { return handled };
+        match handled {
+            // It is handed in again.
+            Handled::Again(wait) => Handled::Again(wait),
+            Handled::Later(answer) => {
+                metrics.requests.handled(api, frame.len(), began.elapsed());
+                let metrics = Arc::clone(metrics);
+                Handled::Later(Box::pin(async move {
+                    let out = answer.await;
+                    metrics.requests.answered(api, out.len(), began.elapsed());
+                    out
+                }))
+            }
+            Handled::Done | Handled::Close => {
+                let took = began.elapsed();
+                metrics.requests.handled(api, frame.len(), took);
+                metrics.requests.answered(api, out.len().saturating_sub(answers), took);
+                handled
+            }
+        }
+    }
+
+    fn served(&self, frame: &[u8], out: &mut Outbox) -> Handled {
         match self.serve(frame, out) {
             Ok(handled) => handled,
             Err(error) => {
@@ -77,10 +125,8 @@ impl ServiceConnection for ClientConnection {
             }
         }
     }
-}
 
-impl ClientConnection {
-    fn serve(&mut self, frame: &[u8], out: &mut Outbox) -> Result<Handled, BadRequest> {
+    fn serve(&self, frame: &[u8], out: &mut Outbox) -> Result<Handled, BadRequest> {
         let mut reader = Reader::new(frame);
         let head = read_fixed_head(&mut reader)?;
         let served = apis::served(head.api, self.server.kind()).ok_or(BadRequest::NotServed(head.api))?;

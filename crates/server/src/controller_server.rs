@@ -16,6 +16,7 @@ use crate::controller_channel::LeaderAndEpoch;
 use crate::controller_thread::{ControllerHandle, Until};
 use crate::handlers;
 use crate::handlers::controller::Asker;
+use crate::metrics::Metrics;
 use crate::principal;
 use crate::request::{BadRequest, RawRequest};
 use crate::settings::Settings;
@@ -45,6 +46,8 @@ pub(crate) struct ControllerServer {
     pub(crate) leader: watch::Receiver<LeaderAndEpoch>,
     /// On which connections brokers say that they live.
     pub(crate) heartbeats: HeartbeatConnections,
+    /// What is counted, where somebody may ask for it.
+    pub(crate) metrics: Option<Arc<Metrics>>,
 }
 
 impl ControllerServer {

@@ -25,6 +25,7 @@ mod handlers;
 mod housekeeping;
 mod lifecycle;
 mod log_dir_failures;
+mod metrics;
 mod principal;
 mod producer_ids;
 mod publisher;

@@ -240,6 +240,11 @@ impl Partition {
         self.min_insync_replicas.store(value, Ordering::Relaxed);
     }
 
+    /// How many replicas must be in sync for `acks=all`.
+    pub fn effective_min_insync_replicas(&self) -> usize {
+        self.required_in_sync(&self.registration.load())
+    }
+
     /// How many replicas must be in sync: no more than there are can be asked for (`Partition.effectiveMinIsr`).
     fn required_in_sync(&self, registration: &PartitionRegistration) -> usize {
         self.min_insync_replicas.load(Ordering::Relaxed).min(registration.replicas.len())

@@ -8,9 +8,6 @@ use protocol::messages::PushTelemetryRequest;
 
 use super::Subscription;
 
-/// A silent client is kept at least this long.
-const MIN_EXPIRY_MS: i64 = 60_000;
-
 /// A client.
 pub(super) struct Instance {
     pub(super) subscription: Subscription,
@@ -114,8 +111,7 @@ impl Instances {
         let known = self.remove(id).filter(|known| known.version == version && known.expires_ms > now_ms);
         let mut instance = known.unwrap_or_else(make);
         self.make_room(now_ms);
-        let interval = i64::from(instance.subscription.interval_ms);
-        instance.expires_ms = now_ms.saturating_add(MIN_EXPIRY_MS.max(interval * 3));
+        instance.expires_ms = now_ms.saturating_add(instance.subscription.patience_ms());
         self.uses += 1;
         instance.used = self.uses;
         self.by_use.insert(instance.used, id);

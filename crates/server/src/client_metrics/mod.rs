@@ -6,6 +6,7 @@
 
 mod instances;
 mod otlp;
+mod pushed;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -20,10 +21,14 @@ use protocol::compression::Compression;
 use protocol::messages::PushTelemetryRequest;
 
 use instances::{Instance, Instances};
+pub(crate) use pushed::PushedMetrics;
 pub(crate) use report::report;
 
 /// How many clients are remembered at a time.
 const MAX_INSTANCES: usize = 16_384;
+
+/// A silent client is kept at least this long.
+const MIN_EXPIRY_MS: i64 = 60_000;
 
 /// In place of all beginnings of metrics' names.
 const ALL_METRICS: &str = "*";
@@ -48,6 +53,11 @@ pub(crate) struct Subscription {
 }
 
 impl Subscription {
+    /// For how long a client counts that is silent, in ms.
+    fn patience_ms(&self) -> i64 {
+        MIN_EXPIRY_MS.max(i64::from(self.interval_ms) * 3)
+    }
+
     /// Whether a metric of this name was asked for.
     pub(crate) fn wants(&self, metric: &str) -> bool {
         self.metrics.iter().any(|start| start == ALL_METRICS || metric.starts_with(start.as_str()))

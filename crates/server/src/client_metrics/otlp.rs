@@ -58,11 +58,15 @@ pub(super) enum Data {
     Summary(Summary),
 }
 
-/// `Gauge`, and `Sum` without what it says of its kind.
+/// `Gauge`, and `Sum` with what it says of its kind.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Numbers {
     #[prost(message, repeated, tag = "1")]
     pub(super) data_points: Vec<NumberDataPoint>,
+    #[prost(int32, tag = "2")]
+    pub(super) aggregation_temporality: i32,
+    #[prost(bool, tag = "3")]
+    pub(super) is_monotonic: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -85,6 +89,8 @@ pub(super) enum Number {
 pub(super) struct Histogram {
     #[prost(message, repeated, tag = "1")]
     pub(super) data_points: Vec<HistogramDataPoint>,
+    #[prost(int32, tag = "2")]
+    pub(super) aggregation_temporality: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -101,6 +107,8 @@ pub(super) struct HistogramDataPoint {
 pub(super) struct ExponentialHistogram {
     #[prost(message, repeated, tag = "1")]
     pub(super) data_points: Vec<ExponentialHistogramDataPoint>,
+    #[prost(int32, tag = "2")]
+    pub(super) aggregation_temporality: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -198,7 +206,35 @@ impl fmt::Display for Attributes<'_> {
     }
 }
 
+/// `AGGREGATION_TEMPORALITY_DELTA`: a value is what came since the last one.
+const DELTA: i32 = 1;
+
+/// How the values of a metric follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kind {
+    /// Each value is to be added to those before.
+    pub(super) is_delta: bool,
+    /// What they come to never falls.
+    pub(super) is_counter: bool,
+}
+
 impl Metric {
+    /// How its values follow each other.
+    pub(super) fn kind(&self) -> Kind {
+        match &self.data {
+            Some(Data::Sum(sum)) => {
+                Kind { is_delta: sum.aggregation_temporality == DELTA, is_counter: sum.is_monotonic }
+            }
+            Some(Data::Histogram(histogram)) => {
+                Kind { is_delta: histogram.aggregation_temporality == DELTA, is_counter: false }
+            }
+            Some(Data::ExponentialHistogram(histogram)) => {
+                Kind { is_delta: histogram.aggregation_temporality == DELTA, is_counter: false }
+            }
+            Some(Data::Gauge(_) | Data::Summary(_)) | None => Kind { is_delta: false, is_counter: false },
+        }
+    }
+
     /// Its values, each with its attributes.
     pub(super) fn for_each<'m>(&'m self, mut visit: impl FnMut(&'m [KeyValue], Value)) {
         let distribution = |count, sum| Value::Distribution { count, sum };

@@ -1,4 +1,5 @@
-//! Where the metrics go: to the log, a line for each value, under the target `client_metrics`.
+//! Where the metrics go: to the log, a line for each value, under the target `client_metrics`; and to the broker's own metrics, where
+//! those are served.
 
 use prost::Message;
 use protocol::compression::{Compression, CompressionError, decompress};
@@ -6,6 +7,7 @@ use protocol::messages::PushTelemetryRequest;
 
 use super::Subscription;
 use super::otlp::{Attributes, MetricsData};
+use super::pushed::{Push, PushedMetrics};
 
 /// As many values of one push are written: the log is nobody's to fill.
 const MAX_VALUES: usize = 1_000;
@@ -19,13 +21,14 @@ pub(crate) enum BadPush {
     Otlp(#[from] prost::DecodeError),
 }
 
-/// Writes the values that were asked for. Says how many there were.
+/// Writes the values that were asked for, and keeps them in `pushed`. Says how many there were.
 pub(crate) fn report(
     push: &PushTelemetryRequest,
     compression: Compression,
     subscription: &Subscription,
     client_id: &str,
     max_bytes: usize,
+    pushed: Option<(&PushedMetrics, i64)>,
 ) -> Result<usize, BadPush> {
     let data = match compression {
         Compression::None => MetricsData::decode(push.metrics.as_ref())?,
@@ -39,6 +42,11 @@ pub(crate) fn report(
         for metric in metrics.filter(|metric| subscription.wants(&metric.name)) {
             metric.for_each(|attributes, value| {
                 values += 1;
+                if let Some((pushed, now_ms)) = pushed {
+                    let expires_ms = now_ms.saturating_add(subscription.patience_ms());
+                    let push = Push { client_instance_id, client_id, labels, expires_ms };
+                    pushed.take(&push, &metric.name, attributes, metric.kind(), value);
+                }
                 if values <= MAX_VALUES {
                     tracing::info!(
                         target: "client_metrics",

@@ -6,7 +6,7 @@ use protocol::messages::PushTelemetryRequest;
 
 use super::instances::{Instance, Instances};
 use super::otlp::{Attributes, MetricsData, Value};
-use super::{ClientAttributes, ClientMetrics, Subscription, report};
+use super::{ClientAttributes, ClientMetrics, PushedMetrics, Subscription, report};
 
 /// What a producer of Apache Kafka 4.3.1 pushed, as `client_id=perf-x`, for the metrics `org.apache.kafka.producer.`.
 const JAVA_PRODUCER: &[u8] = include_bytes!("../../tests/vectors/java-producer-metrics.zst");
@@ -55,7 +55,8 @@ fn what_a_java_producer_pushes_is_read() {
 #[test]
 fn only_what_was_asked_for_is_reported() {
     let push = push_of(JAVA_PRODUCER);
-    let count = |metrics| report(&push, Compression::Zstd, &subscription(metrics), "app", 1 << 20).unwrap();
+    let count =
+        |metrics| report(&push, Compression::Zstd, &subscription(metrics), "app", 1 << 20, None).unwrap();
     assert_eq!(count(&["*"]), JAVA_VALUES);
     assert_eq!(count(&["org.apache.kafka.producer."]), JAVA_VALUES);
     assert_eq!(count(&[]), 0);
@@ -69,14 +70,14 @@ fn a_damaged_push_is_refused_and_no_more() {
     let all = subscription(&["*"]);
     for cut in 0..bytes.len() {
         // Cut at the end of a field it is a shorter message.
-        let _ = report(&push_of(&bytes[..cut]), Compression::None, &all, "app", 1 << 20);
+        let _ = report(&push_of(&bytes[..cut]), Compression::None, &all, "app", 1 << 20, None);
         let mut damaged = bytes.clone();
         damaged[cut] ^= 0xff;
-        let _ = report(&push_of(&damaged), Compression::None, &all, "app", 1 << 20);
+        let _ = report(&push_of(&damaged), Compression::None, &all, "app", 1 << 20, None);
     }
     let cut = push_of(&JAVA_PRODUCER[..JAVA_PRODUCER.len() / 2]);
-    assert!(report(&cut, Compression::Zstd, &all, "app", 1 << 20).is_err());
-    assert!(report(&push_of(JAVA_PRODUCER), Compression::Zstd, &all, "app", 100).is_err());
+    assert!(report(&cut, Compression::Zstd, &all, "app", 1 << 20, None).is_err());
+    assert!(report(&push_of(JAVA_PRODUCER), Compression::Zstd, &all, "app", 100, None).is_err());
 }
 
 #[test]
@@ -145,4 +146,70 @@ fn an_interval_is_kept_and_a_change_of_the_subscriptions_ends_it() {
     let second = ask(now + 300_002).unwrap();
     assert_eq!((second.interval_ms, second.metrics.len()), (100, 1));
     assert_ne!(second.id, first.id);
+}
+
+/// A push of sums: name, value, whether it is what came since the last one, and the name of a label.
+fn push_of_sums(client_instance_id: Uuid, sums: &[(&str, i64, bool, &str)]) -> PushTelemetryRequest {
+    use super::otlp::*;
+    use prost::Message;
+    let metrics = sums.iter().map(|(name, value, is_delta, label)| Metric {
+        name: (*name).to_owned(),
+        data: Some(Data::Sum(Numbers {
+            data_points: vec![NumberDataPoint {
+                attributes: vec![KeyValue { key: (*label).to_owned(), value: None }],
+                value: Some(Number::Int(*value)),
+            }],
+            aggregation_temporality: if *is_delta { 1 } else { 2 },
+            is_monotonic: true,
+        })),
+    });
+    let scope = ScopeMetrics { metrics: metrics.collect() };
+    let data = MetricsData {
+        resource_metrics: vec![ResourceMetrics { resource: None, scope_metrics: vec![scope] }],
+    };
+    PushTelemetryRequest { client_instance_id, ..push_of(&data.encode_to_vec()) }
+}
+
+fn take(pushed: &PushedMetrics, push: &PushTelemetryRequest, now_ms: i64) {
+    let all = subscription(&["*"]);
+    report(push, Compression::None, &all, "app", 1 << 20, Some((pushed, now_ms))).unwrap();
+}
+
+#[test]
+fn sums_of_what_came_since_the_last_push_add_up_and_silent_clients_are_forgotten() {
+    let pushed = PushedMetrics::default();
+    let id = Uuid::from_u128(7);
+    let push = push_of_sums(id, &[("org.apache.kafka.a.total", 5, true, "le"), ("b-total!", 5, false, "9")]);
+    take(&pushed, &push, 0);
+    take(&pushed, &push, 1);
+    let families = pushed.families(2);
+    let names: Vec<&str> = families.keys().map(String::as_str).collect();
+    assert_eq!(names, ["kafka_client_a", "kafka_client_b_total_"]);
+    let value = |name: &str| (families[name].is_counter, families[name].values[0].1);
+    assert_eq!(value("kafka_client_a"), (true, 10.0));
+    assert_eq!(value("kafka_client_b_total_"), (true, 5.0));
+    let labels = &families["kafka_client_a"].values[0].0;
+    assert_eq!(labels[2], ("client_label_le".to_owned(), String::new()));
+    assert_eq!(families["kafka_client_b_total_"].values[0].0[2].0, "label_9");
+    // An interval is a second, and a minute is the least.
+    assert_eq!(pushed.families(60_000).len(), 2);
+    assert_eq!(pushed.families(60_001).len(), 0);
+}
+
+#[test]
+fn what_clients_push_has_a_limit() {
+    let pushed = PushedMetrics::default();
+    let names: Vec<String> = (0..600).map(|number| format!("metric.{number}")).collect();
+    let sums: Vec<(&str, i64, bool, &str)> =
+        names.iter().map(|name| (name.as_str(), 1, false, "x")).collect();
+    let kept = || pushed.families(0).values().map(|family| family.values.len()).sum::<usize>();
+    for client in 1..=50 {
+        take(&pushed, &push_of_sums(Uuid::from_u128(client), &sums), 0);
+        assert_eq!(kept(), (client as usize * 500).min(20_000));
+    }
+    pushed.forget(Uuid::from_u128(1));
+    assert_eq!(kept(), 19_500);
+    // There is room again.
+    take(&pushed, &push_of_sums(Uuid::from_u128(99), &sums), 0);
+    assert_eq!(kept(), 20_000);
 }

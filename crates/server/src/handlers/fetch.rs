@@ -19,6 +19,7 @@ use storage::LogSlice;
 use crate::broker::{Broker, reached_at, topic_of};
 use crate::clock::now_ms;
 use crate::fetch_session::{FetchContext, FetchPartition, PartitionFacts, TopicKey};
+use crate::metrics::add;
 use crate::replication::ReplicaSelector;
 use crate::request::{BadRequest, Head, Request};
 
@@ -291,6 +292,14 @@ impl Fetch {
         let mut response = FetchResponse { session_id, ..FetchResponse::default() };
         let mut slices: Vec<LogSlice> = Vec::new();
         self.broker.replication_quotas.leader.record(found.throttled_bytes, now_ms);
+        if let Some(metrics) = &self.broker.metrics {
+            let counts = metrics.topics.own();
+            let bytes = match &self.reader {
+                Reader::Consumer { .. } => &counts.bytes_out,
+                Reader::Follower { .. } => &counts.replication_bytes_out,
+            };
+            add(bytes, found.bytes as u64);
+        }
         let entries = self.context.partitions.iter().zip(&found.partitions).zip(named);
         let mut last_topic: Option<&TopicKey> = None;
         let mut preferred = found.preferred.iter().peekable();

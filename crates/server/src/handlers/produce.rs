@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::broker::{Broker, reached_at, topic_of};
 use crate::clock::now_ms;
+use crate::metrics::add;
 use crate::request::{BadRequest, Request};
 use crate::stalled_disks;
 
@@ -182,6 +183,7 @@ impl Append<'_> {
                 let result = self.partition(hosted.as_deref(), topic, data);
                 match result {
                     Ok((partition, appended)) => {
+                        self.count(&appended);
                         let answer = PartitionProduceResponse {
                             index: data.index,
                             base_offset: appended.first_offset,
@@ -200,6 +202,9 @@ impl Append<'_> {
                         answer
                     }
                     Err(refusal) => {
+                        if let Some(metrics) = &self.broker.metrics {
+                            add(&metrics.topics.own().failed_produce_requests, 1);
+                        }
                         if first_error.is_none() {
                             *first_error = refusal.error;
                         }
@@ -217,6 +222,16 @@ impl Append<'_> {
             })
             .collect();
         TopicProduceResponse { name: topic.name.to_owned(), topic_id: topic.topic_id, partition_responses }
+    }
+
+    fn count(&self, appended: &AppendInfo) {
+        if let Some(metrics) = &self.broker.metrics
+            && !appended.duplicate
+        {
+            let counts = metrics.topics.own();
+            add(&counts.messages_in, (appended.last_offset - appended.first_offset + 1).max(0) as u64);
+            add(&counts.bytes_in, appended.valid_bytes as u64);
+        }
     }
 
     fn partition(

@@ -1,4 +1,4 @@
-//! `PushTelemetry` (KIP-714): a client's metrics, which go to the log.
+//! `PushTelemetry` (KIP-714): a client's metrics, which go to the log and to the broker's own.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -37,7 +37,8 @@ fn take(broker: &Broker, push: &PushTelemetryRequest, client: &Client<'_>) -> Er
         return ErrorCode::None;
     }
     let max_bytes = usize::try_from(metrics.max_bytes()).unwrap_or(0);
-    match report(push, compression, &subscription, client.id, max_bytes) {
+    let pushed = broker.metrics.as_ref().map(|metrics| (&metrics.pushed, now_ms()));
+    match report(push, compression, &subscription, client.id, max_bytes, pushed) {
         Ok(values) => {
             tracing::debug!(client_id = client.id, values, "a client has pushed its metrics");
             ErrorCode::None

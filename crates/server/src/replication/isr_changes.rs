@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use crate::broker::Broker;
 use crate::clock::now_ms;
+use crate::metrics::add;
 
 /// The pause before changes are asked for again that got no answer.
 const RETRY_BACKOFF: Duration = Duration::from_millis(50);
@@ -77,8 +78,10 @@ async fn propose(broker: &Arc<Broker>, proposals: Vec<(Arc<Partition>, ProposedI
     }
     let mut all_settled = true;
     for (partition, proposal) in proposals {
+        let before = partition.registration().isr.len();
         // A partition that is not named in the answer is asked for again.
         let answer = proposal.answer_in(&response).unwrap_or(Err(ErrorCode::UnknownServerError));
+        count(broker, answer.is_ok(), before, proposal.isr.len());
         match partition.on_altered(proposal.id, answer, now_ms()) {
             AlterPartitionOutcome::Settled(moved) => broker.on_moved(&partition, moved),
             AlterPartitionOutcome::Retry => {
@@ -88,6 +91,17 @@ async fn propose(broker: &Arc<Broker>, proposals: Vec<(Arc<Partition>, ProposedI
         }
     }
     all_settled
+}
+
+/// An ISR went from `before` replicas to `after`, or the controller did not take that.
+fn count(broker: &Broker, is_taken: bool, before: usize, after: usize) {
+    let Some(metrics) = &broker.metrics else { return };
+    match (is_taken, after.cmp(&before)) {
+        (false, _) => add(&metrics.failed_isr_updates, 1),
+        (true, std::cmp::Ordering::Less) => add(&metrics.isr_shrinks, 1),
+        (true, std::cmp::Ordering::Greater) => add(&metrics.isr_expands, 1),
+        (true, std::cmp::Ordering::Equal) => {}
+    }
 }
 
 /// Looks for followers that lag, twice in `replica.lag.time.max.ms`, until it is aborted.

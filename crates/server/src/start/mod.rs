@@ -41,6 +41,7 @@ use crate::fetch_session::FetchSessions;
 use crate::group_settings::group_config;
 use crate::lifecycle::Lifecycle;
 use crate::log_dir_failures::look_after_failures;
+use crate::metrics::{self, Metrics, RunningEndpoint, Sources};
 use crate::producer_ids::ProducerIds;
 use crate::replication::{
     IsrChanges, ReplicaFetchers, ReplicaSelector, ReplicationQuotas, expire_followers, propose_isr_changes,
@@ -64,6 +65,7 @@ pub struct RunningServer {
     logs: Arc<LogManager>,
     thread: RunningController,
     controller_tasks: Vec<JoinHandle<()>>,
+    metrics: Option<RunningEndpoint>,
     fault: oneshot::Receiver<ServerError>,
 }
 
@@ -89,6 +91,8 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
     let meta = meta_properties(&metadata_log_dir)?;
     let logs = Arc::new(open_logs(&config, meta.cluster_id.clone())?);
     let bound = bind(&config)?;
+    let metrics_listener = metrics::bind(&config)?;
+    let metrics = metrics_listener.is_some().then(|| Arc::new(Metrics::default()));
     let cluster_id = meta.cluster_id.clone().unwrap_or_default();
     let addresses: Vec<(String, SocketAddr)> =
         bound.iter().map(|(endpoint, _, address)| (endpoint.listener_name.clone(), *address)).collect();
@@ -125,6 +129,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
             image_changed: Notify::new(),
             leader: handle.leader(),
             heartbeats: HeartbeatConnections::default(),
+            metrics: metrics.clone(),
         });
         let published = Arc::clone(&server);
         let publisher = move |delta: &_, image: &_| published.publish(delta, image);
@@ -167,6 +172,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
             logs: &logs,
             addresses: &addresses,
             connections: &connections,
+            metrics: &metrics,
             fault: raiser,
         };
         broker = match start_broker(parts, channel, broker_bound).await {
@@ -175,6 +181,16 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
             Err(error) => return Err(error),
         };
     }
+    let metrics = match (metrics_listener, metrics) {
+        (Some(listener), Some(metrics)) => {
+            let broker = broker.as_ref().map(|running| Arc::clone(&running.broker));
+            let sources = Sources { metrics, broker, controller: controller.clone() };
+            let running = metrics::serve(listener, sources)
+                .map_err(|error| ServerError::Io("the metrics cannot be served", error))?;
+            Some(running)
+        }
+        _ => None,
+    };
     Ok(RunningServer {
         cluster_id,
         broker,
@@ -184,6 +200,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
         logs,
         thread,
         controller_tasks,
+        metrics,
         fault,
     })
 }
@@ -202,6 +219,7 @@ struct BrokerParts<'a> {
     logs: &'a Arc<LogManager>,
     addresses: &'a [(String, SocketAddr)],
     connections: &'a Arc<ConnectionQuota>,
+    metrics: &'a Option<Arc<Metrics>>,
     fault: Arc<Fault>,
 }
 
@@ -211,7 +229,7 @@ async fn start_broker(
     channel: ControllerChannel,
     bound: Vec<(EndPoint, Listener, SocketAddr)>,
 ) -> Result<RunningBroker, ServerError> {
-    let BrokerParts { config, cluster_id, handle, logs, addresses, connections, fault } = parts;
+    let BrokerParts { config, cluster_id, handle, logs, addresses, connections, metrics, fault } = parts;
     let image = handle.caught_up().await.map_err(|_| ServerError::ControllerStopped)?;
     let replica_selector = ReplicaSelector::of(config)?;
     let settings = Settings::new(config.clone());
@@ -257,6 +275,7 @@ async fn start_broker(
             alter_log_dirs: AlterLogDirs::new(weak.clone()),
             connections: Arc::clone(connections),
             client_metrics: ClientMetrics::new(config.network.telemetry_max_bytes),
+            metrics: metrics.clone(),
             kraft_version: handle.shared_kraft_version(),
             lifecycle: Lifecycle::default(),
             assignments: Assignments::default(),
@@ -305,6 +324,11 @@ impl RunningServer {
     /// The listeners' names, and the addresses that they are bound to.
     pub fn addresses(&self) -> &[(String, SocketAddr)] {
         &self.addresses
+    }
+
+    /// Where the metrics are served, if they are.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(RunningEndpoint::address)
     }
 
     /// The id of the cluster.

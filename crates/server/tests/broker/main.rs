@@ -18,6 +18,7 @@ mod hostile;
 mod idempotence;
 mod log_dirs;
 mod metadata;
+mod metrics;
 mod negotiation;
 mod offsets;
 mod peers;

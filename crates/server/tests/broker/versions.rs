@@ -74,7 +74,7 @@ async fn on_broker(broker: &Broker, client: &mut Client, topic: &Topic, api: Api
         ApiKey::AlterReplicaLogDirs => admin::alter_replica_log_dirs(client, topic, version).await,
         ApiKey::DescribeLogDirs => admin::describe_log_dirs(client, topic, version).await,
         ApiKey::DescribeProducers => admin::describe_producers(client, version).await,
-        ApiKey::DescribeClientQuotas => cluster::describe_client_quotas(client, version).await,
+        ApiKey::DescribeClientQuotas => cluster::describe_client_quotas(broker, client, version).await,
         ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry => {
             cluster::client_metrics(client, version).await;
         }

@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 
 const CASE: &str = "tools";
 
+/// For so long a state is waited for: two JVMs may have to start on a machine that is busy.
+const AWAIT_LIMIT: Duration = Duration::from_secs(180);
+
 /// The script that is played on a cluster of two brokers, each with two log directories.
 const SEVERAL_BROKERS: &str = "reassign";
 
@@ -346,7 +349,7 @@ impl Stage<'_> {
     fn wait_for(&self, text: &str) -> Result<(), String> {
         let (words, command) = text.split_once(' ').ok_or("await: WORDS COMMAND")?;
         let words = words.replace('_', " ");
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + AWAIT_LIMIT;
         loop {
             let said = self.milena(&self.words(command, MILENA, false))?;
             let columns: Vec<&str> = said.out.split_whitespace().collect();

@@ -190,6 +190,11 @@ impl Broker {
         self.running.as_ref().map(|(server, _)| server.cluster_id())
     }
 
+    /// Where its metrics are served.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.running.as_ref().and_then(|(server, _)| server.metrics_address())
+    }
+
     /// A connection to the clients' listener.
     pub async fn connect(&self) -> Client {
         Client::connect(self.address).await

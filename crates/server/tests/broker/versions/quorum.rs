@@ -114,7 +114,10 @@ async fn fetch(client: &mut Client, version: i16) {
     let request = FetchRequest { topics: vec![topic], max_bytes: 1, ..FetchRequest::default() };
     let response = client.call(version, &request).await;
     ok(response.error_code);
-    let partition = &response.responses[0].partitions[0];
+    let Some(topic) = response.responses.first() else {
+        panic!("no topic in version {version}: {response:?}")
+    };
+    let partition = &topic.partitions[0];
     if version < 12 {
         // Who does not say which epoch it has cannot be answered.
         assert_eq!(error(partition.error_code), ErrorCode::InvalidRequest);
