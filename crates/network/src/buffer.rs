@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 /// What a buffer has at least: most requests fit.
 const SMALL: usize = 16 * 1024;
-/// A buffer grown beyond this is given back to the system: it served a request of unusual size.
-const LARGEST_KEPT: usize = 2 * 1024 * 1024;
+/// A buffer grown beyond this is given back. Requests beyond it have memory of their own ([`crate::large`]).
+pub(crate) const LARGEST_KEPT: usize = 2 * 1024 * 1024;
 /// So many buffers wait on each thread for the next request.
 const KEPT_PER_THREAD: usize = 2;
 

@@ -13,8 +13,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use crate::Outbox;
-use crate::buffer;
-use crate::memory::Held;
+use crate::memory::{Held, RequestMemory};
+use crate::{buffer, large};
 
 /// Answers to pipelined requests leave together until they are this large.
 const SEND_AT: usize = 256 * 1024;
@@ -25,8 +25,11 @@ const GROWTH: usize = 1024 * 1024;
 
 /// Of a request whose rest is still to come, so much is kept while the connection waits; its buffer serves others meanwhile.
 const SMALL_PART: usize = 1024;
+/// So much is served of one connection before others get their turn, however much of it is at hand: requests, and as much more for
+/// each [`READ_ALONE`] bytes of one.
+const TURN: usize = 16;
 /// Whoever goes beyond the limit of all requests' memory, so that others wait, has to send something within this time.
-const OTHERS_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const OTHERS_WAIT: Duration = Duration::from_secs(10);
 
 /// A client that sends no more may still read, as `nc` does with a file: it gets an answer that comes so soon.
 const GRACE: Duration = Duration::from_secs(2);
@@ -101,12 +104,29 @@ pub(crate) enum ConnectionError {
     Io(#[from] io::Error),
 }
 
-/// How large a connection's requests may be.
+/// How large a connection's requests may be, and how much of it is served at a time.
 pub(crate) struct Limits {
     /// `socket.request.max.bytes`.
-    pub max_request: usize,
+    max_request: usize,
     /// What the connection holds of the memory for all requests.
-    pub held: Held,
+    held: Held,
+    /// What was served since others had their turn.
+    turn: usize,
+}
+
+impl Limits {
+    pub fn new(max_request: usize, memory: &Arc<RequestMemory>) -> Limits {
+        Limits { max_request, held: Held::nothing(memory), turn: 0 }
+    }
+
+    /// A request of so many bytes was served. Whoever sends on and on would keep the thread for as long as a buffer lasts.
+    async fn served(&mut self, size: usize) {
+        self.turn += 1 + size / READ_ALONE;
+        if self.turn >= TURN {
+            self.turn = 0;
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 /// Serves a connection until either side ends it.
@@ -143,6 +163,13 @@ async fn serve_burst<C: ServiceConnection>(
     touch: impl Fn(),
 ) -> Result<bool, ConnectionError> {
     loop {
+        if let Some(size) = frame_size(buffer, limits.max_request)?
+            && size + 4 > large::LARGE
+        {
+            // Boxed: what idle connections consist of has no room for it.
+            let large = large_request(stream, service, std::mem::take(buffer), size + 4, out, limits, &touch);
+            return Box::pin(large).await;
+        }
         if read_some(stream, buffer, limits).await? == 0 {
             return Ok(false);
         }
@@ -160,33 +187,13 @@ async fn serve_burst<C: ServiceConnection>(
                 }
             };
             let Some(frame) = buffer.get(start + 4..start + 4 + size) else { break };
-            match service.handle(frame, out) {
-                Handled::Done if out.len() < SEND_AT => {}
-                Handled::Done => out.send(stream).await?,
-                Handled::Later(answer) => {
-                    if !out.is_empty() {
-                        out.send(stream).await?;
-                    }
-                    match unless_gone(stream, answer).await {
-                        Some(answer) => out.append(answer),
-                        None => return Ok(false),
-                    }
-                }
-                Handled::Again(wait) => {
-                    if !out.is_empty() {
-                        out.send(stream).await?;
-                    }
-                    match unless_gone(stream, wait).await {
-                        Some(()) => continue,
-                        None => return Ok(false),
-                    }
-                }
-                Handled::Close => {
-                    out.send(stream).await?;
-                    return Ok(false);
-                }
+            match after(stream, service.handle(frame, out), out).await? {
+                Next::Following => {}
+                Next::Again => continue,
+                Next::Over => return Ok(false),
             }
             start += 4 + size;
+            limits.served(size).await;
         }
         if !out.is_empty() {
             out.send(stream).await?;
@@ -202,6 +209,79 @@ async fn serve_burst<C: ServiceConnection>(
             limits.held.note(buffer.capacity());
         }
     }
+}
+
+/// Receives and serves a request of `size` bytes, its length included, of which `head` is here, while others are served. False: the
+/// connection is over.
+async fn large_request<C: ServiceConnection>(
+    stream: &mut TcpStream,
+    service: &mut C,
+    head: Vec<u8>,
+    size: usize,
+    out: &mut Outbox,
+    limits: &mut Limits,
+    touch: impl Fn(),
+) -> Result<bool, ConnectionError> {
+    let received = large::receive(stream, head, size, &mut limits.held, touch).await?;
+    let Some(frame) = received else { return Ok(false) };
+    let handled = loop {
+        let place = limits.held.lane().enter().await;
+        let handled = large::beside_others(|| service.handle(frame.get(4..).unwrap_or_default(), out));
+        drop(place);
+        let Handled::Again(_) = handled else { break handled };
+        if let Next::Over = after(stream, handled, out).await? {
+            return Ok(false);
+        }
+    };
+    // It may take as long as serving a small one, and who waits for the answer does not need the memory.
+    large::beside_others(|| drop(frame));
+    limits.held.release();
+    if let Next::Over = after(stream, handled, out).await? {
+        return Ok(false);
+    }
+    out.send(stream).await?;
+    Ok(true)
+}
+
+/// How it goes on after a request was handed in.
+enum Next {
+    /// With those behind it.
+    Following,
+    /// It is handed in again.
+    Again,
+    /// The connection is over.
+    Over,
+}
+
+/// Does what is to be done once a request was handed in.
+async fn after(stream: &mut TcpStream, handled: Handled, out: &mut Outbox) -> Result<Next, ConnectionError> {
+    match handled {
+        Handled::Done if out.len() < SEND_AT => {}
+        Handled::Done => out.send(stream).await?,
+        Handled::Later(answer) => {
+            if !out.is_empty() {
+                out.send(stream).await?;
+            }
+            match unless_gone(stream, answer).await {
+                Some(answer) => out.append(answer),
+                None => return Ok(Next::Over),
+            }
+        }
+        Handled::Again(wait) => {
+            if !out.is_empty() {
+                out.send(stream).await?;
+            }
+            return Ok(match unless_gone(stream, wait).await {
+                Some(()) => Next::Again,
+                None => Next::Over,
+            });
+        }
+        Handled::Close => {
+            out.send(stream).await?;
+            return Ok(Next::Over);
+        }
+    }
+    Ok(Next::Following)
 }
 
 /// What a request waits for, unless its client is gone before: then nothing waits on for it.
@@ -266,7 +346,8 @@ async fn read_some(
             buffer.reserve(missing.max(4096));
         }
         match stream.try_read_buf(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // It has to wait: others have their turn.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => limits.turn = 0,
             other => return Ok(other?),
         }
         if (1..=SMALL_PART).contains(&buffer.len()) {

@@ -8,6 +8,7 @@
 mod buffer;
 mod cold;
 mod connection;
+mod large;
 mod listener;
 mod memory;
 mod outbox;

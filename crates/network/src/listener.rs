@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use crate::connection::{self, Activity, ConnectionError, ConnectionInfo, Limits, Service};
-use crate::memory::{Held, RequestMemory};
+use crate::memory::RequestMemory;
 use crate::quota::ConnectionQuota;
 
 /// What a listener needs to know.
@@ -154,8 +154,7 @@ impl Accepted<'_> {
             let mut stream = stream;
             let entry = connections.add(&stream);
             let clock = || connections.now();
-            let limits =
-                Limits { max_request: config.max_request_bytes, held: Held::nothing(&config.request_memory) };
+            let limits = Limits::new(config.max_request_bytes, &config.request_memory);
             let result = connection::run(&mut stream, service, limits, &entry.activity, clock).await;
             drop(entry);
             drop(permit);

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 
+use crate::large::Lane;
+
 /// The memory for the requests of a broker, over all its listeners.
 #[derive(Debug)]
 pub struct RequestMemory {
@@ -18,6 +20,7 @@ pub struct RequestMemory {
     freed: Notify,
     /// Whoever has this may go beyond the limit.
     turn: Arc<Mutex<()>>,
+    lane: Lane,
 }
 
 impl RequestMemory {
@@ -29,6 +32,7 @@ impl RequestMemory {
             used: AtomicUsize::new(0),
             freed: Notify::new(),
             turn: Arc::default(),
+            lane: Lane::default(),
         })
     }
 
@@ -53,6 +57,11 @@ pub(crate) struct Held {
 impl Held {
     pub fn nothing(memory: &Arc<RequestMemory>) -> Held {
         Held { memory: Arc::clone(memory), bytes: 0, turn: None }
+    }
+
+    /// Where the large ones among all requests take turns.
+    pub fn lane(&self) -> &Lane {
+        &self.memory.lane
     }
 
     /// Whether others wait until this connection's request is whole.

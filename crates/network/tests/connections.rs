@@ -1,6 +1,8 @@
 //! A listener with a small service: what it promises to every client.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use network::{
@@ -12,10 +14,14 @@ use tokio::net::TcpStream;
 
 /// Answers each frame with itself; `later` in front makes it come later, `close` ends the connection.
 ///
-/// `never` in front waits for ever, and holds what is in here meanwhile.
+/// `never` in front waits for ever, and holds what is in here meanwhile. `busy` keeps the thread until it is released. `count` is
+/// answered with how many requests were served before it.
 #[derive(Clone, Default)]
 struct Echo {
     held: Arc<()>,
+    is_busy: Arc<AtomicBool>,
+    is_released: Arc<AtomicBool>,
+    served: Arc<AtomicUsize>,
 }
 
 impl Service for Echo {
@@ -36,6 +42,17 @@ impl ServiceConnection for Echo {
     fn handle(&mut self, frame: &[u8], out: &mut Outbox) -> Handled {
         if frame.starts_with(b"close") {
             return Handled::Close;
+        }
+        if frame.starts_with(b"busy") {
+            self.is_busy.store(true, Ordering::SeqCst);
+            while !self.is_released.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+        }
+        let served = self.served.fetch_add(1, Ordering::SeqCst);
+        if frame.starts_with(b"count") {
+            answer(served.to_string().as_bytes(), out);
+            return Handled::Done;
         }
         if frame.starts_with(b"never") {
             let held = Arc::clone(&self.held);
@@ -70,13 +87,22 @@ fn start_with(
     max_request_bytes: usize,
     max_idle_ms: i64,
 ) -> (RunningListener, Arc<ConnectionQuota>, std::net::SocketAddr) {
+    start_within(RequestMemory::new(-1), service, max_request_bytes, max_idle_ms)
+}
+
+fn start_within(
+    request_memory: Arc<RequestMemory>,
+    service: Echo,
+    max_request_bytes: usize,
+    max_idle_ms: i64,
+) -> (RunningListener, Arc<ConnectionQuota>, std::net::SocketAddr) {
     let config = ListenerConfig {
         name: Arc::from("PLAINTEXT"),
         backlog: 50,
         send_buffer_bytes: 102_400,
         receive_buffer_bytes: 102_400,
         max_request_bytes,
-        request_memory: RequestMemory::new(-1),
+        request_memory,
         max_idle_ms,
     };
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
@@ -122,6 +148,120 @@ async fn pipelined_requests_are_answered_in_order_whatever_their_size_and_pieces
         assert!(content == *expected);
     }
     writer.await.unwrap();
+}
+
+/// Sends what some clients send at once: large requests among small ones, all of which come back as they were.
+async fn many_large_requests(limit: i64) {
+    let memory = RequestMemory::new(limit);
+    let (_running, _, address) = start_within(Arc::clone(&memory), Echo::default(), 20_000_000, 0);
+    let clients = (0..3usize).map(|client| {
+        tokio::spawn(async move {
+            let sizes: [usize; 7] = [100, 5_000_001, 2_097_148, 2_097_149, 30_000, 3_000_000, 1];
+            let requests: Vec<Vec<u8>> = sizes
+                .iter()
+                .enumerate()
+                .map(|(index, size)| {
+                    let mut content = if index == 5 { b"later".to_vec() } else { Vec::new() };
+                    let pattern: Vec<u8> = (0..1009).map(|byte| (byte * 31 + client + index) as u8).collect();
+                    content.extend_from_slice(&pattern.repeat(size / 1009 + 1)[..*size]);
+                    content
+                })
+                .collect();
+            let (mut reading, mut writing) = TcpStream::connect(address).await.unwrap().into_split();
+            let bytes: Vec<u8> = requests.iter().flat_map(|content| frame(content)).collect();
+            let writer = tokio::spawn(async move {
+                writing.write_all(&bytes).await.unwrap();
+                writing
+            });
+            for expected in &requests {
+                let mut content = vec![0; reading.read_i32().await.unwrap() as usize];
+                reading.read_exact(&mut content).await.unwrap();
+                assert!(content == *expected, "a request of {} bytes", expected.len());
+            }
+            writer.await.unwrap();
+        })
+    });
+    for client in clients.collect::<Vec<_>>() {
+        client.await.unwrap();
+    }
+    while memory.used() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_requests_are_answered_whatever_others_send() {
+    many_large_requests(-1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_requests_are_answered_where_memory_is_short() {
+    many_large_requests(4_000_000).await;
+}
+
+#[tokio::test]
+async fn large_requests_are_answered_by_a_single_thread() {
+    many_large_requests(-1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn others_are_served_while_a_large_request_is() {
+    let service = Echo::default();
+    let (_running, _, address) = start_with(service.clone(), 20_000_000, 0);
+    let mut large = TcpStream::connect(address).await.unwrap();
+    let mut content = b"busy".to_vec();
+    content.resize(5_000_000, 7);
+    let sent = frame(&content);
+    let large = tokio::spawn(async move {
+        large.write_all(&sent).await.unwrap();
+        read_frame(&mut large).await
+    });
+    while !service.is_busy.load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // The only thread is kept by the large request.
+    let mut small = TcpStream::connect(address).await.unwrap();
+    small.write_all(&frame(b"small")).await.unwrap();
+    assert_eq!(read_frame(&mut small).await, b"small");
+    assert!(!large.is_finished());
+    service.is_released.store(true, Ordering::SeqCst);
+    assert!(large.await.unwrap() == content);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn who_sends_many_requests_at_once_does_not_keep_the_thread() {
+    const MANY: usize = 5000;
+    let service = Echo::default();
+    let (_running, _, address) = start_with(service.clone(), 20_000_000, 0);
+    // From here on with calls that wait, for the runtime's only thread is busy.
+    let connect = || std::net::TcpStream::connect(address).unwrap();
+    let read = |stream: &mut std::net::TcpStream| {
+        let mut size = [0; 4];
+        stream.read_exact(&mut size).unwrap();
+        let mut content = vec![0; i32::from_be_bytes(size) as usize];
+        stream.read_exact(&mut content).unwrap();
+        content
+    };
+    let (mut many, mut one) = (connect(), connect());
+    // After this the buffer has room for all the others.
+    many.write_all(&frame(&[1; 1_000_000])).unwrap();
+    assert_eq!(read(&mut many).len(), 1_000_000);
+    one.write_all(&frame(b"here")).unwrap();
+    assert_eq!(read(&mut one), b"here");
+    let mut sent = frame(b"busy");
+    sent.extend(frame(b"me").repeat(MANY));
+    many.write_all(&sent).unwrap();
+    while !service.is_busy.load(Ordering::SeqCst) {
+        std::thread::yield_now();
+    }
+    one.write_all(&frame(b"count")).unwrap();
+    service.is_released.store(true, Ordering::SeqCst);
+    let served: usize = String::from_utf8(read(&mut one)).unwrap().parse().unwrap();
+    assert!(served < MANY / 5, "only after {served} requests of somebody else");
+    assert_eq!(read(&mut many), b"busy");
+    for _ in 0..MANY {
+        assert_eq!(read(&mut many), b"me");
+    }
 }
 
 #[tokio::test]
