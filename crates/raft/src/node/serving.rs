@@ -149,6 +149,7 @@ impl RaftNode {
         // A piece is as large as a batch at most, whatever is asked for.
         let max_bytes = max_bytes.min(self.config.log.max_batch_size_bytes);
         let Some((size, bytes)) = self.fetch_snapshot(snapshot_id, start, max_bytes)? else {
+            // Divergence: Apache Kafka 4.4 means this, too, and says UNKNOWN_SERVER_ERROR: it cannot write an answer without records.
             return refused(ErrorCode::SnapshotNotFound);
         };
         if start >= size {

@@ -131,8 +131,8 @@ fn end_quorum_epoch(request: EndQuorumEpochRequest) -> Incoming {
 }
 
 fn fetch(request: FetchRequest) -> Incoming {
-    let is_ours = |topic: &str, id: Uuid| topic == CLUSTER_METADATA_TOPIC || id == Uuid::METADATA_TOPIC;
-    let topic = single(request.topics).filter(|topic| is_ours(&topic.topic, topic.topic_id));
+    // Versions before 13 only have the name, which is not enough, as in Kafka.
+    let topic = single(request.topics).filter(|topic| topic.topic_id == Uuid::METADATA_TOPIC);
     let partition = topic.and_then(|topic| single(topic.partitions));
     let Some(partition) = partition.filter(|partition| partition.partition == PARTITION) else {
         return Incoming::invalid(ResponseBody::empty_fetch());
@@ -292,16 +292,12 @@ pub fn write_response(
                 records: Some(Records::Inline(records)),
                 ..fetch_response::PartitionData::default()
             };
-            // Versions before 12 cannot say it, and have no epoch in the request to answer for.
-            let says_epochs = version >= 12;
-            if says_epochs {
-                partition.current_leader = fetch_response::LeaderIdAndEpoch { leader_id, leader_epoch };
-            }
-            if let Some(end) = diverging_epoch.filter(|_| says_epochs) {
+            partition.current_leader = fetch_response::LeaderIdAndEpoch { leader_id, leader_epoch };
+            if let Some(end) = diverging_epoch {
                 partition.diverging_epoch =
                     fetch_response::EpochEndOffset { epoch: end.epoch, end_offset: end.offset };
             }
-            if let Some(id) = snapshot_id.filter(|_| says_epochs) {
+            if let Some(id) = snapshot_id {
                 partition.snapshot_id = fetch_response::SnapshotId { end_offset: id.offset, epoch: id.epoch };
             }
             let topic = fetch_response::FetchableTopicResponse {

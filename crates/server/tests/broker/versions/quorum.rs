@@ -6,7 +6,7 @@ use protocol::ApiKey;
 use protocol::messages::*;
 
 use super::ok;
-use crate::harness::{Client, NODE, error};
+use crate::harness::{Client, NODE, elsewhere, error};
 
 /// Asks in one version. False where this is no API of the quorum.
 pub async fn ask(client: &mut Client, api: ApiKey, version: i16) -> bool {
@@ -20,6 +20,10 @@ pub async fn ask(client: &mut Client, api: ApiKey, version: i16) -> bool {
             let topic = TopicSnapshot { name: topic_name, partitions: vec![partition] };
             let request = FetchSnapshotRequest { topics: vec![topic], ..FetchSnapshotRequest::default() };
             let response = client.call(version, &request).await;
+            // Apache Kafka stumbles over the records that its own answer does not have, and says so.
+            if elsewhere().is_some() && error(response.error_code) == ErrorCode::UnknownServerError {
+                return true;
+            }
             ok(response.error_code);
             let partition = &response.topics[0].partitions[0];
             assert_eq!(error(partition.error_code), ErrorCode::SnapshotNotFound);
@@ -113,16 +117,14 @@ async fn fetch(client: &mut Client, version: i16) {
     };
     let request = FetchRequest { topics: vec![topic], max_bytes: 1, ..FetchRequest::default() };
     let response = client.call(version, &request).await;
-    ok(response.error_code);
-    let Some(topic) = response.responses.first() else {
-        panic!("no topic in version {version}: {response:?}")
-    };
-    let partition = &topic.partitions[0];
-    if version < 12 {
-        // Who does not say which epoch it has cannot be answered.
-        assert_eq!(error(partition.error_code), ErrorCode::InvalidRequest);
+    if version < 13 {
+        // It names the topic, and the quorum knows it by its id; before version 7 there is no place for the error.
+        let expected = if version < 7 { ErrorCode::None } else { ErrorCode::InvalidRequest };
+        assert_eq!((error(response.error_code), response.responses.len()), (expected, 0));
         return;
     }
+    ok(response.error_code);
+    let partition = &response.responses[0].partitions[0];
     ok(partition.error_code);
     assert_eq!((partition.current_leader.leader_id, partition.current_leader.leader_epoch), (NODE, 1));
     assert!(partition.records.is_some_and(|records| !records.is_empty()), "the first batch, however large");
