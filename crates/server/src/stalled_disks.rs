@@ -3,15 +3,11 @@
 use std::sync::Arc;
 
 use network::Again;
-use parking_lot::{Condvar, Mutex};
 use replica::Partition;
 use storage::{LogManager, Look};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::broker::Broker;
-
-/// From so many threads on one is kept in reserve.
-const ENOUGH_FOR_A_RESERVE: usize = 3;
 
 /// The thread that watches the disks; it ends when this is dropped.
 pub(crate) struct Watching(Arc<LogManager>);
@@ -32,52 +28,20 @@ pub(crate) fn watch(logs: &Arc<LogManager>) -> std::io::Result<Watching> {
     if threads > 0 {
         logs.disk_watch().serve_with(threads, Box::new(hand_over));
     }
-    let hold = move |runtime: &Handle| (threads >= ENOUGH_FOR_A_RESERVE).then(|| Reserve::hold(runtime));
-    let mut reserve = hold(&runtime);
     let watching = Watching(Arc::clone(logs));
     let logs = Arc::clone(logs);
     let thread = std::thread::Builder::new().name("disk-watch".to_owned());
     thread.spawn(move || {
-        logs.watch_disks(|look| match look {
-            Look::SomebodyStays => {
-                reserve = None;
+        logs.watch_disks(|look| {
+            if look == Look::SomebodyStays {
                 // The thread that waits for the disk may be the one that others expect to look at the sockets; a task wakes another.
+                // None is kept in reserve for that, by a task that blocks: a thread of tokio's may have a task that it would run next
+                // and that no other can take from it, and a connection would wait for as long.
                 drop(runtime.spawn(async {}));
             }
-            Look::NobodyStays if reserve.is_none() => reserve = hold(&runtime),
-            Look::NobodyStays => {}
         });
     })?;
     Ok(watching)
-}
-
-/// A thread of the runtime that does nothing, until this is dropped: then it serves connections. When a disk stalls, all others may
-/// be on their way into it within microseconds, and who is in cannot be replaced.
-struct Reserve(Arc<Held>);
-
-#[derive(Default)]
-struct Held {
-    is_released: Mutex<bool>,
-    released: Condvar,
-}
-
-impl Reserve {
-    fn hold(runtime: &Handle) -> Reserve {
-        let held = Arc::new(Held::default());
-        let reserve = Reserve(Arc::clone(&held));
-        // It blocks its thread, as no other task may.
-        runtime.spawn(async move {
-            held.released.wait_while(&mut held.is_released.lock(), |is_released| !*is_released);
-        });
-        reserve
-    }
-}
-
-impl Drop for Reserve {
-    fn drop(&mut self) {
-        *self.0.is_released.lock() = true;
-        self.0.released.notify_all();
-    }
 }
 
 /// Lets another thread serve what this one would have served next, and does the work then.

@@ -76,7 +76,7 @@ async fn who_does_not_need_it_is_served() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn who_does_not_need_it_is_served_by_the_reserve() {
+async fn who_does_not_need_it_is_served_by_three_threads() {
     others_are_served().await;
 }
 
