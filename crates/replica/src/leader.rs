@@ -125,8 +125,12 @@ impl LeaderState {
 
     /// Takes over replicas and ISR of the metadata. What was asked of the controller is settled with that: either it is in
     /// there, or it came too late. `new_epoch`: the followers begin anew.
+    ///
+    /// Divergence: Kafka's leader waits for `replica.lag.time.max.ms` for a follower to come back that the controller has just taken out of
+    /// the ISR because its log directory has failed: nothing is acknowledged for so long. Here it is waited for when it fetches again.
     pub(crate) fn follow_metadata(
         &mut self,
+        isr_before: &[i32],
         registration: &PartitionRegistration,
         node_id: i32,
         new_epoch: bool,
@@ -138,7 +142,13 @@ impl LeaderState {
         let others = registration.replicas.iter().filter(|replica| **replica != node_id);
         self.followers = others
             .map(|replica| match before.iter().position(|follower| follower.broker_id == *replica) {
-                Some(index) => before.swap_remove(index),
+                Some(index) => {
+                    let mut follower = before.swap_remove(index);
+                    if isr_before.contains(replica) && !registration.isr.contains(replica) {
+                        follower.last_caught_up_ms = 0;
+                    }
+                    follower
+                }
                 None => {
                     let mut follower = Follower::new(*replica);
                     follower.reset(registration.isr.contains(replica), UNKNOWN_OFFSET, now_ms);

@@ -52,6 +52,8 @@ impl Assignments {
             };
             let future = logs.future_log(partition).and_then(|log| logs.directory_id_of(&log));
             match logs.directory_of(partition) {
+                // It is in a directory that has failed, which the controller may still have to learn.
+                None => {}
                 // What a move has asked for before it is done.
                 _ if future.is_some() && waiting.get(id) == future.as_ref() && future != Some(*recorded) => {}
                 Some(actual) if actual != *recorded && future != Some(*recorded) => {

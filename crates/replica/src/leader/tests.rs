@@ -21,7 +21,7 @@ fn position(broker_id: i32) -> FollowerPosition {
 /// Leads since offset 5 at time 1000.
 fn state(registration: &PartitionRegistration) -> LeaderState {
     let mut state = LeaderState::new(5, 7);
-    state.follow_metadata(registration, 1, false, 5, 1000);
+    state.follow_metadata(&[], registration, 1, false, 5, 1000);
     state
 }
 
@@ -60,6 +60,26 @@ fn a_follower_that_is_about_to_join_is_waited_for_if_it_may_join() {
     let fenced = broker();
     fenced.set_eligible([(1, 10)].into_iter());
     assert_eq!(state.replicated_to(&partition, at(12), &fenced, 1000).message_offset, 12);
+}
+
+#[test]
+fn a_follower_that_the_controller_has_taken_out_is_waited_for_when_it_fetches_again() {
+    let partition = registration(&[1, 2, 3], &[1, 2, 3], 1);
+    let mut state = state(&partition);
+    fetch(&mut state, 2, 9, 9, 1000);
+    fetch(&mut state, 3, 9, 9, 1000);
+    // Its log directory has failed; its broker lives.
+    let without = registration(&[1, 2, 3], &[1, 2], 1);
+    state.follow_metadata(&partition.isr, &without, 1, false, 5, 1001);
+    fetch(&mut state, 2, 12, 12, 1002);
+    assert_eq!(committed(&state, &without, 12, 1002), 12);
+    // It is back, with all that there is.
+    fetch(&mut state, 3, 12, 12, 1003);
+    assert_eq!(committed(&state, &without, 13, 1003), 12);
+    // One that was out before, and caught up, is waited for as ever.
+    state.follow_metadata(&without.isr, &without, 1, false, 5, 1004);
+    fetch(&mut state, 2, 13, 13, 1004);
+    assert_eq!(committed(&state, &without, 13, 1004), 12);
 }
 
 #[test]
@@ -131,7 +151,7 @@ fn a_new_epoch_gives_followers_in_sync_time_and_metadata_settle_what_was_asked()
     fetch(&mut state, 3, 9, 9, 1000);
     assert!(state.maybe_expand(&partition, 3, 6, &broker()));
     state.begin_epoch(9);
-    state.follow_metadata(&partition, 1, true, 9, 5000);
+    state.follow_metadata(&partition.isr, &partition, 1, true, 9, 5000);
     assert_eq!(state.pending(), None);
     assert!(state.maybe_shrink(&partition, 9, &broker(), 5000 + MAX_LAG_MS).is_empty());
     // Where a follower is stays known.

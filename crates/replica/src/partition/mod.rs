@@ -212,12 +212,11 @@ impl Partition {
         }
         // First the log refuses what comes in the old epoch, then the new one is made known.
         let start_offset = self.log.load().lead(leader_epoch, registration.replicas.len() == 1)?;
+        let before = self.registration.load_full();
         let led_before = match role {
             // Divergence: Kafka goes on from what it knew of the followers in any later epoch. With an epoch between, of which this
             // broker did not hear in time, they may have followed somebody else, and cut off what they had from here.
-            Role::Leader(_) => {
-                Some(self.registration.load().leader_epoch).filter(|epoch| leader_epoch - epoch <= 1)
-            }
+            Role::Leader(_) => Some(before.leader_epoch).filter(|epoch| leader_epoch - epoch <= 1),
             Role::Follower | Role::Closed => None,
         };
         if led_before.is_none() {
@@ -228,7 +227,7 @@ impl Partition {
             if new_epoch {
                 state.begin_epoch(start_offset);
             }
-            state.follow_metadata(&registration, node_id, new_epoch, start_offset, now_ms);
+            state.follow_metadata(&before.isr, &registration, node_id, new_epoch, start_offset, now_ms);
             self.registration.store(Arc::clone(&registration));
             self.advance(state, &registration, now_ms);
         }
