@@ -20,7 +20,7 @@ mod snapshots;
 mod tests;
 mod voter_changes;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use common::ErrorCode;
 use protocol::records::{RECORD_BATCH_OVERHEAD, RecordBatch};
@@ -36,7 +36,7 @@ use crate::quorum_state::QuorumStateStore;
 use crate::voter_set::endpoint_of;
 use crate::{
     Endpoint, LeaderAndEpoch, OffsetAndEpoch, QuorumNode, QuorumRequest, QuorumResponse, RaftInput,
-    RaftOutput, ReplicaKey, ResponseBody, SupportedVersionRange, VoterNode, VoterSet,
+    RaftOutput, ReplicaKey, RequestFailure, ResponseBody, SupportedVersionRange, VoterNode, VoterSet,
 };
 
 pub use events::RaftEvent;
@@ -94,6 +94,8 @@ pub struct RaftNode {
     bytes_since_snapshot: u64,
     last_snapshot_ms: i64,
     last_clean_ms: i64,
+    /// Where nobody listened when a node was asked something last.
+    refusing: BTreeSet<i32>,
     /// It was said that a node is of another cluster: to say it each time would fill a disk.
     told_of_other_cluster: bool,
 }
@@ -164,6 +166,7 @@ impl RaftNode {
             bytes_since_snapshot: 0,
             last_snapshot_ms: now_ms,
             last_clean_ms: now_ms,
+            refusing: BTreeSet::new(),
             told_of_other_cluster: false,
             log,
             config,
@@ -188,6 +191,10 @@ impl RaftNode {
             RaftInput::Response { from, correlation_id, result } => {
                 if !self.requests.is_response_expected(from, correlation_id) {
                     return Ok(());
+                }
+                match &result {
+                    Err(RequestFailure::Refused) => drop(self.refusing.insert(from)),
+                    _ => drop(self.refusing.remove(&from)),
                 }
                 let success = self.handle_response(from, result, now_ms)?;
                 self.requests.response_handled(from, correlation_id, success, now_ms);
@@ -297,10 +304,16 @@ impl RaftNode {
         self.shutting_down = true;
     }
 
-    /// Whether the quorum has no more need of this node: it has another leader, or never needed it.
+    /// Whether the quorum has no more need of this node: it has another leader, never needed it, or nobody of it is left.
+    ///
+    /// Divergence: Kafka waits for its timeout where nobody is left.
     pub fn may_stop(&self) -> bool {
         let voters = self.control.last_voters();
         let leader = self.quorum.leader_and_epoch().leader_id;
+        let is_gone = |id: i32| id == self.local.key.id || self.refusing.contains(&id);
+        if voters.voter_ids().into_iter().all(is_gone) {
+            return true;
+        }
         !voters.is_voter(&self.local.key)
             || voters.is_only_voter(&self.local.key)
             || leader.is_some_and(|leader| leader != self.local.key.id)

@@ -51,6 +51,8 @@ pub(crate) struct Lifecycle {
     offline_dirs: Mutex<BTreeMap<Uuid, bool>>,
     /// There is something to say before the next heartbeat is due.
     wake: Notify,
+    /// The broker wants to stop: what is under way need not be waited for.
+    leaving: Notify,
     /// The registration lacks what there is room for by now.
     register_again: Notify,
     state: watch::Sender<BrokerState>,
@@ -228,7 +230,13 @@ pub(crate) async fn send_heartbeats(broker: Arc<Broker>) {
             ..BrokerHeartbeatRequest::default()
         };
         let state = *lifecycle.state.borrow();
-        let pause = match broker.channel.send_within(request, timeout).await {
+        let answer = tokio::select! {
+            biased;
+            answer = broker.channel.send_within(request, timeout) => answer,
+            // There may be nobody to answer it.
+            () = lifecycle.leaving.notified(), if !wants_shut_down => continue,
+        };
+        let pause = match answer {
             Ok(answer) if answer.error_code != 0 => {
                 let error = ErrorCode::from_code(answer.error_code);
                 tracing::warn!("the controller does not take this broker's heartbeat: {error}");
@@ -304,6 +312,7 @@ pub(crate) async fn leave(broker: &Broker, heartbeats: tokio::task::JoinHandle<(
     if broker.settings.broker().replication.controlled_shutdown_enable && !abandoned {
         broker.lifecycle.wants_shut_down.store(true, Ordering::Relaxed);
         broker.lifecycle.wake.notify_one();
+        broker.lifecycle.leaving.notify_one();
         let abort = heartbeats.abort_handle();
         if tokio::time::timeout(LONGEST_SHUTDOWN, heartbeats).await.is_err() {
             abort.abort();

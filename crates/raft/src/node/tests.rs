@@ -178,6 +178,37 @@ fn a_restart_gives_the_same_records_in_the_next_epoch() {
 }
 
 #[test]
+fn a_voter_that_stops_waits_for_another_leader_unless_nobody_is_left() {
+    let directory = vector("static/formatted");
+    let mut config = static_(directory.path());
+    config.static_voters.extend([2, 3].map(|id| (id, "127.0.0.1".to_owned(), 29493 + id as u16)));
+    let mut node = RaftNode::open(config, 1_000).unwrap();
+    let mut now_ms = 1_000;
+    let mut ask = |node: &mut RaftNode, failure_of_3: RequestFailure| {
+        let mut asked = BTreeSet::new();
+        while asked.len() < 2 {
+            now_ms = node.next_poll_ms().max(now_ms + 1);
+            node.poll(now_ms).unwrap();
+            for output in node.take_outputs(now_ms).unwrap() {
+                let RaftOutput::Send { to, correlation_id, .. } = output else { continue };
+                let failure = if to.id == 3 { failure_of_3 } else { RequestFailure::Refused };
+                let input = RaftInput::Response { from: to.id, correlation_id, result: Err(failure) };
+                node.handle(input, now_ms).unwrap();
+                if to.id > 0 {
+                    asked.insert(to.id);
+                }
+            }
+        }
+    };
+    ask(&mut node, RequestFailure::Unavailable);
+    assert!(!node.may_stop(), "node 3 may need this one's vote");
+    ask(&mut node, RequestFailure::Refused);
+    assert!(node.may_stop(), "no other voter runs");
+    ask(&mut node, RequestFailure::Unavailable);
+    assert!(!node.may_stop());
+}
+
+#[test]
 fn only_the_leader_of_the_epoch_appends_and_only_what_fits() {
     let directory = vector("static/formatted");
     let mut config = static_(directory.path());
