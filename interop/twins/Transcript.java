@@ -2,6 +2,7 @@
 // that differs between two brokers of one kind (ids, ports, times): Transcript.java BOOTSTRAP.
 // Two transcripts are compared by `cargo xtask interop twins`.
 
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -43,6 +44,7 @@ import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.TopicCollection;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.TopicPartitionReplica;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.serialization.StringDeserializer;
@@ -66,6 +68,7 @@ public class Transcript {
             partitions();
             records();
             groups();
+            logDirs();
             deletions();
         }
     }
@@ -84,6 +87,7 @@ public class Transcript {
         if (text.contains("TimeoutException")) text = text.replaceAll("(TimeoutException).*", "$1");
         if (title.startsWith("produce")) text = text.replaceAll("-?\\d{13,}", "TIME");
         text = Pattern.compile("\\b\\d{13}\\b").matcher(text).replaceAll(time -> "START+" + (Long.parseLong(time.group()) - START_MS));
+        if (title.startsWith("cordons")) text = text.replaceAll("(/[^ ,\\]]*)?/(data|more)\\b", "DIR/$2");
         text = text.replace('\n', ' ').replaceAll("127\\.0\\.0\\.1:\\d+", "ADDRESS").replaceAll("localhost:\\d+", "ADDRESS");
         System.out.println(title + " => " + text);
     }
@@ -414,6 +418,95 @@ public class Transcript {
         ask("groups: move offsets of a topic that is not there", () -> get(admin.alterConsumerGroupOffsets("manual", Map.of(new TopicPartition("nowhere", 0), new OffsetAndMetadata(6))).all()));
         ask("groups: delete offsets", () -> get(admin.deleteConsumerGroupOffsets("manual", Set.of(partition)).all()));
         ask("groups: delete", () -> get(admin.deleteConsumerGroups(List.of("manual")).all()));
+    }
+
+    /** The directories of broker 1 by their last names: whether each is cordoned, and the replicas of a topic that it has. */
+    private static String logDirs(String topic) throws Exception {
+        var dirs = new TreeMap<String, String>();
+        for (var dir : get(admin.describeLogDirs(List.of(1)).descriptions().get(1)).entrySet()) {
+            var replicas = new TreeMap<Integer, String>();
+            dir.getValue().replicaInfos().forEach((partition, replica) -> {
+                if (partition.topic().equals(topic)) replicas.put(partition.partition(), replica.isFuture() ? "future" : "current");
+            });
+            dirs.put(Path.of(dir.getKey()).getFileName().toString(), "cordoned " + dir.getValue().isCordoned() + " " + dir.getValue().error() + " " + replicas);
+        }
+        return dirs.toString();
+    }
+
+    /** What the directories have, once that is so; what they had last, after five seconds. */
+    private static String awaitLogDirs(String topic, String expected) throws Exception {
+        String now = logDirs(topic);
+        for (int tries = 0; tries < 250 && !now.contains(expected); tries++) {
+            Thread.sleep(20);
+            now = logDirs(topic);
+        }
+        return now;
+    }
+
+    private static Object move(String topic, int partition, int broker, String dir) throws Exception {
+        var replica = new TopicPartitionReplica(topic, partition, broker);
+        return get(admin.alterReplicaLogDirs(Map.of(replica, dir)).values().get(replica));
+    }
+
+    private static Object cordon(String broker, OpType how, String dirs) throws Exception {
+        var entry = new org.apache.kafka.clients.admin.ConfigEntry("cordoned.log.dirs", dirs);
+        return get(admin.incrementalAlterConfigs(Map.of(new ConfigResource(ConfigResource.Type.BROKER, broker), List.of(new AlterConfigOp(entry, how)))).all());
+    }
+
+    /** What a topic is refused with, once it is; or how it was made, after ten seconds. */
+    private static Object refused(String name) throws Exception {
+        Object outcome = null;
+        for (int tries = 0; tries < 100; tries++) {
+            outcome = created(new NewTopic(name, 1, (short) 1), true);
+            Thread.sleep(100);
+        }
+        return outcome;
+    }
+
+    private static void logDirs() {
+        // Of those that the broker has: one in which it began, and one that is called "more".
+        List<String> paths = new ArrayList<>();
+        ask("log dirs: of the broker", () -> {
+            paths.addAll(new TreeSet<>(get(admin.describeLogDirs(List.of(1)).descriptions().get(1)).keySet()));
+            return paths.stream().map(path -> Path.of(path).getFileName()).toList();
+        });
+        String data = paths.get(0), more = paths.get(1), parent = Path.of(more).getParent().toString();
+        ask("log dirs: a topic", () -> created(new NewTopic("moved", 1, (short) 1), false).length() > 0);
+        ask("log dirs: move to more", () -> move("moved", 0, 1, more));
+        ask("log dirs: it is there", () -> awaitLogDirs("moved", "{data=cordoned false null {}, more=cordoned false null {0=current}}"));
+        ask("log dirs: move to more again", () -> move("moved", 0, 1, more));
+        ask("log dirs: move back", () -> move("moved", 0, 1, data));
+        ask("log dirs: it is back", () -> awaitLogDirs("moved", "{data=cordoned false null {0=current}, more=cordoned false null {}}"));
+        for (String dir : List.of("/nowhere", "more", "", parent, more + "/"))
+            ask("log dirs: move to '" + dir.replace(parent, "PARENT") + "'", () -> String.valueOf(move("moved", 0, 1, dir)).replace(parent, "PARENT"));
+        ask("log dirs: move back again", () -> move("moved", 0, 1, data));
+        ask("log dirs: move a partition that is not there", () -> move("moved", 7, 1, more));
+        ask("log dirs: move a topic that is not there", () -> move("missing", 0, 1, more));
+        ask("log dirs: move a topic with a long name", () -> move("x".repeat(249), 0, 1, more));
+        ask("log dirs: move a replica with a number below zero", () -> move("moved", -1, 1, more));
+        ask("log dirs: where a topic goes that is not there yet", () -> move("expected", 0, 1, more));
+        ask("log dirs: it comes", () -> created(new NewTopic("expected", 1, (short) 1), false).length() > 0);
+        ask("log dirs: it is where it was sent", () -> awaitLogDirs("expected", "more=cordoned false null {0=current}"));
+
+        ask("cordons: one", () -> cordon("1", OpType.SET, more));
+        ask("cordons: it is", () -> awaitLogDirs("moved", "more=cordoned true"));
+        ask("cordons: move there", () -> move("moved", 0, 1, more));
+        ask("cordons: a topic", () -> created(new NewTopic("uncordoned", 4, (short) 1), false).length() > 0);
+        ask("cordons: it is elsewhere", () -> awaitLogDirs("uncordoned", "data=cordoned false null {0=current, 1=current, 2=current, 3=current}"));
+        ask("cordons: no directory of the broker", () -> String.valueOf(cordon("1", OpType.SET, "/nowhere")));
+        ask("cordons: all and one", () -> String.valueOf(cordon("1", OpType.SET, "*,/nowhere")));
+        ask("cordons: of all brokers", () -> cordon("", OpType.SET, "*"));
+        ask("cordons: all", () -> cordon("1", OpType.SET, "*"));
+        ask("cordons: all are", () -> awaitLogDirs("moved", "data=cordoned true"));
+        ask("cordons: a topic that finds no place", () -> refused("homeless"));
+        ask("cordons: a topic that is assigned", () -> created(new NewTopic("assigned-8", Map.of(0, List.of(1))), false));
+        ask("cordons: more partitions", () -> get(admin.createPartitions(Map.of("moved", NewPartitions.increaseTo(2))).all()));
+        ask("cordons: what the broker says", () -> {
+            var broker = new ConfigResource(ConfigResource.Type.BROKER, "1");
+            return get(admin.describeConfigs(List.of(broker)).all()).get(broker).get("cordoned.log.dirs");
+        });
+        ask("cordons: none", () -> cordon("1", OpType.DELETE, ""));
+        ask("cordons: none is", () -> awaitLogDirs("moved", "data=cordoned false"));
     }
 
     private static void deletions() {

@@ -70,6 +70,8 @@ pub struct BrokerConfig {
     pub inter_broker_security_protocol: SecurityProtocol,
     /// `log.dirs`, or `log.dir`.
     pub log_dirs: Vec<PathBuf>,
+    /// Those of `log_dirs` that get no new partitions (`cordoned.log.dirs`).
+    pub cordoned_log_dirs: Vec<PathBuf>,
     /// `metadata.log.dir`, or the first of `log_dirs`.
     pub metadata_log_dir: PathBuf,
     /// The voters of a static quorum. With `bootstrap_servers` alone this is empty.
@@ -219,6 +221,11 @@ impl BrokerConfig {
         let log_dirs: Vec<String> =
             values.get::<Option<Vec<String>>>("log.dirs").unwrap_or_else(|| values.get("log.dir"));
         let log_dirs: Vec<PathBuf> = log_dirs.into_iter().map(PathBuf::from).collect();
+        let cordoned: Vec<String> = values.get("cordoned.log.dirs");
+        let cordoned_log_dirs = match cordoned.iter().any(|dir| dir == "*") {
+            true => log_dirs.clone(),
+            false => cordoned.into_iter().map(PathBuf::from).collect(),
+        };
         let metadata_log_dir = match values.get::<Option<String>>("metadata.log.dir") {
             Some(dir) => PathBuf::from(dir),
             // Invariant: `log.dirs` and `log.dir` are validated as lists that are not empty.
@@ -252,6 +259,7 @@ impl BrokerConfig {
             inter_broker_listener_name,
             inter_broker_security_protocol,
             log_dirs,
+            cordoned_log_dirs,
             metadata_log_dir,
             voters,
             bootstrap_servers,

@@ -45,7 +45,6 @@ const NO_GROWTH: &str = "the time that a connection to a node may take stays the
 const NO_QUOTAS: &str = "quotas are to come";
 const NO_METRICS: &str = "metrics reporters are to come";
 const NO_PLUGINS: &str = "Java classes cannot be loaded";
-const NO_CORDONS: &str = "cordoned log directories are to come";
 const NO_LINGER: &str = "what waits is written together, without a pause to gather more";
 const NO_PURGATORY: &str = "parked requests leave by themselves when they are done";
 const NO_THREADS: &str =

@@ -82,6 +82,11 @@ impl Lifecycle {
         self.abandoned.store(true, Ordering::Relaxed);
     }
 
+    /// The controller is told at once which log directories get no new logs.
+    pub(crate) fn propagate_cordoned_dirs(&self) {
+        self.wake.notify_one();
+    }
+
     async fn reached(&self, state: BrokerState) {
         // The sender is here: it cannot be gone.
         drop(self.state.subscribe().wait_for(|reached| *reached == state).await);
@@ -220,6 +225,8 @@ pub(crate) async fn send_heartbeats(broker: Arc<Broker>) {
         let wants_shut_down = lifecycle.wants_shut_down.load(Ordering::Relaxed);
         let want_fence = !lifecycle.ready.load(Ordering::Relaxed);
         let offline: Vec<Uuid> = lifecycle.offline_dirs.lock().keys().copied().collect();
+        let version = broker.image().features.metadata_version();
+        let cordons = version.is_some_and(MetadataVersion::is_cordoned_log_dirs_supported);
         let request = BrokerHeartbeatRequest {
             broker_id: broker.node_id,
             broker_epoch: broker.epoch.load(Ordering::Relaxed),
@@ -227,7 +234,7 @@ pub(crate) async fn send_heartbeats(broker: Arc<Broker>) {
             want_fence,
             want_shut_down: wants_shut_down,
             offline_log_dirs: offline.clone(),
-            ..BrokerHeartbeatRequest::default()
+            cordoned_log_dirs: cordons.then(|| broker.replicas.logs().cordoned_directory_ids()),
         };
         let state = *lifecycle.state.borrow();
         let answer = tokio::select! {

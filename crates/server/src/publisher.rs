@@ -30,6 +30,9 @@ pub(crate) fn publish(broker: &Arc<Broker>, delta: &MetadataDelta, image: &Metad
             broker.connections.set_limits(connection_limits(&new));
             broker.cleaners.reconfigure(&new);
             broker.fetchers.resize(new.replication.num_replica_fetchers);
+            if broker.replicas.logs().update_cordoned_dirs(&new.cordoned_log_dirs) {
+                broker.lifecycle.propagate_cordoned_dirs();
+            }
         }
         update_group_settings(broker, image);
         let is_subscription =

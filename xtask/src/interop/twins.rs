@@ -48,6 +48,9 @@ type Answers = Vec<(String, String)>;
 
 fn ask(world: &World, kind: Kind, name: &str) -> Result<(Answers, Vec<wire::Offer>), String> {
     let node = Node::new(world, &format!("twins/{name}"), &[])?;
+    // A second log directory, to which replicas move.
+    let dirs = format!("log.dirs={},{}\n", node.data.display(), node.dir.join("more").display());
+    project::write(&node.properties, project::read(&node.properties)? + &dirs)?;
     let broker = node.start_as(world, kind)?;
     let mut transcript = java("twins/Transcript.java")?;
     transcript.arg(broker.bootstrap());

@@ -1,7 +1,7 @@
 //! Keys of the log: directories, segments, retention, batches (`ServerLogConfigs`).
 
 use crate::def::{ConfigKey, boolean, int, list, long, string};
-use crate::keys::{NO_CORDONS, NON_EMPTY_SET, SET};
+use crate::keys::{NON_EMPTY_SET, SET};
 use crate::validator::Validator;
 
 #[rustfmt::skip] // a table: one line of facts, one of words
@@ -16,7 +16,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("How batches are stored: with a codec, uncompressed, or `producer` to keep what the producer chose."),
     int("compression.zstd.level").or("3").between(-131072, 22).cluster_wide()
         .doc("Level for topics whose compression.type is zstd."),
-    list("cordoned.log.dirs").or("").valid(SET).per_broker().no_effect(NO_CORDONS)
+    list("cordoned.log.dirs").or("").valid(SET).per_broker()
         .doc("Log directories that get no new partitions (KIP-1066); * for all."),
     list("log.cleanup.policy").or("delete").valid(Validator::List { of: &["compact", "delete"], may_be_empty: true }).cluster_wide()
         .doc("What happens to old segments: `delete` them, `compact` them to the last record of each key, both, or nothing for an empty list."),

@@ -55,7 +55,10 @@ fn alter(broker: &Broker, name: &TopicPartition, dir: &Path) -> Result<(), Error
         return Err(ErrorCode::InvalidTopicException);
     }
     let logs = broker.replicas.logs();
-    logs.check_dir(dir).map_err(|error| error.error_code())?;
+    let known = logs.check_dir(dir).map_err(|error| error.error_code())?;
+    if logs.is_cordoned(&known) {
+        return Err(ErrorCode::InvalidReplicaAssignment);
+    }
     let Some(partition) = broker.replicas.partition(&name.topic, name.partition) else {
         // Where the replica goes if it comes.
         logs.prefer_dir(name, dir);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::ErrorCode;
+use metadata::MetadataVersion;
 use network::{Handled, Outbox};
 use protocol::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
@@ -29,6 +30,8 @@ pub(crate) fn handle(
     };
     let logs = broker.replicas.logs();
     let directories = logs.directory_ids();
+    let version = broker.image().features.metadata_version();
+    let cordons = version.is_some_and(MetadataVersion::is_cordoned_log_dirs_supported);
     let mut results = Vec::new();
     for directory in logs.live_dirs() {
         let id = directories.iter().find(|(path, _)| *path == directory).map(|(_, id)| *id);
@@ -64,7 +67,7 @@ pub(crate) fn handle(
                 .collect(),
             total_bytes,
             usable_bytes,
-            is_cordoned: false,
+            is_cordoned: cordons && logs.is_cordoned(&directory),
         });
     }
     for directory in logs.offline_dirs() {

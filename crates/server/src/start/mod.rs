@@ -428,14 +428,16 @@ fn meta_properties(metadata_log_dir: &Path) -> Result<MetaProperties, ServerErro
 
 fn open_logs(config: &BrokerConfig, cluster_id: Option<String>) -> Result<LogManager, ServerError> {
     let threads = usize::try_from(config.log_manager.num_recovery_threads_per_data_dir).unwrap_or(1);
-    Ok(LogManager::open(LogManagerConfig {
+    let logs = LogManager::open(LogManagerConfig {
         log_dirs: config.log_dirs.clone(),
         cluster_id,
         node_id: config.node_id,
         num_recovery_threads_per_data_dir: threads.max(1),
         default_config: Arc::new(log_config(&config.topic_defaults.config())),
         producer_id_expiration_ms: i64::from(config.log_manager.producer_id_expiration_ms),
-    })?)
+    })?;
+    logs.update_cordoned_dirs(&config.cordoned_log_dirs);
+    Ok(logs)
 }
 
 fn load_logs(logs: &LogManager, settings: &Settings, image: &MetadataImage) -> Result<(), ServerError> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use ::io::fs::{self, File};
 use common::{TopicPartition, Uuid};
@@ -112,6 +113,8 @@ pub(super) struct LogDir {
     pub path: PathBuf,
     pub id: Uuid,
     pub health: Arc<DirHealth>,
+    /// It gets no new logs (`cordoned.log.dirs`).
+    pub cordoned: AtomicBool,
     /// Held while the directory is in use.
     lock: Mutex<Option<File>>,
     /// What the checkpoint files hold, so that they are written only when something has changed.
@@ -233,6 +236,7 @@ pub(super) fn open_dirs(
             health: Arc::new(DirHealth::reporting_to(&dir.path, Arc::clone(failures), Arc::clone(watch))),
             path: dir.path,
             id,
+            cordoned: AtomicBool::new(false),
             lock: Mutex::new(Some(dir.lock)),
             written: Mutex::new(BTreeMap::new()),
         })

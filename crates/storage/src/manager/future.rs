@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use common::{TopicPartition, Uuid};
 
@@ -43,15 +44,43 @@ impl LogManager {
         if self.failed_dirs.iter().any(|dir| dir == path) {
             return Err(offline());
         }
-        let by_name = self.dirs.iter().find(|dir| dir.path == path);
-        let known = by_name.or_else(|| {
+        let dir = self.known_dir(path).ok_or_else(|| LogError::UnknownDir(path.to_owned()))?;
+        if dir.health.is_offline() { Err(offline()) } else { Ok(dir) }
+    }
+
+    /// The directory by any of its names, to the letter, as Kafka compares them.
+    fn known_dir(&self, path: &Path) -> Option<&Arc<LogDir>> {
+        self.dirs.iter().find(|dir| dir.path.as_os_str() == path.as_os_str()).or_else(|| {
             // The configured name may lead there by a symbolic link.
-            let path = self.config.log_dirs.iter().find(|configured| *configured == path)?;
+            let is_named = |configured: &&PathBuf| configured.as_os_str() == path.as_os_str();
+            let path = self.config.log_dirs.iter().find(is_named)?;
             let path = ::io::fs::canonicalize(path).ok()?;
             self.dirs.iter().find(|dir| dir.path == path)
-        });
-        let dir = known.ok_or_else(|| LogError::UnknownDir(path.to_owned()))?;
-        if dir.health.is_offline() { Err(offline()) } else { Ok(dir) }
+        })
+    }
+
+    /// From now on these directories, by any of their names, get no new logs, and the others do (`cordoned.log.dirs`). Returns whether
+    /// that is a change.
+    pub fn update_cordoned_dirs(&self, cordoned: &[PathBuf]) -> bool {
+        let cordoned: Vec<Uuid> =
+            cordoned.iter().filter_map(|path| self.known_dir(path)).map(|dir| dir.id).collect();
+        let mut changed = false;
+        for dir in &self.dirs {
+            let now = cordoned.contains(&dir.id);
+            changed |= dir.cordoned.swap(now, Ordering::Relaxed) != now;
+        }
+        changed
+    }
+
+    /// The ids of the directories that get no new logs.
+    pub fn cordoned_directory_ids(&self) -> Vec<Uuid> {
+        let cordoned = self.dirs.iter().filter(|dir| dir.cordoned.load(Ordering::Relaxed));
+        cordoned.map(|dir| dir.id).collect()
+    }
+
+    /// Whether a directory gets no new logs.
+    pub fn is_cordoned(&self, path: &Path) -> bool {
+        self.known_dir(path).is_some_and(|dir| dir.cordoned.load(Ordering::Relaxed))
     }
 
     /// Remembers in which directory a log is to be made that is not here yet. A restart forgets it, as in Kafka.

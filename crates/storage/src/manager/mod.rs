@@ -15,7 +15,7 @@ mod load;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use common::{TopicPartition, Uuid};
 use parking_lot::{Mutex, RwLock};
@@ -235,7 +235,7 @@ impl LogManager {
         Ok(Arc::new(Log::open(dir.path.join(name), options)?))
     }
 
-    /// The directory with an id, which was chosen by whoever gave the id, or the one with the fewest logs.
+    /// The directory with an id, which was chosen by whoever gave the id, or of those that are not cordoned the one with the fewest logs.
     fn choose_dir(&self, directory_id: Option<Uuid>) -> Result<(Arc<LogDir>, bool), LogError> {
         let live = || self.dirs.iter().filter(|dir| !dir.health.is_offline());
         if let Some(dir) = live().find(|dir| Some(dir.id) == directory_id) {
@@ -247,8 +247,10 @@ impl LogManager {
                 *counts.entry(log.dir_health().dir().to_owned()).or_default() += 1;
             }
         }
-        let emptiest = live().min_by_key(|dir| counts.get(&dir.path).copied().unwrap_or(0));
-        emptiest.map(|dir| (Arc::clone(dir), false)).ok_or_else(|| {
+        let count = |dir: &&Arc<LogDir>| counts.get(&dir.path).copied().unwrap_or(0);
+        let emptiest = live().filter(|dir| !dir.cordoned.load(Ordering::Relaxed)).min_by_key(count);
+        // The controller may have chosen this broker just before all were cordoned.
+        emptiest.or_else(|| live().next()).map(|dir| (Arc::clone(dir), false)).ok_or_else(|| {
             LogError::NoLogDir("No log directory can be used: all of log.dirs are offline".to_owned())
         })
     }
