@@ -391,6 +391,11 @@ impl Cluster {
 
     /// Waits until every replica of a topic is in sync.
     pub fn wait_in_sync(&self, topic: &str, factor: usize) -> Result<(), String> {
+        self.wait_in_sync_by(&self.bootstrap(), topic, factor)
+    }
+
+    /// The same as those brokers have it.
+    pub fn wait_in_sync_by(&self, bootstrap: &str, topic: &str, factor: usize) -> Result<(), String> {
         let in_sync = |listed: &str| {
             let mut partitions = listed.lines().filter(|line| line.starts_with("    partition ")).peekable();
             partitions.peek().is_some()
@@ -398,11 +403,12 @@ impl Cluster {
                     line.split("isrs: ").nth(1).is_some_and(|isr| isr.split(',').count() == factor)
                 })
         };
-        self.wait_for(&self.bootstrap(), Some(topic), in_sync)
+        self.wait_for(bootstrap, Some(topic), in_sync)
             .map_err(|listed| format!("{topic} does not come in sync: {listed}"))
     }
 
-    fn list(&self, bootstrap: &str, topic: Option<&str>) -> Result<String, String> {
+    /// What these brokers know of the brokers and of a topic, or of all.
+    pub fn list(&self, bootstrap: &str, topic: Option<&str>) -> Result<String, String> {
         let mut list = kcat(bootstrap);
         list.arg("-L");
         if let Some(topic) = topic {

@@ -227,6 +227,10 @@ fn many_partitions(cluster: &mut Cluster, count: i32) -> Result<Vec<Metric>> {
         cluster.wait_in_sync(topic, 1_000)?;
     }
     let created_s = begun.elapsed().as_secs_f64();
+    for topic in &topics {
+        cluster.wait_until_served(topic)?;
+    }
+    let served_s = begun.elapsed().as_secs_f64();
     let resident_mb = cluster.resident_mb()?;
     // New partitions have small files to write, in the background: idle begins behind that.
     thread::sleep(Duration::from_secs(if count > 1_000 { 30 } else { 8 }));
@@ -250,6 +254,7 @@ fn many_partitions(cluster: &mut Cluster, count: i32) -> Result<Vec<Metric>> {
     let back_s = begun.elapsed().as_secs_f64();
     Ok(vec![
         Metric::new("created and in sync", "s", created_s),
+        Metric::new("created, and every leader answers", "s", served_s),
         Metric::new("resident memory of all three", "MB", resident_mb),
         Metric::new("idle CPU of all three", "%", idle.server_cpu_s / idle.wall_s * 100.0),
         Metric::new("kill -9 until every partition has a leader", "ms", failover_ms),

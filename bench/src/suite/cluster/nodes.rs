@@ -151,6 +151,19 @@ impl Cluster {
         })
     }
 
+    /// Waits until each partition's leader answers what its offsets are: a broker may name leaders whose logs are still to be made.
+    pub fn wait_until_served(&mut self, topic: &str) -> Result<()> {
+        let deadline = Instant::now() + LIMIT;
+        let found = self.connect()?.metadata(Some(topic))?.partitions;
+        for id in 1..=3 {
+            let mut connection = Connection::open(([127, 0, 0, 1], self.node(id)?.port).into())?;
+            for partition in found.iter().filter(|partition| partition.leader == Some(id)) {
+                connection.await_partition(topic, partition.index, deadline)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The node that leads a partition.
     pub fn leader(&self, topic: &str, partition: i32) -> Result<i32> {
         let found = self.connect()?.metadata(Some(topic))?.partitions;
