@@ -302,6 +302,11 @@ async fn start_broker(
     tasks.push(tokio::spawn(expire_followers(Arc::clone(&broker))));
     tasks.push(tokio::spawn(send_assignments(Arc::clone(&broker))));
     let heartbeats = tokio::spawn(lifecycle::send_heartbeats(Arc::clone(&broker)));
+    // With its registration it may have lost what it led: the end of its logs may be gone with the power, and the controller gives its
+    // partitions to those that have all. Nobody is let in before that is known here.
+    while broker.image().offset() < epoch {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     let listeners = serve(bound, &Server::Broker(Arc::clone(&broker)), connections)?;
     broker.lifecycle.run().await;
     Ok(RunningBroker { broker, listeners, tasks, heartbeats, _disks: disks })
