@@ -51,6 +51,8 @@ pub enum Planted {
     UnconfirmedIsr,
     /// A leader goes by another ISR than the controller's.
     StaleIsr,
+    /// A broker serves before it knows what its registration has changed, with a log that has lost its end.
+    EarlyService,
     /// A leader of one of many partitions acknowledges what only it has.
     UnreplicatedAnswer,
     /// A coordinator that takes over does not read all of its log.
@@ -71,7 +73,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 29] = [
+    pub const ALL: [Planted; 30] = [
         Planted::AcknowledgedBeforeSync,
         Planted::LostNameOfSegment,
         Planted::SkippedRecovery,
@@ -93,6 +95,7 @@ impl Planted {
         Planted::IsrBeforeCommit,
         Planted::UnconfirmedIsr,
         Planted::StaleIsr,
+        Planted::EarlyService,
         Planted::UnreplicatedAnswer,
         Planted::HalfReadCoordinator,
         Planted::MissedMetadata,
@@ -126,6 +129,7 @@ impl Planted {
             | Planted::IsrBeforeCommit
             | Planted::UnconfirmedIsr
             | Planted::StaleIsr
+            | Planted::EarlyService
             | Planted::UnreplicatedAnswer
             | Planted::HalfReadCoordinator
             | Planted::MissedMetadata
@@ -153,6 +157,7 @@ impl Planted {
             Planted::EarlyHighWatermark | Planted::EarlyMetadata => "acts on metadata below",
             Planted::ObserverCounts => "and of its voters",
             Planted::UncleanElection => "below its high watermark",
+            Planted::EarlyService => "went from",
             Planted::FollowerBeforeSync => "has synced it below",
             Planted::ElectedOutsideIsr => "is elected to lead",
             Planted::EarlyAcknowledgement

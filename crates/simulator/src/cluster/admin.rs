@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use common::topic::GROUP_METADATA_TOPIC;
 use common::{ErrorCode, Uuid};
+use protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use protocol::messages::create_topics_request::CreatableTopic;
 use protocol::messages::delete_topics_request::DeleteTopicState;
-use protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest};
+use protocol::messages::{AlterPartitionReassignmentsRequest, CreateTopicsRequest, DeleteTopicsRequest};
 use raft::{QuorumRequest, ReplicaKey};
 
 use super::messages::{Ask, ControllerAsk, ControllerTold, Told, is_fine};
@@ -49,7 +50,9 @@ impl World {
         if missing.is_none() && self.quiet {
             return;
         }
-        if missing.is_none() && ours.len() > 2 && self.random.chance(15) {
+        if missing.is_none() && !self.healed && self.random.chance(30) {
+            self.reassign(controller);
+        } else if missing.is_none() && ours.len() > 2 && self.random.chance(15) {
             let Some(topic) = self.random.pick(&ours) else { return };
             let request = DeleteTopicsRequest {
                 topics: vec![DeleteTopicState { name: None, topic_id: topic.id }],
@@ -78,9 +81,39 @@ impl World {
         }
     }
 
+    /// Moves a partition to other brokers, or takes that back.
+    fn reassign(&mut self, controller: i32) {
+        let newest = Arc::clone(&self.checker.newest);
+        let topics = newest.topics.sorted();
+        let Some(topic) = self.random.pick(&topics) else { return };
+        let partition_index = self.random.below(topic.partitions.len() as u64) as i32;
+        let Some(known) = topic.partition(partition_index) else { return };
+        let moves = !known.adding_replicas.is_empty() || !known.removing_replicas.is_empty();
+        let mut ids: Vec<i32> = self.nodes.keys().copied().collect();
+        let replicas = (!moves || self.random.chance(60)).then(|| {
+            let mut replicas = Vec::new();
+            while replicas.len() < 3 && !ids.is_empty() {
+                replicas.push(ids.swap_remove(self.random.below(ids.len() as u64) as usize));
+            }
+            replicas
+        });
+        self.trace.note(
+            self.now_ms,
+            format_args!("{}-{partition_index} of {:?} is to be on {replicas:?}", topic.name, known.replicas),
+        );
+        let request = AlterPartitionReassignmentsRequest {
+            topics: vec![ReassignableTopic {
+                name: topic.name.to_string(),
+                partitions: vec![ReassignablePartition { partition_index, replicas }],
+            }],
+            ..Default::default()
+        };
+        self.ask(ADMIN, controller, None, Ask::Controller(ControllerAsk::Reassign(request)));
+    }
+
     pub(super) fn change_voters(&mut self) {
         let next_ms = self.now_ms + 500 + self.random.below(3_000) as i64;
-        if self.healed {
+        if self.healed || self.plan.is_static {
             return;
         }
         self.schedule.at(next_ms, Event::ChangeVoters);

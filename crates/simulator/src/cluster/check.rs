@@ -243,6 +243,11 @@ impl Checker {
                 let (mut isr, mut replicas) = (registration.isr.clone(), registration.replicas.clone());
                 isr.sort_unstable();
                 replicas.sort_unstable();
+                if !registration.adding_replicas.is_empty() || !registration.removing_replicas.is_empty() {
+                    return Err(format!(
+                        "when nothing fails any more, {name} is still moved: {registration:?}"
+                    ));
+                }
                 if isr != replicas {
                     return Err(format!(
                         "when nothing fails any more, {isr:?} of {replicas:?} are in sync for {name}"
@@ -311,7 +316,8 @@ fn read_committed(log: &storage::Log, from: i64, to: i64) -> Result<Vec<Seen>, S
 }
 
 /// Who is elected was in sync, or is known to have all that is committed (an eligible leader replica); or it led last, and of those
-/// nobody is left. Of two changes of a partition that are seen as one, nothing can be said.
+/// nobody is left. Of two changes of a partition that are seen as one nothing can be said, nor of the end of a move: whom the leader
+/// has asked to be in sync may lead with that.
 fn was_eligible(
     of: TopicIdPartition,
     before: &PartitionRegistration,
@@ -319,11 +325,13 @@ fn was_eligible(
 ) -> Result<(), String> {
     let eligible = [&before.isr, &before.elr];
     let elected = now.leader >= 0 && now.leader != before.leader;
+    let moves = !before.adding_replicas.is_empty() || !before.removing_replicas.is_empty();
     let led_last = now.elr.is_empty() && before.isr.is_empty() && before.last_known_elr.contains(&now.leader);
     if elected
         && now.partition_epoch == before.partition_epoch + 1
         && eligible.iter().all(|ids| !ids.contains(&now.leader))
         && !led_last
+        && !moves
     {
         return Err(format!("{} is elected to lead {of:?}, of which only {eligible:?} have all", now.leader));
     }

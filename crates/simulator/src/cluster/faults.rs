@@ -16,10 +16,66 @@ impl World {
         Ok(())
     }
 
+    /// The process of a node ends, and perhaps its machine.
     pub(super) fn crash(&mut self, id: i32) {
-        // What Kafka promises without syncs is what the memory of the system keeps.
-        let loses_power = self.plan.syncs && self.random.chance(50);
+        let loses_power = self.random.chance(50) && (self.plan.syncs || self.may_lose(id));
+        self.ends(id, loses_power);
+    }
+
+    /// The controllers have let a broker go: it closes its logs and ends.
+    pub(super) fn shut_down(&mut self, id: i32) -> Result<(), String> {
+        let process = self.nodes.get(&id).and_then(|node| node.process.as_ref());
+        let Some(broker) = process.and_then(|process| process.broker.as_ref()) else { return Ok(()) };
+        if broker.logs.shutdown(broker.replicas.local_broker().epoch()).is_err() {
+            return self.down(id, &"its logs cannot be closed");
+        }
+        self.trace.note(self.now_ms, format_args!("{id} shuts down"));
+        self.ends(id, false);
+        Ok(())
+    }
+
+    /// Whether Kafka's promise stands without syncs when a node loses what it had not written: everybody else is there, and whatever
+    /// it has is on another replica that is in sync.
+    fn may_lose(&mut self, id: i32) -> bool {
+        self.look_after_suspect();
+        let all_there = self.nodes.values().all(|node| {
+            node.process.as_ref().is_some_and(|process| !process.life.is_fenced && process.life.is_registered)
+        });
+        let newest = &self.checker.newest;
+        let mut partitions = newest.topics.sorted().into_iter().flat_map(|topic| topic.partitions.values());
+        !self.healed
+            && self.suspect.is_none()
+            && all_there
+            && partitions.all(|partition| partition.isr.len() > 1 || !partition.isr.contains(&id))
+    }
+
+    /// A disk that has lost what it should have is whole again when its node is in sync everywhere.
+    fn look_after_suspect(&mut self) {
+        let Some(id) = self.suspect else { return };
+        let process = self.nodes.get(&id).and_then(|node| node.process.as_ref());
+        let serves = process
+            .is_some_and(|process| process.broker.as_ref().is_some_and(|broker| process.life.serves(broker)));
+        let newest = &self.checker.newest;
+        let mut partitions = newest.topics.sorted().into_iter().flat_map(|topic| topic.partitions.values());
+        if serves
+            && partitions.all(|partition| !partition.replicas.contains(&id) || partition.isr.contains(&id))
+        {
+            self.suspect = None;
+        }
+    }
+
+    fn ends(&mut self, id: i32, loses_power: bool) {
         let after_ms = 10 + self.random.below(3_000) as i64;
+        if loses_power && !self.plan.syncs {
+            // Nobody else ends until that is made good.
+            self.suspect = Some(id);
+            for node in self.nodes.values_mut() {
+                node.disk.set_faults(DiskFaults::default());
+                if !node.disk.is_halted() {
+                    node.disk.halt_after(u64::MAX);
+                }
+            }
+        }
         let Some(node) = self.nodes.get_mut(&id) else { return };
         node.stop();
         if loses_power {
@@ -47,7 +103,7 @@ impl World {
     }
 
     pub(super) fn start(&mut self, id: i32, incarnation: u64) -> Result<(), String> {
-        let halts = !self.healed && self.now_ms > 3_000 && self.random.chance(10);
+        let halts = !self.healed && self.suspect.is_none() && self.now_ms > 3_000 && self.random.chance(10);
         let changes = self.random.below(60);
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
         if node.incarnation != incarnation || node.process.is_some() {
@@ -75,8 +131,13 @@ impl World {
             return;
         };
         let now_ms = self.now_ms;
+        self.look_after_suspect();
+        let kind = self.random.below(13);
+        if self.suspect.is_some() && matches!(kind, 0..=2 | 9 | 10) {
+            return;
+        }
         let Some(node) = self.nodes.get_mut(&one) else { return };
-        match self.random.below(12) {
+        match kind {
             0 | 1 => {
                 if node.process.is_some() {
                     self.crash(one);
@@ -120,6 +181,12 @@ impl World {
                 node.disk.set_faults(DiskFaults { capacity, ..DiskFaults::default() });
                 node.is_full = true;
                 self.trace.note(now_ms, format_args!("the disk of {one} is nearly full"));
+            }
+            10 => {
+                if let Some(process) = &mut node.process {
+                    process.life.wants_shut_down = true;
+                    self.trace.note(now_ms, format_args!("{one} is to shut down"));
+                }
             }
             _ => {
                 self.network.heal();

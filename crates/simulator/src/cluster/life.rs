@@ -24,6 +24,10 @@ pub(crate) struct Life {
     incarnation_id: Uuid,
     pub is_registered: bool,
     pub is_fenced: bool,
+    /// It asks the controller to be let go.
+    pub wants_shut_down: bool,
+    /// It leads nothing any more, and may go.
+    pub may_shut_down: bool,
     beat: Asked,
     next_beat_ms: i64,
     change: Asked,
@@ -37,12 +41,22 @@ impl Life {
             incarnation_id,
             is_registered: false,
             is_fenced: true,
+            wants_shut_down: false,
+            may_shut_down: false,
             beat: None,
             next_beat_ms: 0,
             change: None,
             next_change_ms: 0,
             changing: Vec::new(),
         }
+    }
+
+    /// Whether it takes requests: it is registered, and acts on the metadata that say so. What it led before may be another's by
+    /// then.
+    pub fn serves(&self, broker: &Broker) -> bool {
+        let knows = broker.image.offset() >= broker.replicas.local_broker().epoch()
+            || broker.planted == Some(Planted::EarlyService);
+        self.is_registered && knows
     }
 
     /// What to ask next: a registration, or a heartbeat.
@@ -57,6 +71,7 @@ impl Life {
                 broker_id,
                 broker_epoch: broker.replicas.local_broker().epoch(),
                 current_metadata_offset: broker.image.offset(),
+                want_shut_down: self.wants_shut_down,
                 ..Default::default()
             }));
         }
@@ -136,6 +151,7 @@ impl Life {
                 }
                 ControllerTold::Heartbeat(answer) if is_fine(answer.error_code) => {
                     self.is_fenced = answer.is_fenced;
+                    self.may_shut_down |= answer.should_shut_down;
                 }
                 _ => self.next_beat_ms = now_ms + 50,
             }

@@ -3,9 +3,10 @@
 use common::{ErrorCode, TopicIdPartition, Uuid};
 use controller::{ControllerRequestContext, ControllerResult, QuorumController};
 use protocol::messages::{
-    AlterPartitionRequest, AlterPartitionResponse, BrokerHeartbeatRequest, BrokerHeartbeatResponse,
-    BrokerRegistrationRequest, BrokerRegistrationResponse, CreateTopicsRequest, CreateTopicsResponse,
-    DeleteTopicsRequest, DeleteTopicsResponse, FetchRequest, ListOffsetsRequest, ListOffsetsResponse,
+    AlterPartitionReassignmentsRequest, AlterPartitionRequest, AlterPartitionResponse,
+    BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest, BrokerRegistrationResponse,
+    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse, FetchRequest,
+    ListOffsetsRequest, ListOffsetsResponse,
 };
 use raft::{QuorumRequest, QuorumResponse, RequestFailure};
 
@@ -31,6 +32,7 @@ pub(crate) enum ControllerAsk {
     AlterPartition(AlterPartitionRequest),
     CreateTopics(CreateTopicsRequest),
     DeleteTopics(DeleteTopicsRequest),
+    Reassign(AlterPartitionReassignmentsRequest),
 }
 
 /// An answer.
@@ -56,6 +58,7 @@ pub(crate) enum ControllerTold {
     Altered(AlterPartitionResponse),
     Created(CreateTopicsResponse),
     Deleted(DeleteTopicsResponse),
+    Reassigned,
 }
 
 impl ControllerAsk {
@@ -81,6 +84,9 @@ impl ControllerAsk {
             ControllerAsk::DeleteTopics(request) => {
                 controller.delete_topics(context, request).map(ControllerTold::Deleted)
             }
+            ControllerAsk::Reassign(request) => {
+                controller.alter_partition_reassignments(request).map(|_| ControllerTold::Reassigned)
+            }
         }
     }
 
@@ -92,6 +98,7 @@ impl ControllerAsk {
             ControllerAsk::AlterPartition(_) => 3,
             ControllerAsk::CreateTopics(_) => 7,
             ControllerAsk::DeleteTopics(_) => 6,
+            ControllerAsk::Reassign(_) => 1,
         }
     }
 }

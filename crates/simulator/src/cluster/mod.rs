@@ -87,6 +87,8 @@ struct World {
     answers: Answers,
     checker: Checker,
     crashes: u64,
+    /// The node that lost what was not synced, where nothing is, until it has it again.
+    suspect: Option<i32>,
     healed: bool,
     quiet: bool,
 }
@@ -127,11 +129,14 @@ impl World {
         let mut random = SeededRandom::new(run.seed);
         let count = *random.pick(&[3, 3, 4, 4, 5, 6, 7]).unwrap_or(&3);
         let voters = if count >= 6 && random.chance(50) { 5 } else { 3 };
-        let only_brokers: BTreeSet<i32> = (voters + 1..=count).filter(|_| random.chance(25)).collect();
+        let is_static = random.chance(25);
+        let only_brokers: BTreeSet<i32> =
+            (voters + 1..=count).filter(|_| random.chance(25) || is_static).collect();
         let plan = Plan {
             nodes: count,
             first_voters: (1..=voters).collect(),
             only_brokers,
+            is_static,
             syncs: random.chance(60),
         };
         World {
@@ -152,6 +157,7 @@ impl World {
             answers: Answers::default(),
             checker: Checker::new(),
             crashes: 0,
+            suspect: None,
             healed: false,
             quiet: false,
         }
@@ -308,6 +314,7 @@ impl World {
         };
         for (id, node) in &self.nodes {
             let known = node.process.as_ref().map(|process| process.metadata.raft().voters());
+            // Who only watches a static quorum has its voters from the configuration.
             if known != Some(&voters) {
                 return Err(format!("when nothing fails any more, node {id} takes {known:?} for voters"));
             }

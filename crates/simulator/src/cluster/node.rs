@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub first_voters: BTreeSet<i32>,
     /// They have no role `controller`.
     pub only_brokers: BTreeSet<i32>,
+    /// The voters are those of the configuration (`kraft.version` 0).
+    pub is_static: bool,
     /// A record is synced before it counts.
     pub syncs: bool,
 }
@@ -114,8 +116,8 @@ impl Node {
         let dir = self.data_dir().to_string_lossy().into_owned();
         io::fs::create_dir_all(self.data_dir()).map_err(|error| failed(&error))?;
         io::fs::sync_dir(self.disk.path()).map_err(|error| failed(&error))?;
-        if !plan.first_voters.contains(&self.id) {
-            // Without the voters: it finds them in the log.
+        if plan.is_static || !plan.first_voters.contains(&self.id) {
+            // Without the voters: it finds them in the log, or in its configuration.
             return MetaProperties::new(CLUSTER.to_owned(), self.id, self.directory_id)
                 .write(&self.data_dir())
                 .map_err(|error| failed(&error));
@@ -144,7 +146,11 @@ impl Node {
         let mut config = RaftConfig::new(self.id, self.directory_id, self.data_dir());
         config.cluster_id = Some(CLUSTER.to_owned());
         config.can_become_voter = !plan.only_brokers.contains(&self.id);
-        config.bootstrap_servers = (1..=plan.nodes).map(|id| (host(id), 9093)).collect();
+        if plan.is_static {
+            config.static_voters = plan.first_voters.iter().map(|id| (*id, host(*id), 9093)).collect();
+        } else {
+            config.bootstrap_servers = (1..=plan.nodes).map(|id| (host(id), 9093)).collect();
+        }
         config.seed = seed;
         if config.can_become_voter {
             config.endpoints = vec![endpoint(self.id)];
@@ -161,7 +167,7 @@ impl Node {
             .map_err(|error| error.to_string())?;
         let controller = match plan.only_brokers.contains(&self.id) {
             true => None,
-            false => Some(controller(self.id)?),
+            false => Some(controller(self.id, plan.is_static)?),
         };
         self.process = Some(Process {
             metadata: MetadataNode::new(self.id, raft, controller),
@@ -181,13 +187,14 @@ impl Node {
     }
 }
 
-fn controller(id: i32) -> Result<QuorumController, String> {
+fn controller(id: i32, is_static: bool) -> Result<QuorumController, String> {
     let text = format!("node.id={id}\nmin.insync.replicas=2\nmetadata.max.idle.interval.ms=500\n");
     let properties = config::Properties::parse(text.as_bytes(), "a simulated node");
     let properties = properties.map_err(|error| error.to_string())?;
     let (broker, _) = config::BrokerConfig::from_properties(&properties, config::Environment::default())
         .map_err(|error| error.to_string())?;
-    let levels = [("kraft.version".to_owned(), 1)].into();
+    let kraft_version = if is_static { 0 } else { 1 };
+    let levels = [("kraft.version".to_owned(), kraft_version)].into();
     let bootstrap =
         BootstrapMetadata::for_release(MetadataVersion::LATEST_PRODUCTION, &levels, "a simulation")
             .map_err(|error| error.to_string())?;

@@ -204,7 +204,10 @@ impl World {
             return self.down(id, &"its log directory has failed");
         }
         broker.tell_committed(clock_ms);
-        self.checker.look_at(broker)?;
+        // What a disk lost counts again when the controllers say that it is in sync.
+        if self.suspect != Some(id) {
+            self.checker.look_at(broker)?;
+        }
         let acknowledged = broker.acknowledged();
         for (number, partition, told) in acknowledged {
             if let Told::Produced(Ok(last_offset)) = told {
@@ -330,9 +333,14 @@ impl World {
         node.disk.set_now_ms(node.clock.shows(self.now_ms));
         let clock_ms = node.clock.shows(self.now_ms);
         let life = (node.incarnation as i32) * 16 + id + 1;
-        let Some(broker) = node.process.as_mut().and_then(|process| process.broker.as_mut()) else {
+        let Some(Process { life: registered, broker: Some(broker), .. }) = &mut node.process else {
             return Ok(());
         };
+        if !registered.serves(broker) {
+            // It lets nobody in yet, and those who come try again.
+            self.schedule.at(self.now_ms + 40, Event::Ask { number, ask: Box::new(ask) });
+            return Ok(());
+        }
         match ask {
             Ask::Fetch(request) => {
                 let fetched = broker.fetch(&request, life, clock_ms);
@@ -393,6 +401,9 @@ impl World {
             (Told::Controller(told), Some(broker)) => {
                 let was_registered = process.life.is_registered;
                 process.life.hear(broker, number, &told, clock_ms)?;
+                if process.life.may_shut_down {
+                    return self.shut_down(id);
+                }
                 if !was_registered && process.life.is_registered {
                     self.trace.note(self.now_ms, format_args!("{id} is registered"));
                 }
