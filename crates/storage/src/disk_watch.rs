@@ -233,9 +233,17 @@ impl Pace {
 
     /// Nobody goes in until somebody has come out.
     fn stall(&self, watch: &DiskWatch) {
-        let _nobody_is_woken_meanwhile = self.waiting.lock();
-        if Traffic::of(self).inside > 0 && !self.stalled.swap(true, Ordering::SeqCst) {
+        {
+            let _nobody_is_woken_meanwhile = self.waiting.lock();
+            if Traffic::of(self).inside == 0 || self.stalled.swap(true, Ordering::SeqCst) {
+                return;
+            }
             watch.stalled_dirs.fetch_add(1, Ordering::SeqCst);
+        }
+        // Who came out meanwhile may not have seen it, and nobody goes in any more who would come out again. Whoever comes out adds
+        // first and looks then; here it is the other way round, so that one of both sees the other.
+        if Traffic::of(self).inside == 0 {
+            self.recover(watch);
         }
     }
 
@@ -293,7 +301,7 @@ impl Drop for Inside<'_> {
         self.watch.inside.fetch_sub(1, Ordering::SeqCst);
         // One out of the lower half, one more in the upper.
         self.pace.traffic.fetch_add(OUT - 1, Ordering::SeqCst);
-        if self.pace.is_stalled() {
+        if self.pace.stalled.load(Ordering::SeqCst) {
             self.pace.recover(self.watch);
         }
     }
@@ -398,6 +406,36 @@ mod tests {
             inside.recv().unwrap();
             assert!(!world.watch.any_stalled());
         }
+    }
+
+    #[test]
+    fn a_directory_that_is_left_while_it_is_found_stalled_does_not_stay_so() {
+        let watch = Arc::new(DiskWatch::default());
+        let dir = DirHealth::reporting_to(Path::new("dir"), Arc::default(), Arc::clone(&watch));
+        let (turn, rounds) = (AtomicUsize::new(0), 2_000);
+        // Both begin each round at the same time, and look at it once both are done.
+        let meet = |passed: usize| {
+            turn.fetch_add(1, Ordering::SeqCst);
+            while turn.load(Ordering::SeqCst) < 2 * passed {
+                std::thread::yield_now();
+            }
+        };
+        let mut stayed = 0;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for round in 0..rounds {
+                    meet(2 * round + 1);
+                    dir.pace().stall(&watch);
+                    meet(2 * round + 2);
+                }
+            });
+            for round in 0..rounds {
+                dir.io(|| meet(2 * round + 1));
+                meet(2 * round + 2);
+                stayed += usize::from(dir.is_stalled() || watch.any_stalled());
+            }
+        });
+        assert_eq!(stayed, 0, "times of {rounds}, though nobody was inside");
     }
 
     #[test]
