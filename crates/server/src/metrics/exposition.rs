@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use metadata::MetadataImage;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeLabelSet, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use replica::Partition;
@@ -76,7 +76,7 @@ impl Out<'_> {
         self.gauge(name, help, count as f64)
     }
 
-    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+    fn counter(&mut self, name: &str, help: &str, value: impl EncodeCounterValue) -> fmt::Result {
         self.0
             .encode_descriptor(name, help, None, MetricType::Counter)?
             .encode_counter::<NoLabelSet, _, u64>(&value, None)
@@ -254,7 +254,7 @@ impl Out<'_> {
         let version: [Label<'_>; 1] = [("version", env!("CARGO_PKG_VERSION"))];
         self.family("milena_build", "The version of milena.", false, [(version, 1.0)])?;
         let Some((cpu_seconds, resident_bytes)) = process() else { return Ok(()) };
-        self.family("process_cpu_seconds", "CPU time of all threads.", true, [(NoLabels, cpu_seconds)])?;
+        self.counter("process_cpu_seconds", "CPU time of all threads.", cpu_seconds)?;
         self.gauge("process_resident_memory_bytes", "Memory that the process holds.", resident_bytes)
     }
 
@@ -262,15 +262,6 @@ impl Out<'_> {
         for (name, family) in metrics.pushed.families(now_ms()) {
             self.family(&name, "Pushed by clients (KIP-714).", family.is_counter, family.values)?;
         }
-        Ok(())
-    }
-}
-
-/// No labels, of a family with one value.
-struct NoLabels;
-
-impl EncodeLabelSet for NoLabels {
-    fn encode(&self, _: &mut prometheus_client::encoding::LabelSetEncoder<'_>) -> fmt::Result {
         Ok(())
     }
 }

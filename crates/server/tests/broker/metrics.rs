@@ -108,6 +108,7 @@ async fn what_clients_do_is_counted() {
         Some(0.0)
     );
     assert!(value(&after, "process_resident_memory_bytes").unwrap() > 1e6);
+    assert!(value(&after, "process_cpu_seconds_total").unwrap() > 0.0);
 }
 
 async fn subscribe(client: &mut Client) -> GetTelemetrySubscriptionsResponse {
