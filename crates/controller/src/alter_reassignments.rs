@@ -181,10 +181,13 @@ impl ControllerState {
             }
         }
         let moving = PartitionReassignmentReplicas::between(&partition.replicas, target);
-        // What is empty here leaves the partition's own as they are.
-        let or_kept = |new: Vec<i32>, kept: &Vec<i32>| if new.is_empty() { kept.clone() } else { new };
-        let removing = or_kept(moving.removing, &partition.removing_replicas);
-        let adding = or_kept(moving.adding, &partition.adding_replicas);
+        // Where nothing is to be added, what an earlier move adds stays so.
+        // Divergence: Kafka keeps all of that, and in the same way what an earlier move removes. A replica that was on its way in and
+        // is not wanted any more would have to come in sync before it may go, and be waited for without end; one that was on its way
+        // out and is wanted again would go.
+        let kept = || partition.adding_replicas.iter().copied().filter(|replica| target.contains(replica));
+        let adding = if moving.adding.is_empty() { kept().collect() } else { moving.adding };
+        let removing = moving.removing;
         let may_lead = |broker| self.cluster.is_active(broker);
         Ok(self.with_environment(topic, partition, &may_lead, |environment| {
             PartitionChangeBuilder::new(partition, id.topic_id, id.partition, environment)

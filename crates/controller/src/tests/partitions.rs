@@ -212,6 +212,29 @@ fn a_reassignment_adds_first_and_removes_when_the_new_are_in_sync() {
 }
 
 #[test]
+fn a_reassignment_can_be_changed_on_its_way() {
+    let mut cluster = Cluster::of(5);
+    cluster.create_assigned("topic", &[&[0, 1]]);
+    assert_eq!(reassign(&mut cluster, Some(&[0, 2, 3])), ErrorCode::None);
+    // 3 is not wanted any more: nobody waits for it.
+    assert_eq!(reassign(&mut cluster, Some(&[0, 2])), ErrorCode::None);
+    let partition = cluster.partition("topic", 0);
+    assert_eq!((&partition.adding_replicas[..], &partition.removing_replicas[..]), (&[2][..], &[1, 3][..]));
+    assert_eq!(error(&alter(&mut cluster, 0, &[0, 1, 2], |_| {})), ErrorCode::None);
+    let partition = cluster.partition("topic", 0);
+    assert_eq!((&partition.replicas[..], &partition.isr[..]), (&[0, 2][..], &[0, 2][..]));
+    // 2 was on its way out, and is wanted again: it stays.
+    assert_eq!(reassign(&mut cluster, Some(&[0, 4])), ErrorCode::None);
+    assert_eq!(reassign(&mut cluster, Some(&[0, 2, 4])), ErrorCode::None);
+    assert!(cluster.partition("topic", 0).removing_replicas.is_empty());
+    assert_eq!(error(&alter(&mut cluster, 0, &[0, 2, 4], |_| {})), ErrorCode::None);
+    let partition = cluster.partition("topic", 0);
+    assert_eq!(partition.replicas, [0, 2, 4]);
+    assert!(!partition.is_reassignment_in_progress());
+    cluster.assert_replay_is_complete();
+}
+
+#[test]
 fn a_reassignment_can_be_taken_back() {
     let mut cluster = Cluster::of(4);
     cluster.create_assigned("topic", &[&[0, 1]]);
