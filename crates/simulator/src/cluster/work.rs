@@ -324,8 +324,9 @@ impl World {
     /// A request to a broker arrives.
     pub(super) fn serve(&mut self, number: u64, call: &Call, ask: Ask) -> Result<(), String> {
         let id = call.to;
-        // A client that has given up has closed its connection.
-        if !self.is_waited_for(call.from, number) {
+        // Whoever has given up has closed its connection.
+        let is_fetch = matches!(ask, Ask::Fetch(_) | Ask::Lookup(_));
+        if !self.is_waited_for(call.from, number) || (is_fetch && !self.follower_waits(call, number)) {
             return Ok(());
         }
         let answers = std::sync::Arc::clone(&self.answers);
@@ -371,6 +372,14 @@ impl World {
             Ask::Quorum(_) | Ask::Controller(_) => {}
         }
         self.afterwards(id)
+    }
+
+    /// Whether a follower still waits for an answer of its leader.
+    fn follower_waits(&self, call: &Call, number: u64) -> bool {
+        let process = self.nodes.get(&call.from).and_then(|node| node.process.as_ref());
+        let fetchers = process.and_then(|process| process.broker.as_ref()).map(|broker| &broker.fetchers);
+        let asked = fetchers.and_then(|fetchers| fetchers.get(&call.to)).and_then(|of| of.asked);
+        asked.is_some_and(|(asked, _)| asked == number)
     }
 
     /// Fetches that a leader has held back are answered now that there is something.
