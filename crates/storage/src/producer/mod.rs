@@ -203,7 +203,8 @@ impl ProducerStateManager {
     pub fn take_last_snapshot(&mut self, sync: bool) -> io::Result<bool> {
         let taken = self.take_snapshot(sync)?;
         if sync && taken.is_none() && self.map_end_offset == self.last_snapshot_offset {
-            if self.producers.is_empty() {
+            // Where the log's start was moved to its end, there is no file, and none would be read again.
+            if self.producers.is_empty() || !self.snapshots.contains(self.map_end_offset) {
                 return Ok(false);
             }
             let path = crate::file_names::producer_snapshot_file(&self.dir, self.map_end_offset);

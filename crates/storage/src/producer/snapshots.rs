@@ -34,6 +34,10 @@ impl Snapshots {
         self.offsets.last().copied()
     }
 
+    pub fn contains(&self, offset: i64) -> bool {
+        self.offsets.contains(&offset)
+    }
+
     pub fn insert(&mut self, offset: i64) {
         self.offsets.insert(offset);
     }

@@ -180,6 +180,19 @@ fn a_snapshot_brings_producers_and_open_transactions_back() {
 }
 
 #[test]
+fn a_log_whose_start_was_moved_to_its_end_has_no_last_snapshot() {
+    let mut state = State::new();
+    state.append(3, (7, 0, 0)).unwrap();
+    state.manager.on_log_start_offset_incremented(3);
+    assert!(!state.manager.take_last_snapshot(true).unwrap());
+    // With more behind it there is one, and it is synced however often the log is closed.
+    state.append(1, (7, 0, 3)).unwrap();
+    assert!(state.manager.take_last_snapshot(true).unwrap());
+    assert!(state.manager.take_last_snapshot(true).unwrap());
+    assert_eq!(state.manager.latest_snapshot_offset(), Some(4));
+}
+
+#[test]
 fn stray_snapshots_go_but_the_newest() {
     let dir = tempfile::tempdir().unwrap();
     for offset in [1, 5, 6, 9] {
