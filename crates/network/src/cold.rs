@@ -36,7 +36,7 @@ pub(crate) async fn at_hand(file: &Arc<File>, offset: u64, length: usize) -> io:
 ///
 /// # Errors
 /// Where the file does not have so many (any more).
-pub(crate) async fn bring(file: &Arc<File>, offset: u64, length: usize) -> io::Result<()> {
+async fn bring(file: &Arc<File>, offset: u64, length: usize) -> io::Result<()> {
     let readers = Arc::clone(READERS.lock().entry(device(file)?).or_insert_with(new_readers));
     // It is never closed.
     let Ok(_permit) = readers.acquire().await else { return Ok(()) };
@@ -47,21 +47,13 @@ pub(crate) async fn bring(file: &Arc<File>, offset: u64, length: usize) -> io::R
 
 /// Fills `into`, at most [`PIECE`], from `offset` on; where all of it is in memory, with one call.
 pub(crate) async fn read_exact(file: &Arc<File>, into: &mut [u8], offset: u64) -> io::Result<()> {
-    if read_warm(file, into, offset)? {
-        return Ok(());
-    }
-    bring(file, offset, into.len()).await?;
-    file.read_exact_at(into, offset)
-}
-
-/// Fills `into` from `offset` on, unless that would mean to wait for the disk, or the file does not have so many bytes. Where the
-/// file system cannot tell, it is read.
-pub(crate) fn read_warm(file: &File, into: &mut [u8], offset: u64) -> io::Result<bool> {
     match rustix::io::preadv2(file, &mut [IoSliceMut::new(into)], offset, ReadWriteFlags::NOWAIT) {
-        Ok(count) if count == into.len() => Ok(true),
-        Ok(_) | Err(Errno::AGAIN) => Ok(false),
-        Err(_) => file.read_exact_at(into, offset).map(|()| true),
+        Ok(count) if count == into.len() => return Ok(()),
+        Ok(_) | Err(Errno::AGAIN) => bring(file, offset, into.len()).await?,
+        // The file system cannot tell.
+        Err(_) => {}
     }
+    file.read_exact_at(into, offset)
 }
 
 fn new_readers() -> Arc<Semaphore> {
