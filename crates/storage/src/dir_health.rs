@@ -93,6 +93,13 @@ impl DirHealth {
         self.pace.run(&self.watch, work)
     }
 
+    /// Does what keeps a processor busy for long, while another thread serves the connections that this one would serve next. A
+    /// processor is left to those who want little.
+    #[cold]
+    pub(crate) fn beside_others<R>(&self, work: impl FnOnce() -> R) -> R {
+        self.watch.beside_others(work)
+    }
+
     /// Whether the disk is stalled: threads are waiting for it, and none has come back for some ten milliseconds. Who can wait
     /// without a thread should.
     #[inline]

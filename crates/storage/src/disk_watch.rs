@@ -9,6 +9,9 @@
 //!   who can wait outside ([`DirHealth::is_stalled`](crate::DirHealth::is_stalled)), until somebody has come out.
 //!
 //! Whoever goes in and out says so with two atomic additions, and no look at a clock. The watch sleeps while nobody does.
+//!
+//! What keeps a processor busy for long, a batch of which much comes out when it is decompressed, is done beside the others in the same
+//! way ([`DiskWatch::beside_others`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
@@ -16,7 +19,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use crate::dir_health::DirHealth;
 
@@ -57,6 +60,25 @@ pub struct DiskWatch {
 struct Serving {
     threads: usize,
     hand_over: HandOver,
+    /// Processors for those who keep one busy for long.
+    processors: Mutex<usize>,
+    given_back: Condvar,
+}
+
+impl Serving {
+    /// All processors but one may be busy for long.
+    fn new(threads: usize, hand_over: HandOver) -> Serving {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let processors = Mutex::new(processors.saturating_sub(1).max(1));
+        Serving { threads, hand_over, processors, given_back: Condvar::new() }
+    }
+
+    fn beside_others<R>(&self, work: impl FnOnce() -> R) -> R {
+        let mut work = Some(work);
+        let mut result = None;
+        (self.hand_over)(&mut || result = work.take().map(|work| work()));
+        result.expect("Invariant: what is handed over is run")
+    }
 }
 
 impl std::fmt::Debug for DiskWatch {
@@ -68,10 +90,38 @@ impl std::fmt::Debug for DiskWatch {
     }
 }
 
+/// A processor that is kept busy for long.
+struct Busy<'a>(&'a Serving);
+
+impl Busy<'_> {
+    fn begin(serving: &Serving) -> Busy<'_> {
+        let mut processors = serving.processors.lock();
+        serving.given_back.wait_while(&mut processors, |free| *free == 0);
+        *processors -= 1;
+        Busy(serving)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        *self.0.processors.lock() += 1;
+        self.0.given_back.notify_one();
+    }
+}
+
 impl DiskWatch {
     /// Connections are served by so many threads, and `hand_over` lets another take the place of the calling one. Said once.
     pub fn serve_with(&self, threads: usize, hand_over: HandOver) {
-        drop(self.serving.set(Serving { threads, hand_over }));
+        drop(self.serving.set(Serving::new(threads, hand_over)));
+    }
+
+    /// Does what keeps a processor busy for long, while another thread takes the place of this one. Waits while too many do.
+    pub(crate) fn beside_others<R>(&self, work: impl FnOnce() -> R) -> R {
+        let Some(serving) = self.serving.get() else { return work() };
+        serving.beside_others(|| {
+            let _busy = Busy::begin(serving);
+            work()
+        })
     }
 
     /// Whether any directory is stalled.
@@ -225,10 +275,7 @@ impl Pace {
         if before >= serving.threads + MOST_HANDED_OVER {
             self.stall(watch);
         }
-        let mut work = Some(work);
-        let mut result = None;
-        (serving.hand_over)(&mut || result = work.take().map(|work| work()));
-        result.expect("Invariant: what is handed over is run")
+        serving.beside_others(work)
     }
 
     /// Nobody goes in until somebody has come out.

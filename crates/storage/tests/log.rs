@@ -3,15 +3,17 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ::common::ErrorCode;
+use ::common::{ErrorCode, TopicPartition};
 use common::{
     NOW_MS, append, batch, idempotent, names, open, partition, served, small_config, transactional,
 };
 use protocol::compression::Compression;
 use protocol::records::{Batches, EndTxnMarker, RecordBatch, RecordBatchBuilder, TimestampType, patch};
 use storage::{
-    AppendError, AppendOrigin, BrokerCompression, Log, LogConfig, OpenOptions, ReadError, timestamps,
+    AppendError, AppendOrigin, BrokerCompression, Log, LogConfig, LogManager, LogManagerConfig, OpenOptions,
+    ReadError, timestamps,
 };
 
 fn refuse(log: &Log, records: &[u8]) -> AppendError {
@@ -145,6 +147,58 @@ fn a_small_batch_that_grows_without_end_is_refused() {
     let other = BrokerCompression::Codec { codec: Compression::None, level: None };
     log.update_config(Arc::new(LogConfig { compression: other, ..LogConfig::default() }));
     assert_eq!(refuse(&log, &bomb).error_code(), ErrorCode::MessageTooLarge);
+}
+
+#[test]
+fn a_batch_of_which_much_comes_out_is_looked_at_beside_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = LogManager::open(LogManagerConfig {
+        log_dirs: vec![dir.path().to_owned()],
+        cluster_id: Some("cluster".to_owned()),
+        node_id: 1,
+        num_recovery_threads_per_data_dir: 1,
+        default_config: Arc::default(),
+        producer_id_expiration_ms: 86_400_000,
+    })
+    .unwrap();
+    logs.load(&|_| Some(Arc::default()), &|_, _| false, NOW_MS).unwrap();
+    let handed_over = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&handed_over);
+    // So many threads serve connections that none of them is ever the last.
+    logs.disk_watch().serve_with(
+        1000,
+        Box::new(move |work| {
+            count.fetch_add(1, Ordering::SeqCst);
+            work();
+        }),
+    );
+    let topic = TopicPartition::new("topic", 0);
+    let log = logs.create_log(&topic, None, Arc::default(), NOW_MS).unwrap();
+    let of = |codec, records: usize, size: usize| {
+        let mut builder = RecordBatchBuilder::new(0, codec, TimestampType::CreateTime);
+        let value: Vec<u8> = (0..size).map(|byte| byte as u8).collect();
+        for _ in 0..records {
+            builder.append(NOW_MS, Some(b"k"), Some(&value), &[]).unwrap();
+        }
+        builder.build()
+    };
+    let zstd = BrokerCompression::Codec { codec: Compression::Zstd, level: None };
+    let rewriting = LogConfig { compression: zstd, ..LogConfig::default() };
+    let cases = [
+        (LogConfig::default(), of(Compression::None, 10, 80_000), 0),
+        (LogConfig::default(), of(Compression::Lz4, 100, 1_000), 0),
+        (LogConfig::default(), of(Compression::Gzip, 10_000, 1_000), 1),
+        (LogConfig::default(), of(Compression::Zstd, 1, 8 << 20), 1),
+        (rewriting.clone(), of(Compression::Lz4, 100, 1_000), 0),
+        (rewriting.clone(), of(Compression::Lz4, 1_000, 1_000), 1),
+        (rewriting, of(Compression::None, 100, 1_000), 1),
+    ];
+    for (index, (config, records, expected)) in cases.into_iter().enumerate() {
+        log.update_config(Arc::new(config));
+        handed_over.store(0, Ordering::SeqCst);
+        append(&log, &records);
+        assert_eq!(handed_over.load(Ordering::SeqCst), expected, "case {index}, {} bytes", records.len());
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use protocol::records::{
 
 use super::roll::RollParams;
 use super::tail::RecentBatch;
-use super::validate::{batch_error, validate};
+use super::validate::{Effort, Validity, batch_error, validate};
 use super::{Log, Writer};
 use crate::checkpoint::{Sync, write_partition_metadata_with};
 use crate::error::{AppendError, LogError};
@@ -96,9 +96,15 @@ impl Log {
         }
         self.flush_metadata_file()?;
         let config = self.config.load();
-        let Some(valid) = validate(records, &self.topic_partition, &config, origin, now_ms)? else {
-            return Ok(self.nothing_appended());
+        let look = |effort| validate(records, &self.topic_partition, &config, origin, now_ms, effort);
+        let valid = match look(Effort::Brief)? {
+            Validity::Valid(valid) => valid,
+            Validity::TakesLong => match self.health.beside_others(|| look(Effort::Whole))? {
+                Validity::Valid(valid) => valid,
+                Validity::TakesLong => unreachable!("Invariant: a whole look takes as long as it takes"),
+            },
         };
+        let Some(valid) = valid else { return Ok(self.nothing_appended()) };
         let batch =
             RecordBatch::parse(&valid.bytes).map_err(|error| batch_error(error, &self.topic_partition))?;
         self.health.io(|| {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use common::{ErrorCode, TopicPartition};
-use protocol::compression::Compression;
+use protocol::compression::{Compression, CompressionError};
 use protocol::records::{
     Batches, Header, NO_TIMESTAMP, RecordBatch, RecordBatchBuilder, RecordError as BatchError, RecordLimits,
     RecordsSummary, TimestampType, patch,
@@ -24,10 +24,42 @@ const MAX_DECOMPRESSED_BYTES: u64 = i32::MAX as u64;
 /// The most bytes that the records of a batch may have when decompressed, to be written anew in another codec: that takes memory.
 const MAX_REWRITTEN_BYTES: usize = 256 << 20;
 
+/// What can be done with a batch while others wait for the thread: some milliseconds.
+#[derive(Debug)]
+struct Brief {
+    /// Compressed batches, and those to be compressed, are smaller.
+    batch_bytes: usize,
+    /// Their records have no more bytes when decompressed.
+    decompressed_bytes: u64,
+}
+
+/// To look at the records.
+const BRIEF_LOOK: Brief = Brief { batch_bytes: 256 << 10, decompressed_bytes: 4 << 20 };
+/// To write them anew.
+const BRIEF_REWRITE: Brief = Brief { batch_bytes: 32 << 10, decompressed_bytes: 512 << 10 };
+
 /// How many records are named that are to blame: a batch may have a million of them.
 ///
 /// Divergence: Kafka names all.
 const MAX_RECORD_ERRORS: usize = 1000;
+
+/// How long a look at a batch may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effort {
+    /// No longer than others can wait for the thread.
+    Brief,
+    /// As long as it takes.
+    Whole,
+}
+
+/// What a look at the records has shown.
+#[derive(Debug)]
+pub(super) enum Validity<'a> {
+    /// They may be appended; `None` if there is no whole batch.
+    Valid(Option<ValidBatch<'a>>),
+    /// A brief look does not do: much comes out when they are decompressed, or they are to be written anew.
+    TakesLong,
+}
 
 /// A batch that may be appended.
 #[derive(Debug)]
@@ -56,38 +88,60 @@ pub(super) fn batch_error(error: BatchError, partition: &TopicPartition) -> Appe
     }
 }
 
-/// Checks the one batch in `records`, and writes it anew if the log's settings ask for that. `None` if there is no whole batch.
+/// Checks the one batch in `records`, and writes it anew if the log's settings ask for that.
 pub(super) fn validate<'a>(
     records: &'a [u8],
     partition: &TopicPartition,
     config: &LogConfig,
     origin: AppendOrigin,
     now_ms: i64,
-) -> Result<Option<ValidBatch<'a>>, AppendError> {
+    effort: Effort,
+) -> Result<Validity<'a>, AppendError> {
     let mut batches = Batches::new(records);
-    let Some(batch) = batches.next() else { return Ok(None) };
+    let Some(batch) = batches.next() else { return Ok(Validity::Valid(None)) };
     let batch = batch.map_err(|error| batch_error(error, partition))?;
     check_batch(&batch, partition, config, origin)?;
     if batches.next().is_some() {
         return Err(AppendError::InvalidRecord("Compressed outer record has more than one batch".to_owned()));
     }
-    let limits = RecordLimits {
-        max_record_bytes: config.max_decompressed_message_size,
-        max_decompressed_bytes: MAX_DECOMPRESSED_BYTES,
-    };
-    let summary = batch.validate_records_within(limits).map_err(|error| batch_error(error, partition))?;
-    check_records(&batch, &summary, partition, config, now_ms)?;
-
+    let is_compressed = batch.compression() != Compression::None;
     let (target, level) = config.target_compression(batch.compression());
     // A control batch is small and never compressed.
-    let keeps_codec =
-        target == batch.compression() || (batch.is_control() && batch.compression() == Compression::None);
+    let keeps_codec = target == batch.compression() || (batch.is_control() && !is_compressed);
+    let brief = if keeps_codec { BRIEF_LOOK } else { BRIEF_REWRITE };
+    let takes_long = |brief: &Brief| {
+        effort == Effort::Brief
+            && (is_compressed || !keeps_codec)
+            && batch.size_in_bytes() >= brief.batch_bytes
+    };
+    if takes_long(&brief) {
+        return Ok(Validity::TakesLong);
+    }
+    let limits = RecordLimits {
+        max_record_bytes: config.max_decompressed_message_size,
+        max_decompressed_bytes: match effort {
+            Effort::Brief => brief.decompressed_bytes,
+            Effort::Whole => MAX_DECOMPRESSED_BYTES,
+        },
+    };
+    let summary = match batch.validate_records_within(limits) {
+        Ok(summary) => summary,
+        Err(BatchError::Compression(CompressionError::TooLarge { .. })) if effort == Effort::Brief => {
+            return Ok(Validity::TakesLong);
+        }
+        Err(error) => return Err(batch_error(error, partition)),
+    };
+    check_records(&batch, &summary, partition, config, now_ms)?;
+
     let log_append_time = match config.message_timestamp_type {
         TimestampType::LogAppendTime => now_ms,
         TimestampType::CreateTime => NO_TIMESTAMP,
     };
     let max_timestamp = if log_append_time == NO_TIMESTAMP { summary.max_timestamp } else { log_append_time };
-    let in_place = keeps_codec && (batch.compression() == Compression::None || summary.consecutive_offsets);
+    let in_place = keeps_codec && (!is_compressed || summary.consecutive_offsets);
+    if !in_place && takes_long(&BRIEF_REWRITE) {
+        return Ok(Validity::TakesLong);
+    }
     let bytes = if !in_place {
         Cow::Owned(rewrite(&batch, target, level, config.message_timestamp_type, now_ms, partition)?)
     } else if batch.timestamp_type() == config.message_timestamp_type
@@ -108,13 +162,13 @@ pub(super) fn validate<'a>(
             config.max_message_size
         )));
     }
-    Ok(Some(ValidBatch {
+    Ok(Validity::Valid(Some(ValidBatch {
         bytes,
         records_count: summary.count,
         max_timestamp,
         log_append_time,
         valid_bytes: batch.size_in_bytes(),
-    }))
+    })))
 }
 
 /// What can be said without looking at the records, in Kafka's order.
