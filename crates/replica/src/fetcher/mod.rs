@@ -5,8 +5,6 @@
 //! beside the log that could contradict it. Where the logs part, the answer says so, and the follower truncates (KIP-595).
 
 mod session;
-#[cfg(test)]
-mod simulation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
