@@ -224,7 +224,8 @@ pub(crate) fn renamed<'a, T: ?Sized>(
     }
 }
 
-/// Waits for Ctrl-C, or for a SIGTERM. What a shell calls the end by that: 130 or 143.
+/// Waits for Ctrl-C, or for a SIGTERM. What a shell calls the end by that: 130 or 143. Whoever has no patience for what is left to
+/// do then, such as the last commit where no broker answers, asks a second time, and the program is gone.
 pub(crate) async fn interrupted() -> u8 {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =
@@ -233,10 +234,15 @@ pub(crate) async fn interrupted() -> u8 {
         // Signals do then what they do to any program.
         return std::future::pending().await;
     };
-    tokio::select! {
-        _ = interrupt.recv() => 130,
-        _ = terminate.recv() => 143,
-    }
+    let mut asked = async move || {
+        tokio::select! {
+            _ = interrupt.recv() => 130,
+            _ = terminate.recv() => 143,
+        }
+    };
+    let code = asked().await;
+    tokio::spawn(async move { std::process::exit(i32::from(asked().await)) });
+    code
 }
 
 /// Runs a tool to its end. Warnings of the client go to stderr.

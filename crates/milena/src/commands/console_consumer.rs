@@ -201,15 +201,13 @@ impl Tool {
 
     async fn run(mut self) -> Result<ExitCode, String> {
         let result = tokio::select! {
-            result = self.consume() => result,
-            // The end that a person gives it is a good one.
-            _ = client_tool::interrupted() => Ok(()),
+            result = self.consume() => result.map(|()| ExitCode::SUCCESS),
+            code = client_tool::interrupted() => Ok(ExitCode::from(code)),
         };
-        let result = result.and(self.output.flush());
+        let result = result.and_then(|code| self.output.flush().map(|()| code));
         // What was printed is committed, if the consumer commits by itself, and the group goes on without this member.
         let closed = self.consumer.close(CLOSE_PATIENCE).await.map_err(|error| error.to_string());
-        let result = result.and(closed);
-        let code = result.map_or_else(failure, |()| ExitCode::SUCCESS);
+        let code = result.and_then(|code| closed.map(|()| code)).unwrap_or_else(failure);
         eprintln!("Processed a total of {} messages", self.output.count);
         Ok(code)
     }

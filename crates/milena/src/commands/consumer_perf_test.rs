@@ -12,6 +12,9 @@ use common::TopicPartition;
 use super::client_tool::{self, Bootstrap};
 use crate::report::failure;
 
+/// How long the last commit and the goodbye to the group may take.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Measure how fast records can be consumed
 #[derive(clap::Args, Debug)]
 #[command(infer_long_args = true, arg_required_else_help = true)]
@@ -78,8 +81,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     };
     client_tool::run(2, async move {
         let config = arguments.config()?;
-        arguments.consume(config, count).await?;
-        Ok(ExitCode::SUCCESS)
+        arguments.consume(config, count).await
     })
 }
 
@@ -205,7 +207,7 @@ impl Arguments {
         Ok(config)
     }
 
-    async fn consume(&self, config: ConsumerConfig, count: u64) -> Result<(), String> {
+    async fn consume(&self, config: ConsumerConfig, count: u64) -> Result<ExitCode, String> {
         let said = |error: client::ClientError| error.to_string();
         if !self.hide_header {
             let start = if self.show_detailed_stats { "time, threadId" } else { "start.time, end.time" };
@@ -229,7 +231,14 @@ impl Arguments {
                 consumer.subscribe_pattern(expression.as_deref().unwrap_or_default()).map_err(said)?;
             }
         }
-        let read = self.read(&mut consumer, count, &joining).await.map_err(said)?;
+        let read = tokio::select! {
+            read = self.read(&mut consumer, count, &joining) => read.map_err(said)?,
+            code = client_tool::interrupted() => {
+                // Divergence: Kafka's tool is gone at once, and its group waits for its session to be over.
+                consumer.close(CLOSE_PATIENCE).await.map_err(said)?;
+                return Ok(ExitCode::from(code));
+            }
+        };
         let (elapsed, end) = (started.elapsed(), now_ms());
         if !self.show_detailed_stats {
             let join = joining.with(|join| join.total);
@@ -248,7 +257,8 @@ impl Arguments {
                 read.records as f64 / seconds(fetching)
             );
         }
-        consumer.close(Duration::from_secs(30)).await.map_err(said)
+        consumer.close(CLOSE_PATIENCE).await.map_err(said)?;
+        Ok(ExitCode::SUCCESS)
     }
 
     async fn read(

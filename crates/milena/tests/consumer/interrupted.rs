@@ -79,7 +79,7 @@ async fn a_console_consumer_commits_what_it_has_printed_and_leaves() {
             (interrupt(child), lines)
         };
         let (code, lines) = tokio::task::spawn_blocking(read).await.unwrap();
-        assert_eq!((code, lines.len(), lines[49].as_str()), (Some(0), 50, "0-49"));
+        assert_eq!((code, lines.len(), lines[49].as_str()), (Some(130), 50, "0-49"));
         // The next member has the partition at once, and goes on behind what was printed.
         broker.produce(&topic, 1, 50, 1).await;
         let left = Instant::now();
@@ -97,5 +97,33 @@ async fn a_console_consumer_commits_what_it_has_printed_and_leaves() {
         assert_eq!(next.position(&partition), Some(51));
         next.close(PATIENCE).await.unwrap();
     }
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_perf_test_leaves_its_group() {
+    let broker = Broker::start().await;
+    let (topic, group) = (broker.topic(1).await, unique("group"));
+    broker.produce(&topic, 1, 0, 50).await;
+    let reading = ["consumer-perf-test", "--topic", &topic, "--group", &group, "--num-records", "1000"];
+    let telling =
+        ["--timeout", "600000", "--show-detailed-stats", "--hide-header", "--reporting-interval", "0"];
+    let mut child = start(&broker, &[&reading[..], &telling].concat());
+    let mut told = BufReader::new(child.stdout.take().unwrap());
+    let read = move || {
+        let mut line = String::new();
+        told.read_line(&mut line).unwrap();
+        (interrupt(child), line)
+    };
+    let (code, line) = tokio::task::spawn_blocking(read).await.unwrap();
+    assert_eq!(code, Some(130), "{line}");
+    let left = Instant::now();
+    let mut next = broker.consumer(&group, &[]);
+    next.subscribe([topic.as_str()]).unwrap();
+    while next.assignment().is_empty() {
+        assert!(left.elapsed() < Duration::from_secs(40), "the group waits for the session of who has left");
+        next.poll(Duration::from_millis(100)).await.unwrap();
+    }
+    next.close(PATIENCE).await.unwrap();
     broker.stop().await;
 }
