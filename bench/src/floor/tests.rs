@@ -38,6 +38,7 @@ fn options(topic: &str) -> produce::Options {
         record_size: 100,
         codec: None,
         until: Until::Requests(50),
+        reserve: None,
     }
 }
 

@@ -61,6 +61,7 @@ pub fn produce(args: &mut Args) -> Result<()> {
         record_size,
         codec: None,
         until,
+        reserve: None,
     };
     let synced = args.switch("--synced");
     args.finish()?;
@@ -85,6 +86,7 @@ pub fn roundtrip(args: &mut Args) -> Result<()> {
         record_size: args.or("--record-size", 100)?,
         codec: None,
         until: produce::Until::Requests(args.or("--requests", 20_000)?),
+        reserve: None,
     };
     let synced = args.switch("--synced");
     args.finish()?;

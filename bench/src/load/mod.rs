@@ -9,6 +9,7 @@ pub mod growth;
 pub mod hostile;
 pub mod lasting;
 pub mod produce;
+pub mod reserve;
 pub mod window;
 
 use std::net::{SocketAddr, ToSocketAddrs};

@@ -2,12 +2,12 @@
 
 use std::{
     collections::VecDeque,
-    sync::Barrier,
+    sync::{Arc, Barrier},
     thread,
     time::{Duration, Instant},
 };
 
-use super::Target;
+use super::{Target, reserve::Reserve};
 use crate::{
     Failure, Result,
     measure::{
@@ -49,6 +49,8 @@ pub struct Options {
     /// Values like text, in this codec; random bytes, not compressed, where there is none.
     pub codec: Option<Codec>,
     pub until: Until,
+    /// Memory that the server gets back as it is sent as much.
+    pub reserve: Option<Arc<Reserve>>,
 }
 
 /// What was produced.
@@ -165,7 +167,7 @@ impl Producer {
         let mut in_flight = VecDeque::with_capacity(options.in_flight);
         if options.acks == 0 {
             while goes_on(sent.requests) {
-                self.send(&mut sent)?;
+                self.send(&mut sent, options)?;
             }
             self.wait_for_offset(options, sent.requests)?;
             return Ok(sent);
@@ -173,7 +175,7 @@ impl Producer {
         loop {
             while in_flight.len() < options.in_flight && goes_on(sent.requests) {
                 in_flight.push_back((sent.requests, Instant::now()));
-                self.send(&mut sent)?;
+                self.send(&mut sent, options)?;
             }
             if in_flight.is_empty() {
                 return Ok(sent);
@@ -191,9 +193,12 @@ impl Producer {
         }
     }
 
-    fn send(&mut self, sent: &mut Sent) -> Result<()> {
+    fn send(&mut self, sent: &mut Sent, options: &Options) -> Result<()> {
         let (number, count) = (sent.requests, self.frames.len());
         let frame = &mut self.frames[number % count];
+        if let Some(reserve) = &options.reserve {
+            reserve.give(frame.len())?;
+        }
         requests::set_correlation_id(frame, number as i32);
         sent.requests += 1;
         sent.bytes += frame.len();

@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::Write,
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,6 +14,7 @@ use crate::{
         Target, connections, end_to_end, fetch, groups, growth,
         hostile::{self, Attack},
         produce::{self, Until},
+        reserve::Reserve,
     },
     measure::Metric,
     wire::{batch, codec::Codec, connection::Connection},
@@ -320,7 +322,7 @@ pub fn run(workload: &Workload, target: Target, topic: &str, dir: &Path) -> Resu
 
 fn on_topic(workload: &Workload, target: Target, topic: &str, dir: &Path) -> Result<Vec<Metric>> {
     let topic = topic.to_owned();
-    let produce = |in_flight, connections, records_per_batch, record_size, requests| {
+    let produce = |in_flight, connections, records_per_batch, record_size, requests, reserve| {
         let until = Until::Requests(requests);
         let options = produce::Options {
             topic: topic.clone(),
@@ -332,15 +334,16 @@ fn on_topic(workload: &Workload, target: Target, topic: &str, dir: &Path) -> Res
             record_size,
             codec: None,
             until,
+            reserve,
         };
         produce::run(target, &options)
     };
     match workload.kind {
         Kind::Batches { record_size, batch_size, bytes } => {
-            let append = warm_page_cache(dir, bytes)?;
+            let (append, reserve) = warm_memory(dir, bytes)?;
             let records = batch::records_that_fit(batch_size, record_size);
             let requests = bytes / (records * record_size);
-            let mut metrics = produce(5, 1, records, record_size, requests)?.metrics();
+            let mut metrics = produce(5, 1, records, record_size, requests, Some(reserve))?.metrics();
             for metric in fetch::run(target, &topic, 0, 1 << 20)?.metrics() {
                 match metric.name {
                     "throughput" => metrics.push(Metric { name: "fetch throughput", ..metric }),
@@ -352,13 +355,13 @@ fn on_topic(workload: &Workload, target: Target, topic: &str, dir: &Path) -> Res
             Ok(metrics)
         }
         Kind::Requests { in_flight, connections, requests, .. } => {
-            Ok(produce(in_flight, connections, 1, 100, requests)?.metrics())
+            Ok(produce(in_flight, connections, 1, 100, requests, None)?.metrics())
         }
         Kind::SyncedBatches { connections, bytes } => {
-            warm_page_cache(dir, bytes)?;
+            let (_, reserve) = warm_memory(dir, bytes)?;
             let records = batch::records_that_fit(1_000_000, 1024);
             let requests = bytes / (records * 1024) / connections;
-            Ok(produce(1, connections, records, 1024, requests)?.metrics())
+            Ok(produce(1, connections, records, 1024, requests, Some(reserve))?.metrics())
         }
         Kind::EndToEnd { rate, records_per_batch, record_size, duration } => {
             let options =
@@ -385,11 +388,12 @@ fn on_topic(workload: &Workload, target: Target, topic: &str, dir: &Path) -> Res
                 record_size: 100,
                 codec: None,
                 until: Until::Requests(batches.div_ceil(producers)),
+                reserve: None,
             };
             Ok(produce::run(target, &options)?.metrics())
         }
         Kind::Compressed { codec, bytes } => {
-            let append = warm_page_cache(dir, bytes)?;
+            let (append, reserve) = warm_memory(dir, bytes)?;
             let records = batch::records_that_fit(COMPRESSED_BATCH, COMPRESSED_RECORD);
             let options = produce::Options {
                 topic,
@@ -401,6 +405,7 @@ fn on_topic(workload: &Workload, target: Target, topic: &str, dir: &Path) -> Res
                 record_size: COMPRESSED_RECORD,
                 codec: Some(codec),
                 until: Until::Requests(bytes / (records * COMPRESSED_RECORD)),
+                reserve: Some(reserve),
             };
             let mut metrics = produce::run(target, &options)?.metrics();
             metrics.push(append);
@@ -412,6 +417,12 @@ fn on_topic(workload: &Workload, target: Target, topic: &str, dir: &Path) -> Res
             groups::commits::run(target, &topic, connections, requests)
         }
     }
+}
+
+/// Warms the page cache, and holds what the load is about to fill, with what its frames have beside values.
+fn warm_memory(dir: &Path, bytes: usize) -> Result<(Metric, Arc<Reserve>)> {
+    let append = warm_page_cache(dir, bytes)?;
+    Ok((append, Arc::new(Reserve::take(bytes + bytes / 8)?)))
 }
 
 /// Writes a file as large as the load and deletes it, so that each system finds memory of the same kind: pages that

@@ -119,6 +119,7 @@ fn produced(
         record_size,
         codec: None,
         until: Until::Requests(requests),
+        reserve: None,
     };
     let metrics = produce::run(cluster.target(topic)?, &options)?.metrics();
     cluster.connect()?.delete_topic(topic)?;
