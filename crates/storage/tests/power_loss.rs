@@ -125,6 +125,30 @@ fn what_was_truncated_does_not_come_back_behind_a_flush() {
     });
 }
 
+/// So many that a start syncs their names together.
+#[test]
+fn a_segment_of_one_of_many_logs_does_not_come_back_behind_a_start() {
+    for seed in 0..12 {
+        let disk = SimulatedDisk::new(seed);
+        let manager = open(&disk);
+        let log = create(&manager, 1);
+        (0..6).for_each(|_| append(&log, 0));
+        log.roll(NOW_MS).unwrap();
+        (0..3).for_each(|_| append(&log, 0));
+        log.flush().unwrap();
+        for number in 0..1_000 {
+            let other = TopicPartition::new("many", number);
+            manager.create_log(&other, None, Arc::new(small_config()), NOW_MS).unwrap();
+        }
+        log.truncate_to(6, NOW_MS).unwrap();
+        disk.kill();
+        open(&disk);
+        disk.lose_power();
+        let log = open(&disk).get_log(&partition()).expect("it was synced");
+        assert_eq!(log.log_end_offset(), 6, "seed {seed}");
+    }
+}
+
 #[test]
 fn epochs_are_those_of_the_records() {
     let work = |disk: &SimulatedDisk| {

@@ -48,6 +48,8 @@ pub struct OpenOptions {
     pub log_start_offset: i64,
     /// The log was closed: nothing need be recovered.
     pub clean_shutdown: bool,
+    /// After an unclean stop the names in the directory are made to last. Otherwise the caller does it, before anything is appended.
+    pub sync_names: bool,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: i64,
     /// The health of the log directory; `None` for a log that stands alone.
@@ -66,6 +68,7 @@ impl OpenOptions {
             recovery_point: 0,
             log_start_offset: 0,
             clean_shutdown: false,
+            sync_names: true,
             producer_id_expiration_ms: 86_400_000,
             dir_health: None,
             now_ms,
@@ -267,7 +270,7 @@ fn load(
         clean,
         options.now_ms,
     )?;
-    if !clean {
+    if !clean && options.sync_names {
         // What is appended from now on may last at once: it must not meet names that a crash brings back.
         sync_dir(dir)?;
     }

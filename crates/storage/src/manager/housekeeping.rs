@@ -217,7 +217,7 @@ impl LogManager {
         result
     }
 
-    fn live(&self) -> impl Iterator<Item = &Arc<LogDir>> {
+    pub(super) fn live(&self) -> impl Iterator<Item = &Arc<LogDir>> {
         self.dirs.iter().filter(|dir| !dir.health.is_offline())
     }
 

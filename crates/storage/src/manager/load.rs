@@ -26,6 +26,10 @@ use crate::log::{Log, OpenOptions};
 /// How many logs are loaded without the help of further threads, after a clean stop.
 const FEW_LOGS: usize = 16;
 
+/// With so many logs in a directory, or more, their names are synced together after an unclean stop: by one sync of the file system,
+/// which writes what else is dirty as well, in the place of one for each log.
+const MANY_NAMES: usize = 1_000;
+
 /// What stood in the checkpoints of a directory.
 struct Checkpoints {
     clean_shutdown: bool,
@@ -44,6 +48,8 @@ struct Job {
     checkpoints: Arc<Checkpoints>,
     path: PathBuf,
     partition: TopicPartition,
+    /// Its names are synced by itself.
+    sync_names: bool,
     /// The log is on its way to this directory.
     is_future: bool,
 }
@@ -113,6 +119,7 @@ impl LogManager {
         if let Some(error) = fatal.into_inner() {
             return Err(error);
         }
+        self.sync_names(&jobs);
         if self.live_dirs().is_empty() {
             return Err(LogError::NoLogDir(
                 "No log directory can be used: all of log.dirs are offline".to_owned(),
@@ -174,7 +181,7 @@ impl LogManager {
                 DirKind::Current | DirKind::Future => {
                     let (dir, checkpoints) = (Arc::clone(dir), Arc::clone(&checkpoints));
                     let is_future = kind == DirKind::Future;
-                    jobs.push(Job { dir, checkpoints, path, partition, is_future });
+                    jobs.push(Job { dir, checkpoints, path, partition, sync_names: true, is_future });
                 }
                 DirKind::Delete => {
                     let due_ms = now_ms.saturating_add(self.default_config().file_delete_delay_ms.max(0));
@@ -186,7 +193,21 @@ impl LogManager {
                 }
             }
         }
+        if jobs.len() >= MANY_NAMES {
+            jobs.iter_mut().for_each(|job| job.sync_names = false);
+        }
         Ok(jobs)
+    }
+
+    /// Makes the names of the logs last that were not synced by themselves.
+    fn sync_names(&self, jobs: &[Job]) {
+        for dir in self.live() {
+            let mut here = jobs.iter().filter(|job| Arc::ptr_eq(&job.dir, dir));
+            let left = here.any(|job| !job.sync_names && !job.checkpoints.clean_shutdown);
+            if left && let Err(error) = fs::sync_file_system(&dir.path) {
+                dir.health.fail("Error while syncing the names of logs".to_owned(), error);
+            }
+        }
     }
 
     fn load_log(
@@ -202,6 +223,7 @@ impl LogManager {
             recovery_point: of(&job.checkpoints.recovery_points),
             log_start_offset: of(&job.checkpoints.log_start_offsets),
             clean_shutdown: job.checkpoints.clean_shutdown,
+            sync_names: job.sync_names,
             producer_id_expiration_ms: self.config.producer_id_expiration_ms,
             dir_health: Some(Arc::clone(&job.dir.health)),
             ..OpenOptions::new(job.partition.clone(), config, now_ms)
