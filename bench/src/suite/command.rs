@@ -491,7 +491,9 @@ impl Run {
             for index in order(self.systems.len(), round) {
                 let system = self.systems[index].clone();
                 eprintln!("bench: three brokers, round {round}, {}", system.name);
-                let dir = self.scratch.path.join(&system.name).join("cluster");
+                // They stay until the end: for a minute ext4 leaves inodes alone that were deleted, and passes each of them
+                // for every new one. Behind a deletion 1,000 partitions took 1.8 s of CPU in the place of 0.1.
+                let dir = self.scratch.path.join(&system.name).join(format!("cluster-{round}"));
                 let wants = |name: &str| options.wants(name);
                 match cluster::run(&system, &dir, options.quick, partitions, wants) {
                     Ok(found) => {
@@ -500,9 +502,6 @@ impl Run {
                         }
                     }
                     Err(failure) => self.record("three brokers", &system.name, round, Err(failure)),
-                }
-                if let Err(error) = fs::remove_dir_all(&dir) {
-                    eprintln!("bench: {}: {error}", dir.display());
                 }
             }
         }
