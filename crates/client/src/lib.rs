@@ -57,11 +57,13 @@ mod connection;
 mod error;
 #[cfg(test)]
 mod fake_broker;
+mod keys;
 mod trouble;
 
 pub use cluster::{Node, PartitionInfo, TopicInfo};
 pub use config::{ClientConfig, MetadataRecovery};
 pub use error::ClientError;
+pub use keys::CONFIG_KEYS;
 
 pub mod admin;
 pub mod consumer;

@@ -38,6 +38,7 @@ pub use listeners::{EndPoint, ProtocolMap, SecurityProtocol};
 pub use properties::{Entry, Properties};
 pub use quorum::{HostPort, Voter};
 pub use start::StartMode;
+pub use suggest::nearest;
 pub use topic::{CompressionType, TimestampType, TopicConfig, TopicDefaults};
 pub use validator::Validator;
 pub use value::{Password, Value};

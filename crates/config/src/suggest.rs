@@ -1,7 +1,7 @@
 //! The nearest known name to a mistyped one.
 
 /// The closest of `candidates` to `name`, if it is close enough to be what was meant.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (name.len() / 4).clamp(1, 6);
     candidates
         .map(|candidate| (distance(name, candidate), candidate))

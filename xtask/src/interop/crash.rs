@@ -14,6 +14,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 const PARTITIONS: u32 = 2;
+const NOT_LEADER_OR_FOLLOWER: i16 = 6;
 
 /// Runs the case.
 pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
@@ -33,9 +34,17 @@ fn in_flight(world: &World, report: &mut Report) -> Result<(), String> {
     let of_producer =
         |sequence| Batch { producer_id: 4711, producer_epoch: 0, base_sequence: sequence, ..Batch::now() };
     let batches: Vec<Vec<u8>> = (0..5).map(|sequence| of_producer(sequence).bytes()).collect();
-    let send = |broker: &Broker| -> Vec<_> {
-        batches.iter().map(|batch| produce_once(broker.port, "flight", batch)).collect()
+    // Who has just registered leads nothing until the controller has let it back in: a client asks again, and so does this.
+    let until = Instant::now() + Duration::from_secs(30);
+    let patiently = |broker: &Broker, batch: &[u8]| loop {
+        match produce_once(broker.port, "flight", batch) {
+            Ok((NOT_LEADER_OR_FOLLOWER, _)) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            answer => break answer,
+        }
     };
+    let send = |broker: &Broker| -> Vec<_> { batches.iter().map(|batch| patiently(broker, batch)).collect() };
     let known: Vec<_> = (0..5).map(|offset| Ok((0, offset))).collect();
     let mut answers = vec![send(&broker), send(&broker)];
     broker.kill()?;

@@ -186,8 +186,17 @@ pub(crate) fn configure(
     }
     if !unused.is_empty() {
         eprintln!("WARN These configurations '{unused:?}' were supplied but are not used.");
+        for (key, meant) in unused.iter().filter_map(|key| Some((key, meant(key)?))) {
+            eprintln!("WARN No key is called {key}; did you mean {meant}?");
+        }
     }
     Ok(())
+}
+
+/// The key of a client's that a name stands for which is none, if one is near.
+fn meant(name: &str) -> Option<&'static str> {
+    let keys = client::CONFIG_KEYS;
+    if keys.contains(&name) { None } else { config::nearest(name, keys.iter().copied()) }
 }
 
 /// Kafka's word about an old option, on stdout as it has it.
@@ -321,6 +330,14 @@ mod tests {
         let last =
             |key: &str| entries.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
         assert_eq!((last("a"), last("b"), last("c")), (Some("1"), Some("3=4"), Some("")));
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_told_from_one_without_an_effect() {
+        assert_eq!(meant("linger.mss"), Some("linger.ms"));
+        assert_eq!(meant("auto.offset.rest"), Some("auto.offset.reset"));
+        assert_eq!(meant("reconnect.backoff.ms"), None);
+        assert_eq!(meant("of.my.own"), None);
     }
 
     #[test]
