@@ -40,6 +40,8 @@ pub enum Attack {
 const IN_PLACE: Duration = Duration::from_secs(60);
 /// A write that waits so long is one that the server does not take.
 const BLOCKED: Duration = Duration::from_millis(200);
+/// Written at a time. What a call takes longer for is not taken from it on every kernel, and the attackers stand for hosts elsewhere.
+const PIECE: usize = 64 * 1024;
 /// Between looks at the server's memory.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -61,7 +63,7 @@ pub fn run(target: Target, topic: &str, attack: Attack, duration: Duration) -> R
     let stop = AtomicBool::new(false);
     let in_place = AtomicUsize::new(0);
     let most_memory = AtomicU64::new(memory_alone);
-    let beside = thread::scope(|scope| {
+    let (beside, attack_mb_s) = thread::scope(|scope| {
         // Whatever ends this, the threads end too.
         let _stop = StopOnDrop(&stop);
         for _ in 0..frames.threads {
@@ -80,7 +82,10 @@ pub fn run(target: Target, topic: &str, attack: Attack, duration: Duration) -> R
             }
             thread::sleep(LOOK);
         }
-        end_to_end::run(target, &load)
+        let sent_before = frames.sent.load(Ordering::Relaxed);
+        let beside = end_to_end::run(target, &load)?;
+        let sent = frames.sent.load(Ordering::Relaxed) - sent_before;
+        Ok((beside, sent as f64 / 1e6 / duration.as_secs_f64()))
     })?;
     // Behind those who never read: the server must still answer.
     let mut connection = Connection::open(target.address)?;
@@ -93,6 +98,7 @@ pub fn run(target: Target, topic: &str, attack: Attack, duration: Duration) -> R
         Metric::new("p50", "us", beside.latency.micros(0.5)),
         Metric::new("memory alone", "MB", memory_alone as f64 / 1e6),
         Metric::new(MOST_MEMORY, "MB", most_memory.load(Ordering::Relaxed) as f64 / 1e6),
+        Metric::new("sent by the attackers", "MB/s", attack_mb_s),
         Metric::new("others", "cores", alone.usage.others_cores),
     ])
 }
@@ -115,6 +121,8 @@ struct Frames {
     attack: Attack,
     bytes: Vec<u8>,
     threads: usize,
+    /// Bytes that the server, or the kernel for it, took of large requests and of producers.
+    sent: AtomicU64,
 }
 
 impl Frames {
@@ -141,7 +149,7 @@ impl Frames {
                 (requests::produce(topic, 0, 1, &batch::build(records, 1 << 20, &mut noise)), connections)
             }
         };
-        Ok(Self { attack, bytes, threads })
+        Ok(Self { attack, bytes, threads, sent: AtomicU64::new(0) })
     }
 
     /// One attacker, until it is stopped or the server has had enough of it.
@@ -206,8 +214,11 @@ impl Frames {
         let mut rest = self.bytes.as_slice();
         let mut blocked = false;
         while !rest.is_empty() {
-            match stream.write(rest) {
-                Ok(sent) => rest = &rest[sent..],
+            match stream.write(&rest[..rest.len().min(PIECE)]) {
+                Ok(sent) => {
+                    self.sent.fetch_add(sent as u64, Ordering::Relaxed);
+                    rest = &rest[sent..];
+                }
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                     blocked = true;
                     // Of a producer that never reads, the rest of the frame comes never.
@@ -223,13 +234,13 @@ impl Frames {
     }
 }
 
-/// Lets the calling thread run when nobody else wants to, also where the bench itself has the priority of real time.
+/// Lets the calling thread run when nobody else wants to, and give way at once, also where the bench itself has the priority of
+/// real time.
 fn lowest_priority() {
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: the calls read at most the local variable that they are given. On Linux, 0 is the calling thread. Where one is
     // refused, the load is only heavier.
     unsafe {
-        libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const parameters);
-        libc::setpriority(libc::PRIO_PROCESS, 0, 19);
+        libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters);
     }
 }

@@ -248,6 +248,7 @@ pub fn growth(quick: bool) -> Vec<Workload> {
         partitions("active partitions: 1", 1),
         partitions("active partitions: 100", 100),
         partitions("active partitions: 1,000", 1_000),
+        partitions("active partitions: 5,000", 5_000),
         idle("idle connections: 100", 100),
         idle("idle connections: 1,000", 1_000),
         idle("idle connections: 5,000", 5_000),
