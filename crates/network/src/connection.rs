@@ -112,15 +112,20 @@ pub(crate) struct Limits {
     held: Held,
     /// What was served since others had their turn.
     turn: usize,
+    /// The size of the largest request since the connection was idle.
+    largest: usize,
+    /// The same of the time before.
+    expected: usize,
 }
 
 impl Limits {
     pub fn new(max_request: usize, memory: &Arc<RequestMemory>) -> Limits {
-        Limits { max_request, held: Held::nothing(memory), turn: 0 }
+        Limits { max_request, held: Held::nothing(memory), turn: 0, largest: 0, expected: 0 }
     }
 
     /// A request of so many bytes was served. Whoever sends on and on would keep the thread for as long as a buffer lasts.
     async fn served(&mut self, size: usize) {
+        self.largest = self.largest.max(size);
         self.turn += 1 + size / READ_ALONE;
         if self.turn >= TURN {
             self.turn = 0;
@@ -141,10 +146,13 @@ pub(crate) async fn run<C: ServiceConnection>(
     loop {
         // No buffer while idle.
         stream.readable().await?;
-        let mut buffer = buffer::acquire();
+        let mut buffer = buffer::acquire(limits.expected);
         let touch = || activity.touch(clock());
         let result = serve_burst(stream, &mut service, &mut buffer, &mut out, &mut limits, touch).await;
+        // Whoever sends large requests goes on with them.
+        limits.expected = std::mem::take(&mut limits.largest);
         buffer::release(buffer);
+        out.rest();
         limits.held.release();
         activity.touch(clock());
         if !result? {
@@ -187,12 +195,20 @@ async fn serve_burst<C: ServiceConnection>(
                 }
             };
             let Some(frame) = buffer.get(start + 4..start + 4 + size) else { break };
-            match after(stream, service.handle(frame, out), out).await? {
+            let handled = service.handle(frame, out);
+            let mut next = start + 4 + size;
+            if matches!(handled, Handled::Later(_)) && next == buffer.len() {
+                // It may wait for long, and there is nothing in the buffer that is still needed.
+                buffer::release(std::mem::take(buffer));
+                limits.held.release();
+                next = 0;
+            }
+            match after(stream, handled, out).await? {
                 Next::Following => {}
                 Next::Again => continue,
                 Next::Over => return Ok(false),
             }
-            start += 4 + size;
+            start = next;
             limits.served(size).await;
         }
         if !out.is_empty() {
@@ -330,7 +346,7 @@ async fn read_some(
             capacity = buffer.len() + missing.min(GROWTH.max(buffer.len() / 2));
         }
         limits.held.grow_to(capacity).await;
-        buffer.reserve_exact(capacity - buffer.len());
+        buffer::grow(buffer, capacity);
         let mut room = buffer.limit(missing);
         let read = stream.read_buf(&mut room);
         if !limits.held.is_beyond_limit() {
@@ -350,15 +366,78 @@ async fn read_some(
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => limits.turn = 0,
             other => return Ok(other?),
         }
-        if (1..=SMALL_PART).contains(&buffer.len()) {
+        // Also where there is nothing yet: as long as the runtime thinks that there may be more, a connection comes here between two requests.
+        if buffer.len() <= SMALL_PART {
             let part: Box<[u8]> = buffer.as_slice().into();
             buffer::release(std::mem::take(buffer));
             stream.readable().await?;
-            *buffer = buffer::acquire();
+            *buffer = buffer::acquire(limits.expected);
             buffer.extend_from_slice(&part);
         } else {
             limits.held.note(buffer.capacity());
             stream.readable().await?;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    /// Answers with the request, and one of a single byte only when it is told to.
+    struct Echo(Option<tokio::sync::oneshot::Receiver<()>>);
+
+    impl ServiceConnection for Echo {
+        fn handle(&mut self, frame: &[u8], out: &mut Outbox) -> Handled {
+            let answer = frame.to_vec();
+            if frame.len() > 1 {
+                out.restore(answer);
+                return Handled::Done;
+            }
+            let told = self.0.take().expect("there is one such request");
+            Handled::Later(Box::pin(async move {
+                let _ = told.await;
+                let mut out = Outbox::new();
+                out.restore(answer);
+                out
+            }))
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_has_no_buffer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let served = tokio::spawn(async move {
+            let limits = Limits::new(1_000_000, &RequestMemory::new(-1));
+            run(&mut stream, Echo(Some(told)), limits, &Activity::default(), || 0).await.unwrap();
+        });
+        let mut answer = [0; 3];
+        for _ in 0..3 {
+            client.write_all(&[0, 0, 0, 3, 1, 2, 3]).await.unwrap();
+            client.read_exact(&mut answer).await.unwrap();
+            while buffer::kept_by_thread() == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        client.write_all(&[0, 0]).await.unwrap();
+        tokio::task::yield_now().await;
+        client.write_all(&[0, 1]).await.unwrap();
+        tokio::task::yield_now().await;
+        assert_eq!(buffer::kept_by_thread(), 1, "a part of a request");
+        client.write_all(&[7]).await.unwrap();
+        tokio::task::yield_now().await;
+        while buffer::kept_by_thread() == 0 {
+            tokio::task::yield_now().await;
+        }
+        tell.send(()).unwrap();
+        client.read_exact(&mut answer[..1]).await.unwrap();
+        assert_eq!(answer[0], 7);
+        drop(client);
+        served.await.unwrap();
     }
 }

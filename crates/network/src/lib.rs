@@ -15,6 +15,7 @@ mod outbox;
 pub mod peer;
 mod quota;
 
+pub use buffer::trim as trim_buffers;
 pub use connection::{Again, ConnectionInfo, Handled, Later, Service, ServiceConnection};
 pub use listener::{Listener, ListenerConfig, RunningListener};
 pub use memory::RequestMemory;

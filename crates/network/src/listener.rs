@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -74,6 +74,12 @@ impl Listener {
             // Before listening: connections take the window of the listening socket.
             socket.set_recv_buffer_size(config.receive_buffer_bytes as usize)?;
         }
+        // Here and not at each connection, which has them from its listener.
+        socket.set_tcp_nodelay(true)?;
+        socket.set_keepalive(true)?;
+        if config.send_buffer_bytes > 0 {
+            socket.set_send_buffer_size(config.send_buffer_bytes as usize)?;
+        }
         socket.bind(&address.into())?;
         socket.listen(config.backlog)?;
         socket.set_nonblocking(true)?;
@@ -94,12 +100,13 @@ impl Listener {
         let accepting = {
             let connections = Arc::clone(&connections);
             let service = Arc::new(service);
+            let bound = listener.local_addr().ok();
             tokio::spawn(async move {
                 loop {
                     match listener.accept().await {
                         Ok((stream, peer)) => {
                             let accepted =
-                                Accepted { stream, peer, config: &config, connections: &connections };
+                                Accepted { stream, peer, bound, config: &config, connections: &connections };
                             accepted.start(&service, &quota);
                         }
                         Err(error) => {
@@ -118,13 +125,15 @@ impl Listener {
 struct Accepted<'a> {
     stream: TcpStream,
     peer: SocketAddr,
+    /// The listener's address, if it is known.
+    bound: Option<SocketAddr>,
     config: &'a Arc<ListenerConfig>,
     connections: &'a Arc<Connections>,
 }
 
 impl Accepted<'_> {
     fn start<S: Service>(self, service: &Arc<S>, quota: &Arc<ConnectionQuota>) {
-        let Accepted { stream, peer, config, connections } = self;
+        let Accepted { stream, peer, bound, config, connections } = self;
         let permit = match quota.admit(peer.ip()) {
             Ok(permit) => permit,
             Err(reason) => {
@@ -132,14 +141,12 @@ impl Accepted<'_> {
                 return;
             }
         };
-        let prepared = stream.set_nodelay(true).and_then(|()| {
-            if config.send_buffer_bytes > 0 {
-                SockRef::from(&stream).set_send_buffer_size(config.send_buffer_bytes as usize)?;
-            }
-            SockRef::from(&stream).set_keepalive(true)?;
-            stream.local_addr()
-        });
-        let local = match prepared {
+        // Where the listener is bound to one address, that is it.
+        let local = match bound.filter(|address| !address.ip().is_unspecified()) {
+            Some(address) => Ok(address),
+            None => stream.local_addr(),
+        };
+        let local = match local {
             Ok(local) => local,
             Err(error) => {
                 tracing::debug!(listener = %config.name, %peer, %error, "the client was gone before it was served");
@@ -237,5 +244,33 @@ impl RunningListener {
         self.accepting.abort();
         self.sweeping.abort();
         self.connections.shut(|_| true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use socket2::SockRef;
+
+    #[test]
+    fn connections_have_the_options_of_their_listener() {
+        let config = ListenerConfig {
+            name: Arc::from("TEST"),
+            backlog: 1,
+            send_buffer_bytes: 50_000,
+            receive_buffer_bytes: 60_000,
+            max_request_bytes: 0,
+            request_memory: RequestMemory::new(-1),
+            max_idle_ms: 0,
+        };
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        listener.listener.set_nonblocking(false).unwrap();
+        let (accepted, _) = listener.listener.accept().unwrap();
+        let accepted = SockRef::from(&accepted);
+        assert!(accepted.tcp_nodelay().unwrap() && accepted.keepalive().unwrap());
+        // The kernel doubles what it is asked for.
+        assert_eq!(accepted.send_buffer_size().unwrap(), 100_000);
+        assert_eq!(accepted.recv_buffer_size().unwrap(), 120_000);
     }
 }

@@ -14,6 +14,9 @@ use crate::{buffer, cold};
 /// bytes and one `write` cost less than two calls and two packets.
 const SENDFILE_MIN: usize = 64 * 1024;
 
+/// What an idle connection keeps for its answers, in bytes: those of a producer fit.
+const KEPT: usize = 256;
+
 /// Answers in the order in which they leave.
 #[derive(Default)]
 pub struct Outbox {
@@ -64,6 +67,16 @@ impl Outbox {
         self.bytes.is_empty() && self.files.is_empty()
     }
 
+    /// Nothing will be sent for a while: memory that most answers do not need is not kept.
+    pub(crate) fn rest(&mut self) {
+        if self.bytes.capacity() > KEPT {
+            self.bytes = Vec::new();
+        }
+        if self.files.capacity() * size_of::<FileSpan>() > KEPT {
+            self.files = Vec::new();
+        }
+    }
+
     /// The bytes that will leave.
     pub fn len(&self) -> usize {
         self.bytes.len() + self.files.iter().map(|span| span.length).sum::<usize>()
@@ -86,7 +99,7 @@ impl Outbox {
         if self.files.is_empty() {
             stream.write_all(&self.bytes).await?;
         } else if self.len() < SENDFILE_MIN {
-            let mut gathered = buffer::acquire();
+            let mut gathered = buffer::acquire(0);
             let result = self.gather(&mut gathered).await;
             if result.is_ok() {
                 stream.write_all(&gathered).await?;

@@ -350,6 +350,11 @@ impl RunningServer {
         }
     }
 
+    /// Frees memory that was kept for the next requests, and that none needed since the last call.
+    pub fn trim_memory(&self) {
+        network::trim_buffers();
+    }
+
     /// Waits until something breaks that the node cannot go on without.
     pub async fn failed(&mut self) -> ServerError {
         (&mut self.fault).await.unwrap_or(ServerError::ControllerStopped)
