@@ -127,6 +127,7 @@ impl Drop for Committer {
 
 impl Shared {
     fn run(&self) {
+        storage::serves_nobody();
         let mut state = self.state.lock();
         loop {
             let Some(key) = state.ready.pop_front() else {

@@ -13,6 +13,7 @@
 //! What keeps a processor busy for long, a batch of which much comes out when it is decompressed, is done beside the others in the same
 //! way ([`DiskWatch::beside_others`]).
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::task::{Context, Poll, Waker};
@@ -34,6 +35,15 @@ const WORTH_TELLING: Duration = Duration::from_secs(1);
 /// So many threads may be inside beyond those that serve connections, before everybody waits outside.
 const MOST_HANDED_OVER: usize = 8;
 
+thread_local! {
+    static SERVES: Cell<bool> = const { Cell::new(true) };
+}
+
+/// Says that this thread never serves connections: nobody need take its place while it is in a log directory.
+pub fn serves_nobody() {
+    SERVES.set(false);
+}
+
 /// Runs what it is given after it has let another thread take over what this one would have done next.
 pub type HandOver = Box<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
 
@@ -46,7 +56,7 @@ pub enum Look {
     NobodyStays,
 }
 
-/// What the log directories of a broker share: how many threads are inside, and the thread that watches.
+/// What the log directories of a broker share: how many threads are inside that may serve connections, and the thread that watches.
 #[derive(Default)]
 pub struct DiskWatch {
     inside: AtomicUsize,
@@ -257,10 +267,12 @@ impl Pace {
     #[inline]
     pub fn run<R>(&self, watch: &DiskWatch, work: impl FnOnce() -> R) -> R {
         let inside = Inside::enter(self, watch);
-        let Some(serving) = watch.serving.get().filter(|serving| inside.before + 1 >= serving.threads) else {
-            return work();
-        };
-        self.run_beside(watch, serving, inside.before, work)
+        match (watch.serving.get(), inside.before) {
+            (Some(serving), Some(before)) if before + 1 >= serving.threads => {
+                self.run_beside(watch, serving, before, work)
+            }
+            _ => work(),
+        }
     }
 
     /// The same, where it might be the last thread that serves connections.
@@ -326,14 +338,14 @@ impl Pace {
 struct Inside<'a> {
     pace: &'a Pace,
     watch: &'a DiskWatch,
-    /// How many threads were in any directory before.
-    before: usize,
+    /// How many threads that may serve connections were in any directory before this one; `None` if it never does.
+    before: Option<usize>,
 }
 
 impl<'a> Inside<'a> {
     #[inline]
     fn enter(pace: &'a Pace, watch: &'a DiskWatch) -> Inside<'a> {
-        let before = watch.inside.fetch_add(1, Ordering::SeqCst);
+        let before = SERVES.get().then(|| watch.inside.fetch_add(1, Ordering::SeqCst));
         pace.traffic.fetch_add(1, Ordering::SeqCst);
         if watch.asleep.load(Ordering::SeqCst) {
             watch.wake();
@@ -345,7 +357,9 @@ impl<'a> Inside<'a> {
 impl Drop for Inside<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.watch.inside.fetch_sub(1, Ordering::SeqCst);
+        if self.before.is_some() {
+            self.watch.inside.fetch_sub(1, Ordering::SeqCst);
+        }
         // One out of the lower half, one more in the upper.
         self.pace.traffic.fetch_add(OUT - 1, Ordering::SeqCst);
         if self.pace.stalled.load(Ordering::SeqCst) {
@@ -393,10 +407,16 @@ mod tests {
 
         /// A thread that stays in a directory until something is sent to it, and says when it is there.
         fn enter(&self, dir: usize) -> (Sender<()>, Receiver<()>) {
+            self.enter_after(dir, || ())
+        }
+
+        /// The same of a thread that does something first.
+        fn enter_after(&self, dir: usize, first: fn()) -> (Sender<()>, Receiver<()>) {
             let (leave, until) = channel();
             let (says, inside) = channel();
             let dir = Arc::clone(&self.dirs[dir]);
             std::thread::spawn(move || {
+                first();
                 dir.io(|| {
                     says.send(()).unwrap();
                     until.recv().unwrap();
@@ -496,6 +516,11 @@ mod tests {
         };
         world.watch.serve_with(3, Box::new(hand_over));
         let mut inside = Vec::new();
+        for _ in 0..5 {
+            let (leave, entered) = world.enter_after(0, serves_nobody);
+            entered.recv().unwrap();
+            inside.push((leave, entered));
+        }
         for threads in 1..=3 + MOST_HANDED_OVER {
             let (leave, entered) = world.enter(0);
             entered.recv().unwrap();

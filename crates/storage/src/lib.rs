@@ -34,7 +34,7 @@ mod types;
 pub use cleaner::{CleanerConfig, CleanerHost, LogCleaner};
 pub use config::{BrokerCompression, LogConfig};
 pub use dir_health::{DirHealth, LogDirFailureChannel};
-pub use disk_watch::{DiskWatch, HandOver, Look};
+pub use disk_watch::{DiskWatch, HandOver, Look, serves_nobody};
 pub use error::{AppendError, LogError, ReadError, RecordError, StorageError};
 pub use index::{AbortedTxn, OFFSET_INDEX_ENTRY_SIZE, TIME_INDEX_ENTRY_SIZE, TimestampOffset};
 pub use leader_epoch_cache::{EpochEntry, LeaderEpochCache, OffsetAndEpoch};
