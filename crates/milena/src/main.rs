@@ -4,8 +4,8 @@
 
 mod commands;
 mod flags;
+mod memory;
 mod report;
-mod start_code;
 mod tool_names;
 
 use std::process::ExitCode;

@@ -3,13 +3,18 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use config::{BrokerConfig, Environment, Properties};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use crate::memory;
 use crate::report::failure;
+
+/// How long threads that were needed beside those which serve connections wait for more to do: each keeps some hundred KiB of memory.
+const IDLE_THREADS: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -40,11 +45,13 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Err(error) => return failure(error),
     };
     allow_open_files();
+    memory::configure();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     // One more than processors: two may be in a write at once before one has to hand over what it would serve next, in case the
     // disk stalls. With two in all, small batches of several connections cost a fifth more.
     let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2)) + 1;
-    let runtime = match builder.worker_threads(threads).enable_all().thread_name("network").build() {
+    builder.worker_threads(threads).thread_keep_alive(IDLE_THREADS).enable_all().thread_name("network");
+    let runtime = match builder.build() {
         Ok(runtime) => runtime,
         Err(error) => return failure(format_args!("the threads of the broker cannot be started: {error}")),
     };
@@ -102,11 +109,17 @@ async fn serve(config: BrokerConfig) -> ExitCode {
     greeting.print(&server);
     // The line by which scripts know from Apache Kafka that the broker is up.
     tracing::info!("[KafkaRaftServer nodeId={node_id}] Kafka Server started");
-    crate::start_code::release();
-    let fault = tokio::select! {
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
-        error = server.failed() => Some(error),
+    memory::release_start();
+    let fault = loop {
+        tokio::select! {
+            _ = terminate.recv() => break None,
+            _ = interrupt.recv() => break None,
+            error = server.failed() => break Some(error),
+            () = tokio::time::sleep(memory::GIVE_BACK_EVERY) => {
+                server.trim_memory();
+                memory::give_back();
+            }
+        }
     };
     if let Some(error) = &fault {
         tracing::error!("the broker stops: {error}");

@@ -1,0 +1,113 @@
+//! What is not needed any more is given back to the operating system.
+//!
+//! Memory that was freed: the allocator (mimalloc) keeps it for a second, and looks whether that is over when the next one allocates or
+//! frees. After a load nobody does, so it is asked from time to time. Besides, a thread would take over each page in which it frees
+//! something that it once allocated, and then keep it until it allocates such a thing again, while others free the rest: connections are
+//! made by one thread and end on another, so that each thousand of them left megabytes behind.
+//!
+//! Code that only the start needed: it stays in the page cache, which is everybody's, and what is used again is mapped again. The kernel
+//! maps sixteen pages for each that is touched, so that a broker which has just started has nearly all of the program in its resident
+//! memory.
+
+use std::ffi::{c_int, c_long, c_void};
+use std::time::Duration;
+
+use rustix::mm::{Advice, madvise};
+
+unsafe extern "C" {
+    /// The allocator's own: gives freed memory back to the operating system; if not forced, what is over its time.
+    fn mi_collect(force: bool);
+    /// The allocator's own: gives an option its value.
+    fn mi_option_set(option: c_int, value: c_long);
+}
+
+/// `mi_option_page_reclaim_on_free`; -1: no thread takes over the page of what it frees.
+const PAGE_RECLAIM_ON_FREE: c_int = 35;
+
+/// How often somebody should call [`give_back`].
+pub(crate) const GIVE_BACK_EVERY: Duration = Duration::from_secs(2);
+
+/// Lets the allocator give back what many threads shared.
+pub(crate) fn configure() {
+    // SAFETY: the option exists, as the test sees, and may be set at any time by any thread.
+    unsafe { mi_option_set(PAGE_RECLAIM_ON_FREE, -1) };
+}
+
+/// Gives back what was freed a while ago.
+pub(crate) fn give_back() {
+    // SAFETY: as in `release_start`.
+    unsafe { mi_collect(false) };
+}
+
+/// After the start: gives back freed memory, and unmaps the pages of code until they are used: where the operating system says what is mapped.
+pub(crate) fn release_start() {
+    // SAFETY: the function takes no pointer and may be called by any thread at any time; it is part of the allocator that the
+    // program is linked with.
+    unsafe { mi_collect(true) };
+    for (start, end) in std::fs::read_to_string("/proc/self/maps").iter().flat_map(|maps| code(maps)) {
+        // SAFETY: what lies there is the unchanged content of a file, for the mapping can be executed and not written: the next
+        // access finds the same bytes. Nothing of Rust's lies there but code.
+        let advised = unsafe { madvise(start as *mut c_void, end - start, Advice::LinuxDontNeed) };
+        if let Err(error) = advised {
+            tracing::debug!("the pages of start-up code stay: {error}");
+        }
+    }
+}
+
+/// The mappings of files that can be executed and were never writable.
+fn code(maps: &str) -> impl Iterator<Item = (usize, usize)> {
+    maps.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let (range, permissions, _, _, inode) =
+            (words.next()?, words.next()?, words.next()?, words.next()?, words.next()?);
+        if permissions != "r-xp" || inode == "0" {
+            return None;
+        }
+        let (start, end) = range.split_once('-')?;
+        Some((usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::{CStr, c_char};
+
+    unsafe extern "C" {
+        fn mi_options_print_out(out: extern "C" fn(*const c_char, *mut c_void), argument: *mut c_void);
+    }
+
+    extern "C" fn collect(text: *const c_char, into: *mut c_void) {
+        // SAFETY: the caller hands in a text that ends with 0, and what it was given, which is a `String`.
+        let (text, into) = unsafe { (CStr::from_ptr(text), &mut *into.cast::<String>()) };
+        into.push_str(&text.to_string_lossy());
+    }
+
+    #[test]
+    fn the_allocator_has_the_option() {
+        configure();
+        let mut options = String::new();
+        // SAFETY: `collect` takes the argument for what it is.
+        unsafe { mi_options_print_out(collect, (&raw mut options).cast()) };
+        assert!(options.contains("'page_reclaim_on_free': -1"), "{options}");
+    }
+
+    #[test]
+    fn only_the_code_of_files_is_given_back() {
+        let maps = "\
+557b44a4b000-557b44e39000 r--p 00000000 fe:00 10390492                   /usr/bin/milena
+557b44e39000-557b45687000 r-xp 003ed000 fe:00 10390492                   /usr/bin/milena
+557b45687000-557b456fb000 r--p 00c3a000 fe:00 10390492                   /usr/bin/milena
+557b456fb000-557b45710000 rwxp 00c3a000 fe:00 10390492                   /usr/bin/milena
+7ffd3b5f1000-7ffd3b5f3000 r-xp 00000000 00:00 0                          [vdso]
+";
+        assert_eq!(code(maps).collect::<Vec<_>>(), [(0x557b_44e3_9000, 0x557b_4568_7000)]);
+    }
+
+    #[test]
+    fn the_program_goes_on_without_it() {
+        release_start();
+        give_back();
+        assert_eq!("still here".len(), 10);
+    }
+}
