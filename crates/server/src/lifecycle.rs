@@ -41,7 +41,7 @@ pub(crate) enum BrokerState {
 /// What the rest of the broker says to its lifecycle, and learns from it.
 #[derive(Default)]
 pub(crate) struct Lifecycle {
-    /// Requests are served: the broker may be let in.
+    /// The listeners are open: the broker may be let in.
     ready: AtomicBool,
     /// The broker wants to stop.
     wants_shut_down: AtomicBool,

@@ -211,6 +211,9 @@ async fn why_stopped(fault: &mut oneshot::Receiver<ServerError>) -> ServerError 
     told.ok().and_then(Result::ok).unwrap_or(ServerError::ControllerStopped)
 }
 
+/// How long clients wait for a broker that is not let in: then it serves what a fenced broker can.
+const LET_IN_SOON: Duration = Duration::from_secs(1);
+
 /// What a broker is made of.
 struct BrokerParts<'a> {
     config: &'a BrokerConfig,
@@ -307,6 +310,11 @@ async fn start_broker(
     while broker.image().offset() < epoch {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+    // Whoever comes now waits in the sockets' backlog until the broker is let in, mostly some milliseconds: before, the controller would
+    // refuse to make a topic, for there is nobody to put it on.
+    //
+    // Divergence: Kafka serves them at once. Its start takes so long that nobody is that quick.
+    drop(tokio::time::timeout(LET_IN_SOON, broker.lifecycle.run()).await);
     let listeners = serve(bound, &Server::Broker(Arc::clone(&broker)), connections)?;
     broker.lifecycle.run().await;
     Ok(RunningBroker { broker, listeners, tasks, heartbeats, _disks: disks })
