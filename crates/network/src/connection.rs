@@ -357,6 +357,10 @@ async fn read_some(
             Err(_) => Err(ConnectionError::HeldUp),
         };
     }
+    if limits.largest > buffer::HALF_OF_SMALL {
+        // Several of them are read and answered together.
+        buffer::grow(buffer, buffer::LARGEST_OF_THREAD);
+    }
     loop {
         if buffer.capacity() - buffer.len() < missing.max(4096) {
             buffer.reserve(missing.max(4096));
