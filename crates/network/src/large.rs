@@ -73,11 +73,12 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Does what takes long, while another thread serves those connections that this one would have served next.
-pub(crate) fn beside_others<R>(work: impl FnOnce() -> R) -> R {
+/// Does what takes long, while another thread serves those connections that this one would have served next; on a thread that serves
+/// none, just so.
+pub fn beside_others<R>(work: impl FnOnce() -> R) -> R {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
-        // There is no other thread.
+        // There is no other thread, or no need for one.
         _ => work(),
     }
 }

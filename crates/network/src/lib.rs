@@ -17,6 +17,7 @@ mod quota;
 
 pub use buffer::trim as trim_buffers;
 pub use connection::{Again, ConnectionInfo, Handled, Later, Service, ServiceConnection};
+pub use large::beside_others;
 pub use listener::{Listener, ListenerConfig, RunningListener};
 pub use memory::RequestMemory;
 pub use outbox::Outbox;

@@ -26,7 +26,7 @@ pub(crate) fn watch(logs: &Arc<LogManager>) -> std::io::Result<Watching> {
         _ => 0,
     };
     if threads > 0 {
-        logs.disk_watch().serve_with(threads, Box::new(hand_over));
+        logs.disk_watch().serve_with(threads, Box::new(|work| network::beside_others(work)));
     }
     let watching = Watching(Arc::clone(logs));
     let logs = Arc::clone(logs);
@@ -42,15 +42,6 @@ pub(crate) fn watch(logs: &Arc<LogManager>) -> std::io::Result<Watching> {
         });
     })?;
     Ok(watching)
-}
-
-/// Lets another thread serve what this one would have served next, and does the work then.
-fn hand_over(work: &mut dyn FnMut()) {
-    match Handle::try_current() {
-        Ok(_) => tokio::task::block_in_place(work),
-        // One of those threads that serve nobody.
-        Err(_) => work(),
-    }
 }
 
 /// What to wait for before any of these partitions is touched, if the disk of one is stalled.
