@@ -367,6 +367,8 @@ impl Classic {
         self.last_assignment =
             LastAssignment { partitions: Some(assigned.into_iter().collect()), generation: self.generation };
         self.turns.set(Turn {
+            // The application went on reading while the group divided: whoever gets these goes on behind that.
+            commit: !revoked.is_empty(),
             revoked: Some(revoked).filter(|revoked| !revoked.is_empty()),
             assigned: Some(added),
             ..Turn::default()
