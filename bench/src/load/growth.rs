@@ -1,6 +1,6 @@
 //! Loads of which there is more and more: partitions, connections, readers, producers.
 
-use std::thread;
+use std::{thread, time::Duration};
 
 use super::{Target, fetch, window};
 use crate::{
@@ -18,6 +18,9 @@ use crate::{
 
 const BATCH: usize = 16_384;
 const RECORD: usize = 100;
+/// What a partition's first batch leaves to be done is done by then: brokers write the epoch of its leader, and the high watermarks, every
+/// five seconds.
+const AFTERMATH: Duration = Duration::from_secs(7);
 
 /// Batches of 16 KB to many partitions in turn, over one connection with five in flight. Each has its first one before.
 pub fn partitions(target: Target, topic: &str, partitions: i32, bytes: usize) -> Result<Vec<Metric>> {
@@ -43,6 +46,7 @@ pub fn partitions(target: Target, topic: &str, partitions: i32, bytes: usize) ->
     };
     // A partition's first batch makes its files: that is another figure than what an active one costs.
     window::run(&mut [&mut connection], &mut frames, places, 5, in_turn, &mut check)?;
+    thread::sleep(AFTERMATH);
     let meter = Meter::start(target.servers)?;
     let latency = window::run(&mut [&mut connection], &mut frames, count, 5, in_turn, &mut check)?;
     let usage = meter.stop()?;
