@@ -39,6 +39,12 @@ pub(crate) fn give_back() {
     unsafe { mi_collect(false) };
 }
 
+/// Gives back all that the calling thread has freed.
+pub(crate) fn give_back_all() {
+    // SAFETY: as in `release_start`.
+    unsafe { mi_collect(true) };
+}
+
 /// After the start: gives back freed memory, and unmaps the pages of code until they are used: where the operating system says what is mapped.
 pub(crate) fn release_start() {
     // SAFETY: the function takes no pointer and may be called by any thread at any time; it is part of the allocator that the
@@ -110,6 +116,7 @@ mod tests {
         drop(vec![7; 1_000_000]);
         release_start();
         give_back();
+        give_back_all();
         assert!(kept.into_iter().eq(0..1_000_000));
     }
 }

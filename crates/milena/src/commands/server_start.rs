@@ -116,7 +116,7 @@ async fn serve(config: BrokerConfig) -> ExitCode {
             _ = interrupt.recv() => break None,
             error = server.failed() => break Some(error),
             () = tokio::time::sleep(memory::GIVE_BACK_EVERY) => {
-                server.trim_memory();
+                server.trim_memory(memory::give_back_all);
                 memory::give_back();
             }
         }

@@ -159,6 +159,17 @@ pub(crate) struct RunningController {
 }
 
 impl RunningController {
+    /// Has the threads that take in and publish metadata call `give_back`, behind what they have to do.
+    pub(crate) fn trim_memory(&self, give_back: fn()) {
+        let job = move |state: &mut MetadataState| {
+            give_back();
+            state.trim_publishing(give_back);
+            Ok(())
+        };
+        // A thread that is gone has given back everything.
+        let _ = self.stop.send(Work::Job(Box::new(job)));
+    }
+
     /// Commits what is under way, hands the lead over to another controller, closes the log, and waits for it. The
     /// controllers' listener must be served meanwhile.
     pub(crate) fn stop(self) {

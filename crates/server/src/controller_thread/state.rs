@@ -106,6 +106,11 @@ impl MetadataState {
         Ok(())
     }
 
+    /// Has the thread that publishes call `give_back`.
+    pub(super) fn trim_publishing(&self, give_back: fn()) {
+        self.publishing.release(give_back);
+    }
+
     fn tell_leader(&mut self) {
         let raft = self.node.raft();
         let known = raft.leader_and_epoch();

@@ -67,7 +67,12 @@ pub struct RunningServer {
     controller_tasks: Vec<JoinHandle<()>>,
     metrics: Option<RunningEndpoint>,
     fault: oneshot::Receiver<ServerError>,
+    /// How far the metadata log was when its threads were last told to give back memory.
+    trimmed_offset: i64,
 }
+
+/// So many records of new metadata leave memory behind that is worth giving back.
+const MUCH_METADATA: i64 = 1_000;
 
 /// A node in the role of a broker.
 struct RunningBroker {
@@ -202,6 +207,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningServer, ServerError> {
         controller_tasks,
         metrics,
         fault,
+        trimmed_offset: 0,
     })
 }
 
@@ -358,9 +364,19 @@ impl RunningServer {
         }
     }
 
-    /// Frees memory that was kept for the next requests, and that none needed since the last call.
-    pub fn trim_memory(&self) {
+    /// Frees memory that was kept for the next requests, and that none needed since the last call. After much new metadata, has the
+    /// threads that took it in call `give_back`: what an allocator keeps for a thread, only that thread can give back.
+    pub fn trim_memory(&mut self, give_back: fn()) {
         network::trim_buffers();
+        let offset = match (&self.broker, &self.controller) {
+            (Some(running), _) => running.broker.image().offset(),
+            (None, Some(controller)) => controller.image.load().offset(),
+            (None, None) => return,
+        };
+        if offset - self.trimmed_offset >= MUCH_METADATA {
+            self.trimmed_offset = offset;
+            self.thread.trim_memory(give_back);
+        }
     }
 
     /// Waits until something breaks that the node cannot go on without.
