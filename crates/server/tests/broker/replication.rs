@@ -1,5 +1,6 @@
 //! Replication as the other side sees it: followers of this broker, and a leader that it follows, played by the test.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{ErrorCode, Uuid};
@@ -13,7 +14,10 @@ use protocol::messages::*;
 use protocol::records::{RecordBatch, patch};
 use protocol::{ApiKey, Message, Reader, Records, Writer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::harness::{
     Broker, Client, NODE, Topic, batch, error, fetch_request, produce_request, unique, values,
@@ -317,37 +321,42 @@ async fn a_throttled_follower_out_of_sync_gets_no_more_than_its_share() {
 
 /// A leader that the test plays.
 struct Leader {
-    listener: TcpListener,
-    stream: Option<TcpStream>,
+    port: u16,
+    frames: UnboundedReceiver<Frame>,
+    /// Where the last request came from.
+    stream: Option<Arc<Mutex<OwnedWriteHalf>>>,
     version: i16,
     correlation_id: i32,
 }
 
+/// A request, and where its answer goes.
+type Frame = (Vec<u8>, Arc<Mutex<OwnedWriteHalf>>);
+
 impl Leader {
+    /// Connections come and go beside the replica's, and none disturbs another: the controller has one to see who is there.
     async fn new() -> Leader {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Leader { listener, stream: None, version: 0, correlation_id: 0 }
+        let port = listener.local_addr().unwrap().port();
+        let (sender, frames) = unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (mut read, write) = stream.into_split();
+                let (sender, write) = (sender.clone(), Arc::new(Mutex::new(write)));
+                tokio::spawn(async move {
+                    while let Some(frame) = read_frame(&mut read).await {
+                        drop(sender.send((frame, Arc::clone(&write))));
+                    }
+                });
+            }
+        });
+        Leader { port, frames, stream: None, version: 0, correlation_id: 0 }
     }
 
-    fn port(&self) -> u16 {
-        self.listener.local_addr().unwrap().port()
-    }
-
-    /// The next request of an API that comes. What a peer asks first is answered here, connections may come and go.
+    /// The next request of an API that comes. What a peer asks first is answered here.
     async fn next(&mut self, api: ApiKey) -> Vec<u8> {
         loop {
-            let frame = tokio::select! {
-                biased;
-                frame = read_frame(&mut self.stream) => frame,
-                accepted = self.listener.accept() => {
-                    self.stream = Some(accepted.unwrap().0);
-                    continue;
-                }
-            };
-            let Some(frame) = frame else {
-                self.stream = None;
-                continue;
-            };
+            let (frame, stream) = self.frames.recv().await.unwrap();
+            self.stream = Some(stream);
             let mut reader = Reader::new(&frame);
             let key = ApiKey::from_code(reader.i16().unwrap()).unwrap();
             self.version = reader.i16().unwrap();
@@ -395,7 +404,7 @@ impl Leader {
         let mut bytes = writer.into_bytes();
         let length = (bytes.len() - 4) as u32;
         bytes[..4].copy_from_slice(&length.to_be_bytes());
-        self.stream.as_mut().unwrap().write_all(&bytes).await.unwrap();
+        self.stream.as_ref().unwrap().lock().await.write_all(&bytes).await.unwrap();
     }
 
     async fn answer_fetch(&mut self, topic: &Topic, data: PartitionData<'_>) {
@@ -412,8 +421,7 @@ impl Leader {
     }
 }
 
-async fn read_frame(stream: &mut Option<TcpStream>) -> Option<Vec<u8>> {
-    let Some(stream) = stream else { return std::future::pending().await };
+async fn read_frame(stream: &mut OwnedReadHalf) -> Option<Vec<u8>> {
     let size = stream.read_u32().await.ok()?;
     let mut frame = vec![0; size as usize];
     stream.read_exact(&mut frame).await.ok()?;
@@ -442,7 +450,7 @@ async fn a_replica_follows_its_leader_and_cuts_what_the_leader_does_not_have() {
     let mut leader = Leader::new().await;
     let settings = [SETTINGS[0], SETTINGS[1], ("replica.fetch.backoff.ms", "3600000")];
     let Some(broker) = Broker::start_with(&settings).await else { return };
-    join(&broker, leader.port()).await;
+    join(&broker, leader.port).await;
     let mut client = broker.connect().await;
     let topic = create(&mut client, &[OTHER, NODE], &[]).await;
 
