@@ -24,7 +24,8 @@ async fn members_come_and_go_and_every_record_is_read_once() {
             share(all, &[1, 1, 2]) && seen.0.len() == 200
         })
         .await;
-        // Who goes hands over what it has, at once.
+        // Who goes hands over what it has, at once, and cannot commit amid a rebalance.
+        commit_of_first(&mut [&mut one, &mut two, &mut three], &mut seen).await;
         one.close(PATIENCE).await.unwrap();
         broker.produce(&topic, 4, 50, 25).await;
         poll_until(&mut [&mut two, &mut three], &mut seen, |all, seen| {
@@ -32,7 +33,7 @@ async fn members_come_and_go_and_every_record_is_read_once() {
         })
         .await;
         // Unlike a close, this commits nothing by itself.
-        two.commit_sync().await.unwrap();
+        commit_of_first(&mut [&mut two, &mut three], &mut seen).await;
         two.unsubscribe().await.unwrap();
         assert!(two.assignment().is_empty());
         poll_until(&mut [&mut three], &mut seen, |all, _| share(all, &[4])).await;
@@ -69,6 +70,8 @@ async fn listeners_hear_what_comes_and_goes() {
         two.set_rebalance_listener(heard_two.clone());
         two.subscribe([topic.as_str()]).unwrap();
         poll_until(&mut [&mut one, &mut two], &mut seen, |all, _| share(all, &[1, 1])).await;
+        // Who leaves amid a rebalance loses its partitions instead.
+        commit_of_first(&mut [&mut one, &mut two], &mut seen).await;
         let kept: Vec<i32> = partitions_of(&one).into_iter().collect();
         let given: Vec<i32> = partitions_of(&two).into_iter().collect();
         let told = |heard: &Heard, what: &str| -> Vec<i32> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use client::consumer::{Consumer, ConsumerConfig, ListenerFuture, RebalanceListener};
+use client::consumer::{Consumer, ConsumerConfig, ListenerFuture, Offsets, RebalanceListener};
 use client::{
     Admin, ClientConfig, ClientError, ConsumerRecord, NewTopic, Producer, ProducerConfig, ProducerRecord,
 };
@@ -255,6 +255,26 @@ pub async fn poll_until(
                 Ok(records) => seen.add(&records),
                 Err(error) => panic!("{error}"),
             }
+        }
+    }
+}
+
+/// Commits where the first one is, which it can when it takes part in no rebalance any more: a member keeps what it has while partitions
+/// change hands around it, and hears of the end of that after the others may have.
+pub async fn commit_of_first(consumers: &mut [&mut Consumer], seen: &mut Seen) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut offsets = Offsets::new();
+        for partition in consumers[0].assignment() {
+            let position = consumers[0].await_position(&partition, PATIENCE).await.unwrap();
+            offsets.insert(partition, position.into());
+        }
+        match consumers[0].commit_sync_offsets(offsets).await {
+            Err(ClientError::RebalanceInProgress) if Instant::now() < deadline => {}
+            result => return result.unwrap(),
+        }
+        for consumer in consumers.iter_mut() {
+            seen.add(&consumer.poll(TICK).await.unwrap());
         }
     }
 }
