@@ -24,8 +24,9 @@ public class Load {
         int rate = Integer.parseInt(arguments[3]);
         Properties properties = new Properties();
         properties.put("bootstrap.servers", arguments[0]);
-        properties.put("delivery.timeout.ms", "180000");
-        properties.put("max.block.ms", "180000");
+        // As long as load.py waits.
+        properties.put("delivery.timeout.ms", "600000");
+        properties.put("max.block.ms", "600000");
         properties.put("reconnect.backoff.max.ms", "500");
         properties.put("linger.ms", "5");
         properties.put("batch.size", "2000");

@@ -13,7 +13,8 @@ from confluent_kafka import Producer
 
 BOOTSTRAP, TOPIC, COUNT, RATE = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 PARTITIONS = int(sys.argv[5]) if len(sys.argv) > 5 else 2
-PATIENCE_S = 180
+# Some brokers take half a minute to come back where much else runs, and the last record waits for all of it.
+PATIENCE_S = 600
 errors = []
 
 
