@@ -63,7 +63,7 @@ mod trouble;
 pub use cluster::{Node, PartitionInfo, TopicInfo};
 pub use config::{ClientConfig, MetadataRecovery};
 pub use error::ClientError;
-pub use keys::CONFIG_KEYS;
+pub use keys::{CONFIG_KEYS, ConfigKey, KeyDefault};
 
 pub mod admin;
 pub mod consumer;

@@ -14,7 +14,7 @@ pub fn markdown() -> String {
         "# Configuration\n\
          \n\
          Every key of Apache Kafka 4.4, with its name, type and default there. milena reads the same \
-         `server.properties`. Made from the tables in `crates/config/src/keys` by `MILENA_BLESS=1 cargo test -p config`.\n\
+         `server.properties`. The keys of clients have [a page of their own](configuration-clients.md). Made from the tables in `crates/config/src/keys` by `MILENA_BLESS=1 cargo test -p config`.\n\
          \n\
          - *Update* says when a broker key can change: `read-only` with a restart, `cluster-wide` at runtime for one or \
          all brokers, `per-broker` at runtime for one.\n\

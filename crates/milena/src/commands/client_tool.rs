@@ -195,8 +195,8 @@ pub(crate) fn configure(
 
 /// The key of a client's that a name stands for which is none, if one is near.
 fn meant(name: &str) -> Option<&'static str> {
-    let keys = client::CONFIG_KEYS;
-    if keys.contains(&name) { None } else { config::nearest(name, keys.iter().copied()) }
+    let mut keys = client::CONFIG_KEYS.iter().map(|key| key.name);
+    if keys.clone().any(|key| key == name) { None } else { config::nearest(name, &mut keys) }
 }
 
 /// Kafka's word about an old option, on stdout as it has it.
