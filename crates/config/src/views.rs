@@ -117,7 +117,7 @@ view! {
 }
 
 view! {
-    /// The group coordinator, classic and consumer groups and committed offsets.
+    /// The group coordinator: classic, consumer and streams groups, and committed offsets.
     GroupCoordinatorConfig {
         num_threads: i32 = "group.coordinator.threads",
         append_linger_ms: i32 = "group.coordinator.append.linger.ms",
@@ -132,6 +132,16 @@ view! {
         consumer_assignors: Vec<String> = "group.consumer.assignors",
         consumer_migration_policy: String = "group.consumer.migration.policy",
         consumer_regex_refresh_interval_ms: i32 = "group.consumer.regex.refresh.interval.ms",
+        streams_session_timeout_ms: i32 = "group.streams.session.timeout.ms",
+        streams_heartbeat_interval_ms: i32 = "group.streams.heartbeat.interval.ms",
+        streams_assignment_interval_ms: i32 = "group.streams.assignment.interval.ms",
+        streams_initial_rebalance_delay_ms: i32 = "group.streams.initial.rebalance.delay.ms",
+        streams_task_offset_interval_ms: i32 = "group.streams.task.offset.interval.ms",
+        streams_acceptable_recovery_lag: i64 = "group.streams.acceptable.recovery.lag",
+        streams_num_standby_replicas: i32 = "group.streams.num.standby.replicas",
+        streams_rack_aware_assignment_tags: Vec<String> = "group.streams.rack.aware.assignment.tags",
+        streams_max_size: i32 = "group.streams.max.size",
+        streams_assignors: Vec<String> = "group.streams.assignors",
         offset_metadata_max_bytes: i32 = "offset.metadata.max.bytes",
         offsets_load_buffer_size: i32 = "offsets.load.buffer.size",
         offsets_topic_replication_factor: i16 = "offsets.topic.replication.factor",

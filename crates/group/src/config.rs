@@ -30,6 +30,42 @@ impl Default for ConsumerGroupSettings {
     }
 }
 
+/// What a streams group may have of its own (its dynamic configuration).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamsGroupSettings {
+    /// `streams.session.timeout.ms`: a member without a heartbeat for this long is removed.
+    pub session_timeout_ms: i64,
+    /// `streams.heartbeat.interval.ms`: what members are told to keep.
+    pub heartbeat_interval_ms: i32,
+    /// `streams.assignment.interval.ms`: the shortest time between two target assignments.
+    pub assignment_interval_ms: i64,
+    /// `streams.initial.rebalance.delay.ms`: how long the first assignment waits for more members.
+    pub initial_rebalance_delay_ms: i64,
+    /// `streams.task.offset.interval.ms`: how often members tell how far their state is.
+    pub task_offset_interval_ms: i32,
+    /// `streams.acceptable.recovery.lag`: offsets that a member may be behind and still take a task over.
+    pub acceptable_recovery_lag: i64,
+    /// `streams.num.standby.replicas`: copies of each task's state.
+    pub num_standby_replicas: i32,
+    /// `streams.rack.aware.assignment.tags`: tags that members have to have.
+    pub rack_aware_assignment_tags: Vec<String>,
+}
+
+impl Default for StreamsGroupSettings {
+    fn default() -> Self {
+        StreamsGroupSettings {
+            session_timeout_ms: 45_000,
+            heartbeat_interval_ms: 5_000,
+            assignment_interval_ms: 1_000,
+            initial_rebalance_delay_ms: 3_000,
+            task_offset_interval_ms: 60_000,
+            acceptable_recovery_lag: 10_000,
+            num_standby_replicas: 0,
+            rack_aware_assignment_tags: Vec::new(),
+        }
+    }
+}
+
 /// Which way a group may change its protocol while members are in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConsumerGroupMigrationPolicy {
@@ -79,6 +115,10 @@ pub struct GroupConfig {
     pub group_consumer_migration_policy: ConsumerGroupMigrationPolicy,
     /// `group.consumer.regex.refresh.interval.ms`
     pub group_consumer_regex_refresh_interval_ms: i64,
+    /// `group.streams.*`, for groups without own ones.
+    pub group_streams: StreamsGroupSettings,
+    /// `group.streams.max.size`: members in a streams group.
+    pub group_streams_max_size: usize,
 }
 
 impl Default for GroupConfig {
@@ -100,6 +140,8 @@ impl Default for GroupConfig {
             group_consumer_assignors: vec![Assignor::Uniform, Assignor::Range],
             group_consumer_migration_policy: ConsumerGroupMigrationPolicy::Bidirectional,
             group_consumer_regex_refresh_interval_ms: 600_000,
+            group_streams: StreamsGroupSettings::default(),
+            group_streams_max_size: i32::MAX as usize,
         }
     }
 }
@@ -128,6 +170,7 @@ pub(crate) struct Env {
     pub(crate) config: GroupConfig,
     topics: RwLock<Arc<Topics>>,
     settings: RwLock<Settings>,
+    streams: RwLock<StreamsSettings>,
     /// Randomness comes from outside, so that a simulation can repeat a run.
     pub(crate) new_uuid: Box<dyn Fn() -> Uuid + Send + Sync>,
 }
@@ -138,14 +181,23 @@ struct Settings {
     groups: HashMap<String, ConsumerGroupSettings>,
 }
 
+struct StreamsSettings {
+    default: Arc<StreamsGroupSettings>,
+    /// Of groups that have own ones.
+    groups: HashMap<String, Arc<StreamsGroupSettings>>,
+}
+
 impl Env {
     pub(crate) fn new(config: GroupConfig, new_uuid: Box<dyn Fn() -> Uuid + Send + Sync>) -> Env {
         assert!(!config.group_consumer_assignors.is_empty(), "there is an assignor");
         let settings = Settings { default: config.group_consumer, groups: HashMap::new() };
+        let streams =
+            StreamsSettings { default: Arc::new(config.group_streams.clone()), groups: HashMap::new() };
         Env {
             config,
             topics: RwLock::new(Arc::new(Topics::none())),
             settings: RwLock::new(settings),
+            streams: RwLock::new(streams),
             new_uuid,
         }
     }
@@ -170,6 +222,21 @@ impl Env {
         groups: HashMap<String, ConsumerGroupSettings>,
     ) {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Settings { default, groups };
+    }
+
+    pub(crate) fn streams_settings(&self, group_id: &str) -> Arc<StreamsGroupSettings> {
+        let settings = self.streams.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(settings.groups.get(group_id).unwrap_or(&settings.default))
+    }
+
+    pub(crate) fn set_streams_settings(
+        &self,
+        default: StreamsGroupSettings,
+        groups: HashMap<String, StreamsGroupSettings>,
+    ) {
+        let groups = groups.into_iter().map(|(id, settings)| (id, Arc::new(settings))).collect();
+        *self.streams.write().unwrap_or_else(PoisonError::into_inner) =
+            StreamsSettings { default: Arc::new(default), groups };
     }
 
     /// The assignor of groups whose members prefer none.

@@ -11,6 +11,7 @@ use crate::GroupRecord;
 use crate::classic::{CONSUMER_PROTOCOL_TYPE, ClassicGroup, ClassicGroupState, ExpiryBase};
 use crate::consumer::{ConsumerGroup, ConsumerGroupRecord};
 use crate::modern::{ModernGroup, ModernRecord};
+use crate::streams::{StreamsGroup, StreamsGroupRecord};
 
 /// The protocol a group uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +44,8 @@ pub enum Group {
     Classic(Box<ClassicGroup>),
     /// Served.
     Consumer(Box<ConsumerGroup>),
+    /// Served.
+    Streams(Box<StreamsGroup>),
     /// Kept.
     Modern(ModernGroup),
 }
@@ -53,6 +56,7 @@ impl Group {
         match self {
             Group::Classic(_) => GroupType::Classic,
             Group::Consumer(_) => GroupType::Consumer,
+            Group::Streams(_) => GroupType::Streams,
             Group::Modern(group) => group.group_type(),
         }
     }
@@ -62,6 +66,7 @@ impl Group {
         match self {
             Group::Classic(group) => group.state().name(),
             Group::Consumer(group) => group.state().name(),
+            Group::Streams(group) => group.state().name(),
             Group::Modern(group) => group.state_name(),
         }
     }
@@ -71,20 +76,20 @@ impl Group {
         match self {
             Group::Classic(group) => group.state() == ClassicGroupState::Empty,
             Group::Consumer(group) => group.members().len() == 0,
+            Group::Streams(group) => group.members().len() == 0,
             Group::Modern(group) => group.is_empty(),
         }
     }
 
-    /// Whether the group goes with its last offset. Share groups keep what they have elsewhere, and streams groups what
-    /// only their own coordinator can clean up.
+    /// Whether the group goes with its last offset. Share groups keep what they have elsewhere.
     pub(crate) fn may_expire(&self) -> bool {
-        matches!(self.group_type(), GroupType::Classic | GroupType::Consumer)
+        self.group_type() != GroupType::Share
     }
 
     pub(crate) fn expiry_base(&self) -> Option<ExpiryBase> {
         match self {
             Group::Classic(group) => group.expiry_base(),
-            Group::Consumer(_) => Some(ExpiryBase::Commit),
+            Group::Consumer(_) | Group::Streams(_) => Some(ExpiryBase::Commit),
             // What its members subscribe to is not known, so nothing of theirs goes.
             Group::Modern(group) => group.is_empty().then_some(ExpiryBase::Commit),
         }
@@ -94,6 +99,7 @@ impl Group {
         match self {
             Group::Classic(group) => group.is_subscribed_to_topic(topic),
             Group::Consumer(group) => group.is_subscribed_to_topic(topic),
+            Group::Streams(group) => group.is_subscribed_to_topic(topic),
             Group::Modern(group) => !group.is_empty(),
         }
     }
@@ -102,7 +108,7 @@ impl Group {
         match self {
             Group::Classic(group) if self.is_empty() || group.protocol_type() == Some("consumer") => Ok(()),
             Group::Classic(_) => Err(ErrorCode::NonEmptyGroup),
-            Group::Consumer(_) | Group::Modern(_) => Ok(()),
+            Group::Consumer(_) | Group::Streams(_) | Group::Modern(_) => Ok(()),
         }
     }
 
@@ -122,6 +128,7 @@ impl Group {
         match self {
             Group::Classic(_) => records.push(GroupRecord::group_tombstone(group_id)),
             Group::Consumer(group) => group.tombstones(records),
+            Group::Streams(group) => group.tombstones(records),
             Group::Modern(group) => group.tombstones(records),
         }
     }
@@ -135,11 +142,11 @@ impl Group {
                 group_state: group.state().name().to_owned(),
                 group_type: GroupType::Consumer.name().to_owned(),
             },
-            Group::Modern(group) => ListedGroup {
+            Group::Streams(_) | Group::Modern(_) => ListedGroup {
                 group_id: group_id.to_owned(),
-                protocol_type: group.group_type().name().to_owned(),
-                group_state: group.state_name().to_owned(),
-                group_type: group.group_type().name().to_owned(),
+                protocol_type: self.group_type().name().to_owned(),
+                group_state: self.state_name().to_owned(),
+                group_type: self.group_type().name().to_owned(),
             },
         }
     }
@@ -200,6 +207,21 @@ impl GroupMetadataManager {
         }
     }
 
+    /// The streams group with this id.
+    pub fn streams(&self, group_id: &str) -> Option<&StreamsGroup> {
+        match self.groups.get(group_id) {
+            Some(Group::Streams(group)) => Some(group),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn streams_mut(&mut self, group_id: &str) -> Option<&mut StreamsGroup> {
+        match self.groups.get_mut(group_id) {
+            Some(Group::Streams(group)) => Some(group),
+            _ => None,
+        }
+    }
+
     pub(crate) fn insert(&mut self, group_id: Arc<str>, group: Group) -> Option<Group> {
         self.groups.insert(group_id, group)
     }
@@ -248,6 +270,26 @@ impl GroupMetadataManager {
                 let mut group = ConsumerGroup::new(Arc::clone(&group_id));
                 group.replay(record);
                 self.groups.insert(group_id, Group::Consumer(Box::new(group)));
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn replay_streams(&mut self, record: StreamsGroupRecord) {
+        let is_live = record.is_live();
+        match self.groups.get_mut(record.group_id()) {
+            Some(Group::Streams(group)) => {
+                let group_id = Arc::clone(&group.group_id);
+                if !group.replay(record) {
+                    self.groups.remove(&group_id);
+                }
+            }
+            // Also in place of a group of another protocol, as above.
+            _ if is_live => {
+                let group_id: Arc<str> = Arc::from(record.group_id());
+                let mut group = StreamsGroup::new(Arc::clone(&group_id));
+                group.replay(record);
+                self.groups.insert(group_id, Group::Streams(Box::new(group)));
             }
             _ => {}
         }

@@ -1,12 +1,13 @@
-//! The group coordinator (Kafka's `GroupCoordinatorService`): classic groups, consumer groups (KIP-848) and committed offsets.
+//! The group coordinator (Kafka's `GroupCoordinatorService`): classic groups, consumer groups (KIP-848), streams groups
+//! (KIP-1071) and committed offsets.
 //!
 //! Owns: the groups and offsets of each partition of `__consumer_offsets` ([`GroupShard`]), and the APIs on them
-//! ([`GroupCoordinator`]). Share and streams groups are loaded, kept and shown, and their committed offsets served; their own
-//! APIs are not there yet ([`modern`]).
+//! ([`GroupCoordinator`]). Share groups are loaded, kept and shown, and their committed offsets served; their own APIs are not
+//! there yet ([`modern`]).
 //!
 //! Thread: none, and no clock; see the crate `coordinator`, which runs it.
 //!
-//! Follows: `GroupMetadataManager`, `ClassicGroup`, `ConsumerGroup`, `OffsetMetadataManager`, `GroupCoordinatorShard`.
+//! Follows: `GroupMetadataManager`, `ClassicGroup`, `ConsumerGroup`, `StreamsGroup`, `OffsetMetadataManager`, `GroupCoordinatorShard`.
 
 mod admin;
 pub mod classic;
@@ -20,12 +21,14 @@ mod record;
 mod request;
 mod service;
 mod shard;
+pub mod streams;
 #[cfg(test)]
 mod tests;
 mod topics;
 
 pub use config::{
-    ConsumerGroupMigrationPolicy, ConsumerGroupSettings, GroupConfig, group_metadata_topic_configs,
+    ConsumerGroupMigrationPolicy, ConsumerGroupSettings, GroupConfig, StreamsGroupSettings,
+    group_metadata_topic_configs,
 };
 pub use consumer::Assignor;
 pub use groups::{Group, GroupType};
@@ -33,6 +36,7 @@ pub use record::GroupRecord;
 pub use request::{DeletedTopic, Reply, RequestContext, TopicResolver};
 pub use service::GroupCoordinator;
 pub use shard::{GroupShard, Timer, TimerKey};
+pub use streams::StreamsGroupHeartbeatResult;
 pub use topics::{TopicsChange, TopicsImage};
 
 /// What an operation on a shard of groups may use.

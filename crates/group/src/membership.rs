@@ -9,7 +9,7 @@ use protocol::messages::{
 };
 
 use crate::classic::{ClassicGroup, sync_error};
-use crate::{Ctx, Group, GroupResult, GroupShard, GroupType, Reply, RequestContext};
+use crate::{Ctx, Group, GroupResult, GroupShard, Reply, RequestContext};
 
 fn join_error(member_id: String, error: ErrorCode) -> JoinGroupResponse {
     JoinGroupResponse { member_id, error_code: error.code(), ..Default::default() }
@@ -31,10 +31,10 @@ impl GroupShard {
         };
         match self.groups.get_mut(&request.group_id) {
             Some(Group::Classic(group)) => return group.join(client, request, reply, &env, ctx),
-            Some(Group::Modern(group)) if group.is_empty() && group.group_type() != GroupType::Share => {}
+            Some(Group::Streams(group)) if group.members().len() == 0 => {}
             // One with members is joined elsewhere.
             Some(Group::Consumer(_)) => {}
-            Some(Group::Modern(_)) => {
+            Some(Group::Streams(_) | Group::Modern(_)) => {
                 return refuse(reply, String::new(), ErrorCode::InconsistentGroupProtocol);
             }
             None => {}

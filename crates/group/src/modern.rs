@@ -1,4 +1,4 @@
-//! Groups of the newest protocols (share groups, streams groups) as they are found in the log.
+//! Groups of the newest protocols (share groups) as they are found in the log.
 //!
 //! Their protocols are not served yet. What is known of such a group is its kind, its members' ids and which of its
 //! records are alive; that is enough to serve its committed offsets, to list it, and to end it when it is empty. What the
@@ -31,20 +31,14 @@ enum Part {
     Other,
 }
 
-/// The kinds up to 23 that are no consumer group's, except 9 and 18, which were never used.
-const KINDS: [(i16, GroupType, Part); 12] = [
+/// The kinds up to 15 that are no consumer group's, except 9, which was never used.
+const KINDS: [(i16, GroupType, Part); 6] = [
     (10, GroupType::Share, Part::Member),
     (11, GroupType::Share, Part::Group),
     (12, GroupType::Share, Part::Group),
     (13, GroupType::Share, Part::Other),
     (14, GroupType::Share, Part::Other),
     (15, GroupType::Share, Part::Group),
-    (17, GroupType::Streams, Part::Group),
-    (19, GroupType::Streams, Part::Member),
-    (20, GroupType::Streams, Part::Group),
-    (21, GroupType::Streams, Part::Other),
-    (22, GroupType::Streams, Part::Other),
-    (23, GroupType::Streams, Part::Group),
 ];
 
 impl ModernKind {

@@ -11,6 +11,7 @@ use protocol::{Message, Reader, Writer};
 
 use crate::consumer::ConsumerGroupRecord;
 use crate::modern::{ModernKind, ModernRecord};
+use crate::streams::StreamsGroupRecord;
 
 const LEGACY_OFFSET_COMMIT: i16 = 0;
 const OFFSET_COMMIT: i16 = 1;
@@ -41,7 +42,9 @@ pub enum GroupRecord {
     },
     /// A record of a consumer group.
     Consumer(ConsumerGroupRecord),
-    /// A record of a share or streams group.
+    /// A record of a streams group.
+    Streams(StreamsGroupRecord),
+    /// A record of a share group.
     Modern(ModernRecord),
 }
 
@@ -84,6 +87,7 @@ impl GroupRecord {
                     .transpose()?,
             }),
             GroupRecord::Consumer(record) => record.encode(),
+            GroupRecord::Streams(record) => record.encode(),
             GroupRecord::Modern(record) => {
                 // Only tombstones are written: what such a record says is not read yet.
                 assert!(!record.live, "a record of kind {:?} cannot be written", record.kind);
@@ -126,6 +130,9 @@ impl GroupRecord {
             other => {
                 if let Some(record) = ConsumerGroupRecord::decode(other, &mut reader, value) {
                     return record.map(GroupRecord::Consumer);
+                }
+                if let Some(record) = StreamsGroupRecord::decode(other, &mut reader, value) {
+                    return record.map(GroupRecord::Streams);
                 }
                 let kind = ModernKind::from_id(other).ok_or(RecordDecodeError::UnknownType(other))?;
                 ModernRecord::read(kind, key, &mut reader, value.is_some()).map(GroupRecord::Modern)

@@ -22,9 +22,9 @@ pub enum TimerKey {
     Sync(Arc<str>),
     /// The sessions of all members of a group that is only kept.
     Sessions(Arc<str>),
-    /// The session of a member of a consumer group.
+    /// The session of a member of a consumer or streams group.
     Session(Arc<str>, Arc<str>),
-    /// The time of a member of a consumer group to give up partitions.
+    /// The time of a member of a consumer or streams group to give up partitions or tasks.
     Rebalance(Arc<str>, Arc<str>),
     /// The time of a classic member of a consumer group to join again.
     MemberJoin(Arc<str>, Arc<str>),
@@ -34,6 +34,8 @@ pub enum TimerKey {
     Resolve(Arc<str>),
     /// A consumer group has become a classic one.
     Downgraded(Arc<str>),
+    /// The delay of a streams group's first assignment.
+    InitialRebalance(Arc<str>),
     /// The next look for expired offsets and groups.
     CleanUp,
 }
@@ -100,6 +102,8 @@ pub enum Timer {
     MemberSync,
     /// Match the expressions.
     Resolve,
+    /// Assign the tasks of the streams group.
+    InitialRebalance,
     /// Have the members of the classic group join again.
     Downgraded,
     /// Nobody of a kept group can be alive.
@@ -142,10 +146,12 @@ impl GroupShard {
     /// Topics with these names are new, different or gone.
     pub(crate) fn request_metadata_refresh(&mut self, names: &[String]) {
         for (_, group) in self.groups.iter_mut() {
-            if let Group::Consumer(group) = group
-                && names.iter().any(|name| group.is_subscribed_to_topic(name))
-            {
-                group.request_metadata_refresh();
+            match group {
+                Group::Consumer(group) if names.iter().any(|name| group.is_subscribed_to_topic(name)) => {
+                    group.request_metadata_refresh();
+                }
+                Group::Streams(group) if group.requires_any(names) => group.request_metadata_refresh(),
+                _ => {}
             }
         }
     }
@@ -174,6 +180,7 @@ impl CoordinatorShard for GroupShard {
             }
             GroupRecord::GroupMetadata { key, value } => self.groups.replay_classic(&key.group, value),
             GroupRecord::Consumer(record) => self.groups.replay_consumer(record),
+            GroupRecord::Streams(record) => self.groups.replay_streams(record),
             GroupRecord::Modern(record) => self.groups.replay_modern(record),
         }
     }
@@ -199,6 +206,9 @@ impl CoordinatorShard for GroupShard {
                 }
                 Group::Consumer(group) => {
                     group.schedule_timers(env.consumer_settings(group_id).session_timeout_ms, ctx);
+                }
+                Group::Streams(group) => {
+                    group.schedule_timers(env.streams_settings(group_id).session_timeout_ms, ctx);
                 }
                 Group::Modern(group) => {
                     if !group.is_empty() {
@@ -237,11 +247,20 @@ impl CoordinatorShard for GroupShard {
                 }
                 return GroupResult::read(());
             }
+            TimerKey::InitialRebalance(group_id) => {
+                return self.initial_rebalance_delay_over(group_id, ctx);
+            }
             TimerKey::Session(group_id, member_id) => {
+                if self.groups.streams(group_id).is_some() {
+                    return self.fence_streams_member(group_id, member_id, "its session is over", ctx);
+                }
                 return self.fence_member(group_id, member_id, "its session is over", ctx);
             }
             TimerKey::Rebalance(group_id, member_id) => {
                 let Timer::Rebalance { member_epoch } = timer else { return GroupResult::read(()) };
+                if self.groups.streams(group_id).is_some() {
+                    return self.streams_rebalance_time_over(group_id, member_id, member_epoch, ctx);
+                }
                 return self.rebalance_time_over(group_id, member_id, member_epoch, ctx);
             }
             TimerKey::MemberJoin(group_id, member_id) => {

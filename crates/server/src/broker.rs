@@ -23,6 +23,7 @@ use crate::committer::Committer;
 use crate::controller_channel::ControllerChannel;
 use crate::error::ServerError;
 use crate::fetch_session::FetchSessions;
+use crate::handlers::streams_groups::InternalTopicCreation;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::producer_ids::ProducerIds;
@@ -56,6 +57,8 @@ pub(crate) struct Broker {
     pub(crate) groups: GroupCoordinator,
     pub(crate) sessions: FetchSessions,
     pub(crate) producer_ids: ProducerIds,
+    /// What streams groups have created.
+    pub(crate) internal_topics: InternalTopicCreation,
     /// The way to the active controller.
     pub(crate) channel: ControllerChannel,
     pub(crate) cleaners: CleanerThreads,

@@ -1,7 +1,12 @@
 //! What configuration, static and dynamic, means for the group coordinator.
 
+use std::collections::HashMap;
+use std::str::FromStr;
+
 use config::BrokerConfig;
-use group::{Assignor, ConsumerGroupMigrationPolicy, ConsumerGroupSettings, GroupConfig};
+use group::{
+    Assignor, ConsumerGroupMigrationPolicy, ConsumerGroupSettings, GroupConfig, StreamsGroupSettings,
+};
 use metadata::{ConfigResourceType, MetadataImage};
 use protocol::compression::Compression;
 
@@ -30,6 +35,8 @@ pub(crate) fn group_config(config: &BrokerConfig) -> GroupConfig {
         group_consumer_assignors: assignors(&group.consumer_assignors),
         group_consumer_migration_policy: migration_policy(&group.consumer_migration_policy),
         group_consumer_regex_refresh_interval_ms: group.consumer_regex_refresh_interval_ms.into(),
+        group_streams: streams_group_settings(config),
+        group_streams_max_size: usize::try_from(group.streams_max_size).unwrap_or(usize::MAX),
     }
 }
 
@@ -39,6 +46,24 @@ fn consumer_group_settings(config: &BrokerConfig) -> ConsumerGroupSettings {
         session_timeout_ms: group.consumer_session_timeout_ms.into(),
         heartbeat_interval_ms: group.consumer_heartbeat_interval_ms,
         assignment_interval_ms: group.consumer_assignment_interval_ms.into(),
+    }
+}
+
+fn streams_group_settings(config: &BrokerConfig) -> StreamsGroupSettings {
+    let group = &config.group_coordinator;
+    if group.streams_assignors.first().is_some_and(|name| name != "sticky") {
+        // Divergence: a Java class cannot be loaded here.
+        tracing::warn!("group.streams.assignors names an assignor that is not known: sticky takes its place");
+    }
+    StreamsGroupSettings {
+        session_timeout_ms: group.streams_session_timeout_ms.into(),
+        heartbeat_interval_ms: group.streams_heartbeat_interval_ms,
+        assignment_interval_ms: group.streams_assignment_interval_ms.into(),
+        initial_rebalance_delay_ms: group.streams_initial_rebalance_delay_ms.into(),
+        task_offset_interval_ms: group.streams_task_offset_interval_ms,
+        acceptable_recovery_lag: group.streams_acceptable_recovery_lag,
+        num_standby_replicas: group.streams_num_standby_replicas,
+        rack_aware_assignment_tags: group.streams_rack_aware_assignment_tags.clone(),
     }
 }
 
@@ -72,28 +97,60 @@ fn migration_policy(name: &str) -> ConsumerGroupMigrationPolicy {
     }
 }
 
-/// Tells the group coordinator what consumer groups may do: all, and those with dynamic settings of their own.
+/// Tells the group coordinator what groups may do: all, and those with dynamic settings of their own.
 pub(crate) fn update_group_settings(broker: &Broker, image: &MetadataImage) {
     let config = broker.settings.broker();
-    let default = consumer_group_settings(&config);
+    let (consumer, streams) = (consumer_group_settings(&config), streams_group_settings(&config));
+    let (mut consumers, mut applications) = (HashMap::new(), HashMap::new());
     let groups =
         image.configs.iter().filter(|(resource, _)| resource.resource_type == ConfigResourceType::GROUP);
-    let groups = groups
-        .map(|(resource, overrides)| {
-            let value = |key: &str, default: i64| {
-                overrides.get(key).and_then(|text| text.trim().parse().ok()).unwrap_or(default)
-            };
-            let heartbeat = value("consumer.heartbeat.interval.ms", default.heartbeat_interval_ms.into());
-            let settings = ConsumerGroupSettings {
-                session_timeout_ms: value("consumer.session.timeout.ms", default.session_timeout_ms),
-                heartbeat_interval_ms: i32::try_from(heartbeat).unwrap_or(default.heartbeat_interval_ms),
-                assignment_interval_ms: value(
-                    "consumer.assignment.interval.ms",
-                    default.assignment_interval_ms,
-                ),
-            };
-            (resource.name.to_string(), settings)
-        })
-        .collect();
-    broker.groups.set_consumer_settings(default, groups);
+    for (resource, overrides) in groups {
+        let own = Overrides { of: &|key| overrides.get(key).map(|text| text.trim()) };
+        consumers.insert(
+            resource.name.to_string(),
+            ConsumerGroupSettings {
+                session_timeout_ms: own.number("consumer.session.timeout.ms", consumer.session_timeout_ms),
+                heartbeat_interval_ms: own
+                    .number("consumer.heartbeat.interval.ms", consumer.heartbeat_interval_ms),
+                assignment_interval_ms: own
+                    .number("consumer.assignment.interval.ms", consumer.assignment_interval_ms),
+            },
+        );
+        applications.insert(resource.name.to_string(), own.streams_settings(&streams));
+    }
+    broker.groups.set_consumer_settings(consumer, consumers);
+    broker.groups.set_streams_settings(streams, applications);
+}
+
+/// The settings that a group has of its own.
+struct Overrides<'a> {
+    of: &'a dyn Fn(&str) -> Option<&'a str>,
+}
+
+impl Overrides<'_> {
+    fn number<T: FromStr>(&self, key: &str, default: T) -> T {
+        (self.of)(key).and_then(|text| text.parse().ok()).unwrap_or(default)
+    }
+
+    fn streams_settings(&self, default: &StreamsGroupSettings) -> StreamsGroupSettings {
+        let tags = (self.of)("streams.rack.aware.assignment.tags").map(|text| {
+            let tags = text.split(',').map(str::trim).filter(|tag| !tag.is_empty());
+            tags.map(str::to_owned).collect()
+        });
+        StreamsGroupSettings {
+            session_timeout_ms: self.number("streams.session.timeout.ms", default.session_timeout_ms),
+            heartbeat_interval_ms: self
+                .number("streams.heartbeat.interval.ms", default.heartbeat_interval_ms),
+            assignment_interval_ms: self
+                .number("streams.assignment.interval.ms", default.assignment_interval_ms),
+            initial_rebalance_delay_ms: self
+                .number("streams.initial.rebalance.delay.ms", default.initial_rebalance_delay_ms),
+            task_offset_interval_ms: self
+                .number("streams.task.offset.interval.ms", default.task_offset_interval_ms),
+            acceptable_recovery_lag: self
+                .number("streams.acceptable.recovery.lag", default.acceptable_recovery_lag),
+            num_standby_replicas: self.number("streams.num.standby.replicas", default.num_standby_replicas),
+            rack_aware_assignment_tags: tags.unwrap_or_else(|| default.rack_aware_assignment_tags.clone()),
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Keys of groups, resource type 32 (`GroupConfig`).
 
 use crate::def::{ConfigKey, boolean, int, list, long, string};
-use crate::keys::{NO_SHARE, NO_STREAMS, NO_THREADS, SET};
+use crate::keys::{NO_SHARE, NO_THREADS, NO_WARMUPS, SET};
 use crate::validator::Validator;
 
 #[rustfmt::skip] // a table: one line of facts, one of words
@@ -38,26 +38,26 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Members may ask for more time with a record."),
     int("share.session.timeout.ms").or("45000").at_least(1).no_effect(NO_SHARE)
         .doc("A member without a heartbeat for this long is removed."),
-    long("streams.acceptable.recovery.lag").or("10000").at_least(0).internal().no_effect(NO_STREAMS)
+    long("streams.acceptable.recovery.lag").or("10000").at_least(0).internal()
         .doc("Offsets that a client may be behind and still get an active task."),
-    int("streams.assignment.interval.ms").or("1000").at_least(0).no_effect(NO_STREAMS)
+    int("streams.assignment.interval.ms").or("1000").at_least(0)
         .doc("Shortest time between two assignments of the group."),
-    string("streams.assignor.name").or_null().no_effect(NO_STREAMS)
+    string("streams.assignor.name").or_null()
         .doc("Task assignor of this group; unset means the first of group.streams.assignors."),
-    boolean("streams.assignor.offload.enable").or("true").internal().no_effect(NO_STREAMS)
+    boolean("streams.assignor.offload.enable").or("true").internal().no_effect(NO_THREADS)
         .doc("Compute assignments on a background thread."),
-    int("streams.heartbeat.interval.ms").or("5000").at_least(1).no_effect(NO_STREAMS)
+    int("streams.heartbeat.interval.ms").or("5000").at_least(1)
         .doc("Heartbeat interval that members are given."),
-    int("streams.initial.rebalance.delay.ms").or("3000").at_least(0).no_effect(NO_STREAMS)
+    int("streams.initial.rebalance.delay.ms").or("3000").at_least(0)
         .doc("How long the first assignment waits for more members."),
-    int("streams.num.standby.replicas").or("0").at_least(0).no_effect(NO_STREAMS)
+    int("streams.num.standby.replicas").or("0").at_least(0)
         .doc("Standby replicas of each task."),
-    int("streams.num.warmup.replicas").or("2").at_least(0).internal().no_effect(NO_STREAMS)
+    int("streams.num.warmup.replicas").or("2").at_least(0).internal().no_effect(NO_WARMUPS)
         .doc("Tasks that may warm up at once."),
-    list("streams.rack.aware.assignment.tags").or("").low().valid(SET).no_effect(NO_STREAMS)
+    list("streams.rack.aware.assignment.tags").or("").low().valid(SET)
         .doc("Client tags over which standby replicas are spread."),
-    int("streams.session.timeout.ms").or("45000").at_least(1).no_effect(NO_STREAMS)
+    int("streams.session.timeout.ms").or("45000").at_least(1)
         .doc("A member without a heartbeat for this long is removed."),
-    int("streams.task.offset.interval.ms").or("60000").at_least(1).internal().no_effect(NO_STREAMS)
+    int("streams.task.offset.interval.ms").or("60000").at_least(1).internal()
         .doc("How often clients report how far their warming tasks have come."),
 ];

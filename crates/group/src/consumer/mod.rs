@@ -32,6 +32,7 @@ pub use record::ConsumerGroupRecord;
 pub(crate) use classic_member::{read_assignment, read_subscription, write_assignment};
 pub(crate) use hash::{metadata_hash, topic_hash};
 pub(crate) use offsets::CommitPartitionValidator;
+pub(crate) use target::may_compute;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -5,30 +5,31 @@ use std::sync::Arc;
 use common::{ErrorCode, Uuid};
 
 use super::{ConsumerGroup, OwnedPartitions};
+use crate::streams::TaskValidator;
 
 /// From this version on an OffsetCommit has a member's epoch.
 const FIRST_COMMIT_VERSION_WITH_MEMBER_EPOCH: i16 = 9;
 
 /// What a commit has to pass for each of its partitions (Kafka's `CommitPartitionValidator`): a member may commit with an
 /// older epoch what it has had since then.
-pub(crate) struct CommitPartitionValidator {
-    owned: Option<[Arc<OwnedPartitions>; 2]>,
-    epoch: i32,
-    error: ErrorCode,
+pub(crate) enum CommitPartitionValidator {
+    /// Everything passes.
+    Any,
+    /// What a member of a consumer group has.
+    Partition { owned: [Arc<OwnedPartitions>; 2], epoch: i32, error: ErrorCode },
+    /// What a member of a streams group has.
+    Task(TaskValidator),
 }
 
 impl CommitPartitionValidator {
-    /// Everything passes.
-    pub(crate) fn any() -> CommitPartitionValidator {
-        CommitPartitionValidator { owned: None, epoch: 0, error: ErrorCode::None }
-    }
-
-    pub(crate) fn validate(&self, topic_id: Uuid, partition: i32) -> Result<(), ErrorCode> {
-        let Some(owned) = &self.owned else { return Ok(()) };
-        let since = owned.iter().find_map(|owned| owned.get(&topic_id)?.get(&partition));
-        match since {
-            Some(since) if self.epoch >= *since => Ok(()),
-            _ => Err(self.error),
+    pub(crate) fn validate(&self, topic: &str, topic_id: Uuid, partition: i32) -> Result<(), ErrorCode> {
+        match self {
+            CommitPartitionValidator::Any => Ok(()),
+            CommitPartitionValidator::Task(validator) => validator.validate(topic, partition),
+            CommitPartitionValidator::Partition { owned, epoch, error } => {
+                let since = owned.iter().find_map(|owned| owned.get(&topic_id)?.get(&partition));
+                if since.is_some_and(|since| epoch >= since) { Ok(()) } else { Err(*error) }
+            }
         }
     }
 }
@@ -45,7 +46,7 @@ impl ConsumerGroup {
         api_version: i16,
     ) -> Result<CommitPartitionValidator, ErrorCode> {
         if member_epoch < 0 && self.members.is_empty() {
-            return Ok(CommitPartitionValidator::any());
+            return Ok(CommitPartitionValidator::Any);
         }
         let member = self.members.get(member_id).ok_or(ErrorCode::UnknownMemberId)?;
         if !member.uses_classic_protocol() && api_version < FIRST_COMMIT_VERSION_WITH_MEMBER_EPOCH {
@@ -53,10 +54,10 @@ impl ConsumerGroup {
         }
         let error = stale(member.uses_classic_protocol());
         match member_epoch.cmp(&member.member_epoch) {
-            std::cmp::Ordering::Equal => Ok(CommitPartitionValidator::any()),
+            std::cmp::Ordering::Equal => Ok(CommitPartitionValidator::Any),
             std::cmp::Ordering::Greater => Err(error),
-            std::cmp::Ordering::Less => Ok(CommitPartitionValidator {
-                owned: Some([Arc::clone(&member.assigned), Arc::clone(&member.pending_revocation)]),
+            std::cmp::Ordering::Less => Ok(CommitPartitionValidator::Partition {
+                owned: [Arc::clone(&member.assigned), Arc::clone(&member.pending_revocation)],
                 epoch: member_epoch,
                 error,
             }),

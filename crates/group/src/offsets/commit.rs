@@ -39,7 +39,7 @@ impl GroupShard {
                 let error = if self.metadata_too_large(&partition) {
                     ErrorCode::OffsetMetadataTooLarge
                 } else {
-                    validator.validate(topic.topic_id, partition.partition_index)?;
+                    validator.validate(&topic.name, topic.topic_id, partition.partition_index)?;
                     records.push(GroupRecord::OffsetCommit {
                         key: OffsetCommitKey {
                             group: request.group_id.clone(),
@@ -82,7 +82,7 @@ impl GroupShard {
         let generation_id = request.generation_id_or_member_epoch;
         match self.groups.get(&request.group_id) {
             // The record makes a group of it that only commits.
-            None if generation_id < 0 => Ok(CommitPartitionValidator::any()),
+            None if generation_id < 0 => Ok(CommitPartitionValidator::Any),
             None if client.api_version >= FIRST_VERSION_WITH_GROUP_ID_NOT_FOUND => {
                 Err(ErrorCode::GroupIdNotFound)
             }
@@ -90,8 +90,11 @@ impl GroupShard {
             Some(Group::Consumer(group)) => {
                 group.validate_commit(&request.member_id, generation_id, client.api_version)
             }
+            Some(Group::Streams(group)) => {
+                group.validate_commit(&request.member_id, generation_id, client.api_version)
+            }
             Some(Group::Modern(group)) if generation_id < 0 && group.is_empty() => {
-                Ok(CommitPartitionValidator::any())
+                Ok(CommitPartitionValidator::Any)
             }
             // Its members cannot be served yet.
             Some(Group::Modern(_)) => Err(ErrorCode::UnknownMemberId),
@@ -102,7 +105,7 @@ impl GroupShard {
                     // A member that commits is alive.
                     group.expect_heartbeat(&request.member_id, ctx);
                 }
-                Ok(CommitPartitionValidator::any())
+                Ok(CommitPartitionValidator::Any)
             }
         }
     }

@@ -32,6 +32,9 @@ impl GroupShard {
         if let Some(group) = self.groups.consumer(&request.group_id) {
             group.validate_fetch(request.member_id.as_deref(), request.member_epoch)?;
         }
+        if let Some(group) = self.groups.streams(&request.group_id) {
+            group.validate_fetch(request.member_id.as_deref(), request.member_epoch)?;
+        }
         if let Some(Group::Modern(_)) = self.groups.get(&request.group_id)
             && (request.member_epoch >= 0 || request.member_id.as_ref().is_some_and(|id| !id.is_empty()))
         {

@@ -5,6 +5,7 @@ mod consumer;
 mod gather;
 mod membership;
 mod offsets;
+mod streams;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,8 +17,8 @@ use coordinator::{Access, CoordinatorLog, CoordinatorRuntime, LoadSummary, ReadL
 
 use crate::config::Env;
 use crate::{
-    ConsumerGroupSettings, DeletedTopic, GroupConfig, GroupResult, GroupShard, Reply, TopicsChange,
-    TopicsImage,
+    ConsumerGroupSettings, DeletedTopic, GroupConfig, GroupResult, GroupShard, Reply, StreamsGroupSettings,
+    TopicsChange, TopicsImage,
 };
 
 /// The groups of this broker (Kafka's `GroupCoordinatorService`). Every method may be called from any thread.
@@ -165,6 +166,15 @@ impl GroupCoordinator {
         groups: HashMap<String, ConsumerGroupSettings>,
     ) {
         self.env.set_consumer_settings(default, groups);
+    }
+
+    /// The settings of streams groups are others now: of all, and of those that have own ones.
+    pub fn set_streams_settings(
+        &self,
+        default: StreamsGroupSettings,
+        groups: HashMap<String, StreamsGroupSettings>,
+    ) {
+        self.env.set_streams_settings(default, groups);
     }
 
     /// Looks at the shard of a partition, for tests and metrics.

@@ -8,6 +8,7 @@ mod load;
 mod membership;
 mod offsets;
 mod static_members;
+mod streams;
 mod timeouts;
 
 use std::collections::BTreeMap;

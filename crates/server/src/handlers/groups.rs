@@ -57,14 +57,19 @@ impl TopicsImage for Topics {
     }
 }
 
-/// Whether the protocol of KIP-848 is offered: the feature is finalised, and the configuration does not leave it out.
-fn offers_consumer_groups(broker: &Broker, image: &MetadataImage) -> bool {
-    let level = image.features.finalized_versions.get("group.version").copied().unwrap_or(0);
+/// Whether a protocol is offered: its feature is finalised, and the configuration does not leave it out.
+pub(crate) fn offers(broker: &Broker, image: &MetadataImage, protocol: &str, feature: &str) -> bool {
+    let level = image.features.finalized_versions.get(feature).copied().unwrap_or(0);
     let configured = match broker.settings.broker().value("group.coordinator.rebalance.protocols") {
-        config::Value::List(protocols) => protocols.iter().any(|name| name == "consumer"),
+        config::Value::List(protocols) => protocols.iter().any(|name| name == protocol),
         _ => true,
     };
     level >= 1 && configured
+}
+
+/// Whether the protocol of KIP-848 is offered.
+fn offers_consumer_groups(broker: &Broker, image: &MetadataImage) -> bool {
+    offers(broker, image, "consumer", "group.version")
 }
 
 pub(crate) fn handle(
@@ -153,7 +158,7 @@ fn with_operations(reply: Reply<DescribeGroupsResponse>) -> Reply<DescribeGroups
 }
 
 /// Hands the request to the coordinator, and its answer, now or later, to the connection.
-fn call<'a, Body, Answer>(
+pub(crate) fn call<'a, Body, Answer>(
     mut request: Request<'a>,
     out: &mut Outbox,
     coordinate: impl FnOnce(&RequestContext, Body, Reply<Answer>),

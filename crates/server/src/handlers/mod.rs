@@ -28,6 +28,7 @@ pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
 pub(crate) mod push_telemetry;
 pub(crate) mod quorum;
+pub(crate) mod streams_groups;
 
 use std::sync::Arc;
 
@@ -69,6 +70,9 @@ pub(crate) fn dispatch(
         | ApiKey::OffsetDelete
         | ApiKey::ConsumerGroupHeartbeat
         | ApiKey::ConsumerGroupDescribe => groups::handle(broker, request, out),
+        ApiKey::StreamsGroupHeartbeat
+        | ApiKey::StreamsGroupDescribe
+        | ApiKey::StreamsGroupTopologyDescriptionUpdate => streams_groups::handle(broker, request, out),
         ApiKey::DeleteRecords => delete_records::handle(broker, request, out),
         ApiKey::InitProducerId => init_producer_id::handle(broker, request),
         ApiKey::OffsetForLeaderEpoch => offset_for_leader_epoch::handle(broker, request, out),

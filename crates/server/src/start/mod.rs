@@ -39,6 +39,7 @@ use crate::coordinator_log::OffsetsLog;
 use crate::error::ServerError;
 use crate::fetch_session::FetchSessions;
 use crate::group_settings::group_config;
+use crate::handlers::streams_groups::InternalTopicCreation;
 use crate::lifecycle::Lifecycle;
 use crate::log_dir_failures::look_after_failures;
 use crate::metrics::{self, Metrics, RunningEndpoint, Sources};
@@ -270,6 +271,7 @@ async fn start_broker(
             ),
             sessions: FetchSessions::new(config.replication.max_incremental_fetch_session_cache_slots),
             producer_ids: ProducerIds::default(),
+            internal_topics: InternalTopicCreation::default(),
             channel,
             cleaners: CleanerThreads::new(Arc::clone(logs)),
             committer: Committer::new(),

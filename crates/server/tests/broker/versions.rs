@@ -92,7 +92,12 @@ async fn on_broker(broker: &Broker, client: &mut Client, topic: &Topic, api: Api
         | ApiKey::DeleteGroups
         | ApiKey::OffsetDelete
         | ApiKey::ConsumerGroupHeartbeat
-        | ApiKey::ConsumerGroupDescribe => groups::ask(broker, client, topic, api, version).await,
+        | ApiKey::ConsumerGroupDescribe
+        | ApiKey::StreamsGroupHeartbeat
+        | ApiKey::StreamsGroupDescribe
+        | ApiKey::StreamsGroupTopologyDescriptionUpdate => {
+            groups::ask(broker, client, topic, api, version).await;
+        }
         _ => return on_both(broker, client, api, version, 1).await,
     }
     true

@@ -60,6 +60,14 @@ pub async fn ask(broker: &Broker, client: &mut Client, topic: &Topic, api: ApiKe
         ApiKey::ConsumerGroupHeartbeat | ApiKey::ConsumerGroupDescribe => {
             consumer_group(client, topic, api, version).await;
         }
+        ApiKey::StreamsGroupHeartbeat | ApiKey::StreamsGroupDescribe => {
+            streams_group(client, topic, api, version).await;
+        }
+        ApiKey::StreamsGroupTopologyDescriptionUpdate => {
+            let request = StreamsGroupTopologyDescriptionUpdateRequest::default();
+            let response = client.call(version, &request).await;
+            assert_eq!(error(response.error_code), ErrorCode::UnsupportedVersion);
+        }
         other => panic!("{other} is not of groups"),
     }
 }
@@ -119,6 +127,56 @@ async fn consumer_group(client: &mut Client, topic: &Topic, api: ApiKey, version
     };
     let response = client.call(1, &leaving).await;
     ok(response.error_code);
+}
+
+/// A streams group of one member, whose first assignment waits for others, and which is described.
+async fn streams_group(client: &mut Client, topic: &Topic, api: ApiKey, version: i16) {
+    let group = group(client).await;
+    let is_heartbeat = api == ApiKey::StreamsGroupHeartbeat;
+    let subtopology = streams_group_heartbeat_request::Subtopology {
+        subtopology_id: "0".to_owned(),
+        source_topics: vec![topic.name.clone()],
+        ..Default::default()
+    };
+    let topology = streams_group_heartbeat_request::Topology { epoch: 0, subtopologies: vec![subtopology] };
+    let mut request = StreamsGroupHeartbeatRequest {
+        group_id: group.clone(),
+        member_id: "a-thread".to_owned(),
+        rebalance_timeout_ms: 30_000,
+        topology: Some(topology),
+        active_tasks: Some(Vec::new()),
+        standby_tasks: Some(Vec::new()),
+        warmup_tasks: Some(Vec::new()),
+        process_id: Some("a-process".to_owned()),
+        ..StreamsGroupHeartbeatRequest::default()
+    };
+    let response = client.call(if is_heartbeat { version } else { 1 }, &request).await;
+    ok(response.error_code);
+    assert_eq!((response.member_id.as_str(), response.member_epoch), ("a-thread", 1));
+    assert_eq!(response.status.unwrap()[0].status_code, 5, "the assignment is delayed");
+
+    let describe = StreamsGroupDescribeRequest { group_ids: vec![group.clone()], ..Default::default() };
+    let response = client.call(if is_heartbeat { 1 } else { version }, &describe).await;
+    let described = &response.groups[0];
+    ok(described.error_code);
+    assert_eq!((described.group_id.as_str(), described.group_state.as_str()), (group.as_str(), "Assigning"));
+    assert_eq!(described.members[0].process_id, "a-process");
+    let subtopologies = described.topology.as_ref().and_then(|topology| topology.subtopologies.as_ref());
+    assert_eq!(subtopologies.unwrap()[0].source_topics, [topic.name.as_str()]);
+    (request.member_epoch, request.topology) = (-1, None);
+    ok(client.call(1, &request).await.error_code);
+
+    // An application may not have topics of the brokers.
+    request.member_epoch = 0;
+    request.topology = Some(streams_group_heartbeat_request::Topology {
+        epoch: 0,
+        subtopologies: vec![streams_group_heartbeat_request::Subtopology {
+            source_topics: vec!["__consumer_offsets".to_owned()],
+            ..Default::default()
+        }],
+    });
+    let response = client.call(1, &request).await;
+    assert_eq!(error(response.error_code), ErrorCode::StreamsInvalidTopology);
 }
 
 async fn find_coordinator(broker: &Broker, client: &mut Client, version: i16) {
