@@ -14,6 +14,8 @@ pub enum Jars {
     Tools,
     /// The metadata shell, 4.3.1.
     Shell,
+    /// Kafka Streams with its client, 4.3.1.
+    Streams,
 }
 
 impl Jars {
@@ -22,6 +24,7 @@ impl Jars {
             Jars::Broker => "broker",
             Jars::Tools => "tools",
             Jars::Shell => "shell",
+            Jars::Streams => "streams",
         }
     }
 
@@ -99,6 +102,7 @@ pub fn tool_class(name: &str) -> Result<&'static str, String> {
         "console-producer" => "org.apache.kafka.tools.ConsoleProducer",
         "console-consumer" => "org.apache.kafka.tools.consumer.ConsoleConsumer",
         "consumer-groups" => "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+        "streams-groups" => "org.apache.kafka.tools.streams.StreamsGroupCommand",
         "groups" => "org.apache.kafka.tools.GroupsCommand",
         "configs" => "kafka.admin.ConfigCommand",
         "producer-perf-test" => "org.apache.kafka.tools.ProducerPerformance",

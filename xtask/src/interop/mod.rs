@@ -28,6 +28,7 @@ mod properties;
 mod quickstart;
 mod report;
 mod rust_clients;
+mod streams_groups;
 mod swap;
 mod toolbox;
 mod tools;
@@ -154,6 +155,11 @@ const CASES: &[Case] = &[
         name: "rolling",
         what: "members join, leave, crash and move from one protocol to the other",
         run: members::rolling,
+    },
+    Case {
+        name: "streams-groups",
+        what: "instances of a Kafka Streams application divide its tasks, and take them over",
+        run: streams_groups::run,
     },
     Case {
         name: "compaction",
