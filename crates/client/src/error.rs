@@ -200,7 +200,8 @@ impl ClientError {
         let reason = match error.kind() {
             io::ErrorKind::ConnectionRefused => "connection refused; is a broker running there?".to_owned(),
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-                "the broker closed the connection; is this a PLAINTEXT listener of a broker?".to_owned()
+                "the broker closed the connection; is this a PLAINTEXT listener of a broker? One of TLS or SASL closes it too"
+                    .to_owned()
             }
             _ => error.to_string(),
         };
