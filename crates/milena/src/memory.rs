@@ -35,21 +35,20 @@ pub(crate) fn configure() {
 
 /// Gives back what was freed a while ago.
 pub(crate) fn give_back() {
-    // SAFETY: as in `release_start`.
+    // SAFETY: as in `give_back_all`.
     unsafe { mi_collect(false) };
 }
 
 /// Gives back all that the calling thread has freed.
 pub(crate) fn give_back_all() {
-    // SAFETY: as in `release_start`.
+    // SAFETY: the function takes no pointer and may be called by any thread at any time; it is part of the allocator that the
+    // program is linked with.
     unsafe { mi_collect(true) };
 }
 
 /// After the start: gives back freed memory, and unmaps the pages of code until they are used: where the operating system says what is mapped.
 pub(crate) fn release_start() {
-    // SAFETY: the function takes no pointer and may be called by any thread at any time; it is part of the allocator that the
-    // program is linked with.
-    unsafe { mi_collect(true) };
+    give_back_all();
     for (start, end) in std::fs::read_to_string("/proc/self/maps").iter().flat_map(|maps| code(maps)) {
         // SAFETY: what lies there is the unchanged content of a file, for the mapping can be executed and not written: the next
         // access finds the same bytes. Nothing of Rust's lies there but code.
