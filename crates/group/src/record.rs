@@ -141,6 +141,60 @@ impl GroupRecord {
     }
 }
 
+/// What the records of one kind of group have in common: an enum of them, each with the number of its kind. All are written in version 0.
+macro_rules! group_records {
+    ($name:ident: $($variant:ident = $kind:literal),+ $(,)?) => {
+        impl $name {
+            /// The group it is about.
+            pub fn group_id(&self) -> &str {
+                match self {
+                    $($name::$variant { key, .. } => &key.group_id,)+
+                }
+            }
+
+            /// Whether it says something, and is no end.
+            pub fn is_live(&self) -> bool {
+                match self {
+                    $($name::$variant { value, .. } => value.is_some(),)+
+                }
+            }
+
+            pub(crate) fn encode(&self) -> Result<coordinator::EncodedRecord, String> {
+                match self {
+                    $($name::$variant { key, value } => crate::record::encode($kind, key, value.as_ref()),)+
+                }
+            }
+
+            /// The record of this kind; none if it is none of such a group's.
+            pub(crate) fn decode(
+                kind: i16,
+                reader: &mut protocol::Reader<'_>,
+                value: Option<&[u8]>,
+            ) -> Option<Result<$name, coordinator::RecordDecodeError>> {
+                Some(match kind {
+                    $($kind => crate::record::read(reader, 0, "key").and_then(|key| {
+                        Ok($name::$variant { key, value: crate::record::read_value(value, kind)? })
+                    }),)+
+                    _ => return None,
+                })
+            }
+        }
+    };
+}
+pub(crate) use group_records;
+
+/// Key and value in version 0.
+pub(crate) fn encode<'a, K: Message<'a>, V: Message<'a>>(
+    kind: i16,
+    key: &K,
+    value: Option<&V>,
+) -> Result<EncodedRecord, String> {
+    Ok(EncodedRecord {
+        key: with_prefix(kind, key, 0)?,
+        value: value.map(|value| with_prefix(0, value, 0)).transpose()?,
+    })
+}
+
 pub(crate) fn with_prefix<'a, M: Message<'a>>(
     prefix: i16,
     message: &M,

@@ -16,7 +16,7 @@ use super::reconcile::Reconciliation;
 use super::target::{Computation, Target, may_compute, subscribed_topic_ids};
 use super::{
     ConsumerGroup, ConsumerGroupMember, LEAVE_GROUP_MEMBER_EPOCH, LEAVE_GROUP_STATIC_MEMBER_EPOCH,
-    MemberState, OwnedPartitions, Refusal,
+    MemberState, OwnedPartitions, Refusal, known_static_member,
 };
 use crate::classic::ClassicGroupState;
 use crate::config::Env;
@@ -263,10 +263,7 @@ impl ConsumerGroup {
     }
 
     pub(crate) fn unknown_member(&self, member_id: &str) -> Refusal {
-        Refusal::new(
-            ErrorCode::UnknownMemberId,
-            format!("Member {member_id} is not a member of group {}.", self.group_id),
-        )
+        Refusal::unknown_member(&self.group_id, member_id)
     }
 
     /// The static member of an instance, which has to have this id.
@@ -278,19 +275,12 @@ impl ConsumerGroup {
         instance_id: &str,
         member_id: &str,
     ) -> Result<&ConsumerGroupMember, Refusal> {
-        let member = self.static_member(instance_id).ok_or_else(|| {
-            Refusal::new(ErrorCode::UnknownMemberId, format!("Instance id {instance_id} is unknown."))
-        })?;
-        if *member.member_id != *member_id {
-            return Err(Refusal::new(
-                ErrorCode::FencedInstanceId,
-                format!(
-                    "Static member {member_id} with instance id {instance_id} was fenced by member {}.",
-                    member.member_id
-                ),
-            ));
-        }
-        Ok(member)
+        known_static_member(
+            self.static_member(instance_id),
+            |member| &member.member_id,
+            instance_id,
+            member_id,
+        )
     }
 
     /// Puts a member in the place of the one its instance was before, with all that one had.

@@ -1,8 +1,6 @@
 //! The records of consumer groups in `__consumer_offsets`, in the versions that Kafka writes.
 
 use common::Uuid;
-use coordinator::{EncodedRecord, RecordDecodeError};
-use protocol::Reader;
 use protocol::messages::consumer_group_target_assignment_member_value::TopicPartition;
 use protocol::messages::{
     ConsumerGroupCurrentMemberAssignmentKey, ConsumerGroupCurrentMemberAssignmentValue,
@@ -15,10 +13,7 @@ use protocol::messages::{
 
 use super::{Assignment, ConsumerGroupMember};
 use crate::GroupRecord;
-use crate::record::{read, read_value, with_prefix};
-
-/// All of these have one version.
-const VALUE_VERSION: i16 = 0;
+use crate::record::group_records;
 
 /// A record of a consumer group. Without a value it is the end of what the key names.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,88 +69,14 @@ pub enum ConsumerGroupRecord {
     },
 }
 
-/// Does the same with the key's id, key and value of whichever record it is.
-macro_rules! each {
-    ($record:expr, |$id:ident, $key:ident, $value:ident| $body:expr) => {{
-        let record = $record;
-        match record {
-            ConsumerGroupRecord::Group { key: $key, value: $value } => {
-                let $id = 3i16;
-                $body
-            }
-            ConsumerGroupRecord::PartitionMetadata { key: $key, value: $value } => {
-                let $id = 4i16;
-                $body
-            }
-            ConsumerGroupRecord::Member { key: $key, value: $value } => {
-                let $id = 5i16;
-                $body
-            }
-            ConsumerGroupRecord::TargetMetadata { key: $key, value: $value } => {
-                let $id = 6i16;
-                $body
-            }
-            ConsumerGroupRecord::Target { key: $key, value: $value } => {
-                let $id = 7i16;
-                $body
-            }
-            ConsumerGroupRecord::Current { key: $key, value: $value } => {
-                let $id = 8i16;
-                $body
-            }
-            ConsumerGroupRecord::RegularExpression { key: $key, value: $value } => {
-                let $id = 16i16;
-                $body
-            }
-        }
-    }};
-}
-
-impl ConsumerGroupRecord {
-    /// The group it is about.
-    pub fn group_id(&self) -> &str {
-        each!(self, |_id, key, _value| &key.group_id)
-    }
-
-    /// Whether it says something, and is no end.
-    pub fn is_live(&self) -> bool {
-        each!(self, |_id, _key, value| value.is_some())
-    }
-
-    pub(crate) fn encode(&self) -> Result<EncodedRecord, String> {
-        each!(self, |id, key, value| Ok(EncodedRecord {
-            key: with_prefix(id, key, 0)?,
-            value: value
-                .as_ref()
-                .map(|value| with_prefix(VALUE_VERSION, value, VALUE_VERSION))
-                .transpose()?,
-        }))
-    }
-
-    /// The record of this kind; none if it is none of a consumer group's.
-    pub(crate) fn decode(
-        kind: i16,
-        reader: &mut Reader<'_>,
-        value: Option<&[u8]>,
-    ) -> Option<Result<ConsumerGroupRecord, RecordDecodeError>> {
-        macro_rules! record {
-            ($variant:ident) => {
-                read(reader, 0, "key").and_then(|key| {
-                    Ok(ConsumerGroupRecord::$variant { key, value: read_value(value, kind)? })
-                })
-            };
-        }
-        Some(match kind {
-            3 => record!(Group),
-            4 => record!(PartitionMetadata),
-            5 => record!(Member),
-            6 => record!(TargetMetadata),
-            7 => record!(Target),
-            8 => record!(Current),
-            16 => record!(RegularExpression),
-            _ => return None,
-        })
-    }
+group_records! { ConsumerGroupRecord:
+    Group = 3,
+    PartitionMetadata = 4,
+    Member = 5,
+    TargetMetadata = 6,
+    Target = 7,
+    Current = 8,
+    RegularExpression = 16,
 }
 
 /// Makes the records of one group.

@@ -25,7 +25,9 @@ use super::topology::{AssignmentConfigs, StreamsTopology, to_record};
 use super::{StatusCode, StreamsGroup, StreamsGroupMember, StreamsMemberState};
 use crate::classic::ClassicGroupState;
 use crate::config::{Env, StreamsGroupSettings};
-use crate::consumer::{LEAVE_GROUP_MEMBER_EPOCH, LEAVE_GROUP_STATIC_MEMBER_EPOCH, Refusal, may_compute};
+use crate::consumer::{
+    LEAVE_GROUP_MEMBER_EPOCH, LEAVE_GROUP_STATIC_MEMBER_EPOCH, Refusal, known_static_member, may_compute,
+};
 use crate::shard::{Timer, TimerKey};
 use crate::topics::TopicsImage;
 use crate::{Ctx, Group, GroupRecord, GroupResult, GroupShard, RequestContext};
@@ -322,10 +324,7 @@ impl StreamsGroup {
     }
 
     pub(crate) fn unknown_member(&self, member_id: &str) -> Refusal {
-        Refusal::new(
-            ErrorCode::UnknownMemberId,
-            format!("Member {member_id} is not a member of group {}.", self.group_id),
-        )
+        Refusal::unknown_member(&self.group_id, member_id)
     }
 
     /// The static member of an instance, which has to have this id.
@@ -337,19 +336,12 @@ impl StreamsGroup {
         instance_id: &str,
         member_id: &str,
     ) -> Result<&StreamsGroupMember, Refusal> {
-        let member = self.static_member(instance_id).ok_or_else(|| {
-            Refusal::new(ErrorCode::UnknownMemberId, format!("Instance id {instance_id} is unknown."))
-        })?;
-        if *member.member_id != *member_id {
-            return Err(Refusal::new(
-                ErrorCode::FencedInstanceId,
-                format!(
-                    "Static member {member_id} with instance id {instance_id} was fenced by member {}.",
-                    member.member_id
-                ),
-            ));
-        }
-        Ok(member)
+        known_static_member(
+            self.static_member(instance_id),
+            |member| &member.member_id,
+            instance_id,
+            member_id,
+        )
     }
 
     /// The group's topology: the one it has, or the first member's.
@@ -362,6 +354,7 @@ impl StreamsGroup {
             (None, Some(known)) => Ok(Arc::clone(known)),
             (Some(requested), Some(known)) if known.epoch > requested.epoch => Ok(Arc::clone(known)),
             (Some(requested), Some(known)) => {
+                // Kafka 4.4 takes no other topology for a group that has one, and says so in these words.
                 if StreamsTopology::from_record(to_record(requested)) != **known {
                     return Err(Refusal::new(
                         ErrorCode::InvalidRequest,

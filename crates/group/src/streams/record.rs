@@ -1,8 +1,6 @@
 //! The records of streams groups in `__consumer_offsets`, in the versions that Kafka writes
 //! (`StreamsCoordinatorRecordHelpers`).
 
-use coordinator::{EncodedRecord, RecordDecodeError};
-use protocol::Reader;
 use protocol::messages::streams_group_metadata_value::LastAssignmentConfig;
 use protocol::messages::streams_group_target_assignment_member_value::TaskIds;
 use protocol::messages::{
@@ -17,10 +15,7 @@ use super::tasks::{Tasks, TasksTuple, from_ids, to_ids};
 use super::topology::AssignmentConfigs;
 use super::{StreamsGroup, StreamsGroupMember};
 use crate::GroupRecord;
-use crate::record::{read, read_value, with_prefix};
-
-/// All of these have one version.
-const VALUE_VERSION: i16 = 0;
+use crate::record::group_records;
 
 /// A record of a streams group. Without a value it is the end of what the key names.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,82 +64,13 @@ pub enum StreamsGroupRecord {
     },
 }
 
-/// Does the same with the key's id, key and value of whichever record it is.
-macro_rules! each {
-    ($record:expr, |$id:ident, $key:ident, $value:ident| $body:expr) => {{
-        let record = $record;
-        match record {
-            StreamsGroupRecord::Group { key: $key, value: $value } => {
-                let $id = 17i16;
-                $body
-            }
-            StreamsGroupRecord::Member { key: $key, value: $value } => {
-                let $id = 19i16;
-                $body
-            }
-            StreamsGroupRecord::TargetMetadata { key: $key, value: $value } => {
-                let $id = 20i16;
-                $body
-            }
-            StreamsGroupRecord::Target { key: $key, value: $value } => {
-                let $id = 21i16;
-                $body
-            }
-            StreamsGroupRecord::Current { key: $key, value: $value } => {
-                let $id = 22i16;
-                $body
-            }
-            StreamsGroupRecord::Topology { key: $key, value: $value } => {
-                let $id = 23i16;
-                $body
-            }
-        }
-    }};
-}
-
-impl StreamsGroupRecord {
-    /// The group it is about.
-    pub fn group_id(&self) -> &str {
-        each!(self, |_id, key, _value| &key.group_id)
-    }
-
-    /// Whether it says something, and is no end.
-    pub fn is_live(&self) -> bool {
-        each!(self, |_id, _key, value| value.is_some())
-    }
-
-    pub(crate) fn encode(&self) -> Result<EncodedRecord, String> {
-        each!(self, |id, key, value| Ok(EncodedRecord {
-            key: with_prefix(id, key, 0)?,
-            value: value
-                .as_ref()
-                .map(|value| with_prefix(VALUE_VERSION, value, VALUE_VERSION))
-                .transpose()?,
-        }))
-    }
-
-    /// The record of this kind; none if it is none of a streams group's.
-    pub(crate) fn decode(
-        kind: i16,
-        reader: &mut Reader<'_>,
-        value: Option<&[u8]>,
-    ) -> Option<Result<StreamsGroupRecord, RecordDecodeError>> {
-        macro_rules! record {
-            ($variant:ident) => {
-                read(reader, 0, "key")
-                    .and_then(|key| Ok(StreamsGroupRecord::$variant { key, value: read_value(value, kind)? }))
-            };
-        }
-        Some(match kind {
-            17 => record!(Group),
-            19 => record!(Member),
-            20 => record!(TargetMetadata),
-            21 => record!(Target),
-            22 => record!(Current),
-            23 => record!(Topology),
-            _ => return None,
-        })
-    }
+group_records! { StreamsGroupRecord:
+    Group = 17,
+    Member = 19,
+    TargetMetadata = 20,
+    Target = 21,
+    Current = 22,
+    Topology = 23,
 }
 
 /// What a group's own record says, besides what the group says of descriptions.

@@ -22,6 +22,7 @@ pub(crate) fn validate_heartbeat(request: &StreamsGroupHeartbeatRequest) -> Resu
     if let Some(topology) = &request.topology
         && topology.subtopologies.iter().any(|subtopology| !subtopology.source_topic_regex.is_empty())
     {
+        // Kafka 4.4 serves none either, and says so in these words.
         return Err(invalid("Regular expressions for source topics are not supported yet."));
     }
     let is_blank = |text: &str| text.trim().is_empty();
