@@ -90,6 +90,8 @@ impl CheckpointError {
 pub(crate) enum Sync {
     /// When the call returns.
     Now,
+    /// What it holds, when the call returns: its name, with those of other new files, when the caller syncs the directory.
+    Content,
     /// When the caller has synced the whole file system, as a stop does that writes the files of many logs.
     ByCaller,
 }
@@ -108,13 +110,13 @@ pub(crate) fn replace_file_with(path: &Path, content: &[u8], sync: Sync) -> Resu
     let write = || -> io::Result<()> {
         let mut file = File::create(&temporary)?;
         file.write_all(content)?;
-        if sync == Sync::Now {
+        if sync != Sync::ByCaller {
             file.sync_all()?;
         }
         drop(file);
         fs::rename(&temporary, path)?;
         match path.parent() {
-            _ if sync == Sync::ByCaller => Ok(()),
+            _ if sync != Sync::Now => Ok(()),
             Some(directory) if !directory.as_os_str().is_empty() => sync_dir(directory),
             _ => Ok(()),
         }

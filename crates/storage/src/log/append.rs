@@ -483,12 +483,13 @@ impl Log {
         }
     }
 
-    /// Writes `partition.metadata` if the topic's id came after the log was made.
-    pub(super) fn flush_metadata_file(&self) -> Result<(), LogError> {
-        self.flush_metadata_file_with(Sync::Now)
+    /// Writes `partition.metadata` if the topic's id came after the log was made: before the first record, for what is appended is
+    /// that topic's. Its name lasts as soon as records do.
+    fn flush_metadata_file(&self) -> Result<(), LogError> {
+        self.flush_metadata_file_with(Sync::Content)
     }
 
-    /// The same, synced now or by the caller.
+    /// The same, synced as is said.
     pub(super) fn flush_metadata_file_with(&self, sync: Sync) -> Result<(), LogError> {
         if !self.topic_id_dirty.load(Ordering::Acquire) {
             return Ok(());
@@ -504,6 +505,9 @@ impl Log {
                     self.fail("Error while writing partition metadata file", error.into_io())
                 })?;
                 self.topic_id_dirty.store(false, Ordering::Release);
+                if sync == Sync::Content {
+                    self.new_names.store(true, Ordering::Release);
+                }
             }
             Ok(())
         })

@@ -100,7 +100,9 @@ impl Log {
                 other => other?,
             }
         }
-        self.write_epochs(Sync::Now)?;
+        if self.write_epochs(Sync::Content)? {
+            self.new_names.store(true, Ordering::Release);
+        }
         self.sync_names()
     }
 
@@ -121,19 +123,20 @@ impl Log {
         sync().inspect_err(|_| self.new_names.store(true, Ordering::Release))
     }
 
-    /// Writes `leader-epoch-checkpoint` if an epoch has come or gone.
-    pub(super) fn write_epochs(&self, sync: Sync) -> io::Result<()> {
+    /// Writes `leader-epoch-checkpoint` if an epoch has come or gone, and says whether it did.
+    pub(super) fn write_epochs(&self, sync: Sync) -> io::Result<bool> {
         let entries = {
             let mut epochs = self.epochs.write();
             if !epochs.take_dirty() {
-                return Ok(());
+                return Ok(false);
             }
             epochs.entries()
         };
         write_leader_epochs_with(&self.dir.get(), &entries, sync).map_err(|error| {
             self.epochs.write().mark_dirty();
             error.into_io()
-        })
+        })?;
+        Ok(true)
     }
 
     /// Writes the small files of the partition that are behind: leader epochs and topic id.
@@ -141,7 +144,7 @@ impl Log {
     /// # Errors
     /// Those of the file system.
     pub fn write_checkpoints(&self) -> Result<(), LogError> {
-        self.flush_metadata_file()?;
+        self.flush_metadata_file_with(Sync::Now)?;
         let _one_at_a_time = self.flush.lock();
         self.write_epochs(Sync::Now)
             .map_err(|error| self.fail("Error while writing leader epochs", error))?;

@@ -109,6 +109,7 @@ impl Log {
             fs::create_dir_all(dir).map_err(fail)?;
         }
         let names = names.unwrap_or_default();
+        let is_unused = is_unused(&names);
         let stored_id = match has(&names, PARTITION_METADATA_FILE) {
             true => read_partition_metadata(dir)?,
             false => None,
@@ -123,6 +124,10 @@ impl Log {
         }
         let partition_dir = PartitionDir::new(dir);
         let mut loaded = load(dir, names, &partition_dir, &options).map_err(fail)?;
+        if !is_unused && !options.clean_shutdown && options.sync_names {
+            // What is appended from now on may last at once: it must not meet names that a crash brings back.
+            sync_dir(dir).map_err(fail)?;
+        }
         // Mostly there is one.
         loaded.segments.shrink_to_fit();
         let active = loaded.segments.last().expect("Invariant: loading leaves a segment");
@@ -168,7 +173,7 @@ impl Log {
             truncations: AtomicU64::new(0),
             // After a crash it may be so as well.
             truncated: AtomicBool::new(!options.clean_shutdown),
-            new_names: AtomicBool::new(is_new),
+            new_names: AtomicBool::new(is_unused),
             deleted: Mutex::new(Vec::<DeletedFile>::new()),
             cleaning: CleaningState::default(),
         };
@@ -270,10 +275,6 @@ fn load(
         clean,
         options.now_ms,
     )?;
-    if !clean && options.sync_names {
-        // What is appended from now on may last at once: it must not meet names that a crash brings back.
-        sync_dir(dir)?;
-    }
     for segment in &segments {
         // Nothing stays open until it is used.
         segment.release_idle()?;
@@ -356,6 +357,11 @@ fn end_of_file(path: &Path, base_offset: i64) -> io::Result<i64> {
         end = batch.header.next_offset();
     }
     Ok(end)
+}
+
+/// Whether no log has been here yet: only what is there before one, the topic's id and the metadata's snapshots.
+fn is_unused(names: &[String]) -> bool {
+    names.iter().all(|name| name == PARTITION_METADATA_FILE || name.ends_with(".checkpoint"))
 }
 
 fn file_names(dir: &Path) -> io::Result<Vec<String>> {

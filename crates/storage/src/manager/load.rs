@@ -146,9 +146,6 @@ impl LogManager {
         let mark = dir.clean_shutdown_file();
         let clean_shutdown = mark.exists();
         mark.delete().map_err(|error| error.into_io())?;
-        // Divergence: Kafka does not sync the directory. A mark that came back when the power goes would have the logs taken as they
-        // lie there. And the names of logs that a killed broker made are made to last.
-        fs::sync_dir(&dir.path)?;
         let checkpoints = Arc::new(Checkpoints {
             clean_shutdown,
             recovery_points: dir.read_checkpoint(RECOVERY_POINT_CHECKPOINT_FILE),
@@ -192,6 +189,11 @@ impl LogManager {
                     tracing::warn!(path = %path.display(), "found a stray log; delete it when it is not missed")
                 }
             }
+        }
+        if clean_shutdown || !jobs.is_empty() {
+            // Divergence: Kafka does not sync the directory. A mark that came back when the power goes would have the logs taken as
+            // they lie there. And the names of logs that a killed broker made are made to last.
+            fs::sync_dir(&dir.path)?;
         }
         if jobs.len() >= MANY_NAMES {
             jobs.iter_mut().for_each(|job| job.sync_names = false);
