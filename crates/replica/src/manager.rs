@@ -182,6 +182,11 @@ impl ReplicaManager {
             table.by_id.insert(*id, hosted);
         }
         self.table.store(Arc::new(table));
+        if !changes.removed.is_empty()
+            && let Err(error) = self.logs.finish_deletions()
+        {
+            tracing::error!(%error, "a power loss may bring deleted logs back");
+        }
         for partition in &changes.removed {
             partition.wake_all();
         }
@@ -356,7 +361,7 @@ impl ReplicaManager {
     fn remove(&self, partition: &Arc<Partition>, changes: &mut PartitionChanges, now_ms: i64) {
         partition.close();
         self.end_move(partition, now_ms);
-        if let Err(error) = self.logs.delete_log(partition.topic_partition(), now_ms) {
+        if let Err(error) = self.logs.begin_deletion(partition.topic_partition(), now_ms) {
             tracing::error!(partition = %partition.topic_partition(), %error, "the log cannot be deleted");
         }
         changes.removed.push(Arc::clone(partition));

@@ -88,6 +88,56 @@ fn a_log_made_anew_takes_nothing_over() {
 }
 
 #[test]
+fn logs_deleted_together_do_not_come_back() {
+    let name = |index| TopicPartition::new("many", index);
+    for seed in 0..SEEDS {
+        let disk = SimulatedDisk::new(seed);
+        let manager = open(&disk);
+        for index in 0..8 {
+            let log = manager.create_log(&name(index), None, manager.default_config(), NOW_MS).unwrap();
+            append(&log, 0);
+            log.flush().unwrap();
+        }
+        manager.checkpoint_recovery_points().unwrap();
+        (0..6).for_each(|index| assert!(manager.begin_deletion(&name(index), NOW_MS).unwrap()));
+        assert!(!manager.begin_deletion(&name(0), NOW_MS).unwrap());
+        manager.finish_deletions().unwrap();
+        disk.lose_power();
+        let manager = open(&disk);
+        let left: Vec<bool> = (0..8).map(|index| manager.get_log(&name(index)).is_some()).collect();
+        assert_eq!(left, [false, false, false, false, false, false, true, true], "seed {seed}");
+    }
+}
+
+#[test]
+fn checkpoints_forget_all_deleted_logs_when_one_of_them_is_made_anew() {
+    let name = |index| TopicPartition::new("many", index);
+    let disk = SimulatedDisk::new(1);
+    let manager = open(&disk);
+    let create = |index| manager.create_log(&name(index), None, manager.default_config(), NOW_MS).unwrap();
+    for index in 0..8 {
+        let log = create(index);
+        append(&log, 0);
+        log.flush().unwrap();
+    }
+    manager.checkpoint_recovery_points().unwrap();
+    let file = data(&disk).join("recovery-point-offset-checkpoint");
+    let named = || {
+        let offsets = storage::checkpoint::read_offsets(&file).unwrap();
+        let mut indexes: Vec<i32> = offsets.keys().map(|partition| partition.partition).collect();
+        indexes.sort_unstable();
+        indexes
+    };
+    (0..6).for_each(|index| assert!(manager.begin_deletion(&name(index), NOW_MS).unwrap()));
+    manager.finish_deletions().unwrap();
+    assert_eq!(named(), [0, 1, 2, 3, 4, 5, 6, 7]);
+    create(0);
+    assert_eq!(named(), [6, 7]);
+    create(1);
+    assert_eq!(named(), [6, 7]);
+}
+
+#[test]
 fn no_hole_is_left_between_segments() {
     let work = |disk: &SimulatedDisk| {
         let log = create(&open(disk), 1);

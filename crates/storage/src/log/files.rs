@@ -74,6 +74,11 @@ impl Log {
     /// # Errors
     /// Those of the file system.
     pub fn rename_dir(&self, name: &str) -> Result<(), LogError> {
+        self.rename_dir_with(name, Sync::Now)
+    }
+
+    /// The same, the new name synced now or by the caller.
+    pub(crate) fn rename_dir_with(&self, name: &str, sync: Sync) -> Result<(), LogError> {
         let _no_sync_meanwhile = self.flush.lock();
         let mut writer = self.writer.lock();
         self.health.check()?;
@@ -81,7 +86,10 @@ impl Log {
         let new = old.with_file_name(name);
         let result = || -> std::io::Result<()> {
             fs::rename(&old, &new)?;
-            crate::checkpoint::sync_dir(self.health.dir())
+            match sync {
+                Sync::ByCaller => Ok(()),
+                _ => crate::checkpoint::sync_dir(self.health.dir()),
+            }
         };
         self.abort_cleaning();
         result().map_err(|error| self.fail("Error while renaming the log's directory", error))?;

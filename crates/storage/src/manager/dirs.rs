@@ -117,6 +117,8 @@ pub(super) struct LogDir {
     pub cordoned: AtomicBool,
     /// Held while the directory is in use.
     lock: Mutex<Option<File>>,
+    /// A partition's directory in it has another name, which may not last yet.
+    pub renamed: AtomicBool,
     /// What the checkpoint files hold, so that they are written only when something has changed.
     written: Mutex<BTreeMap<&'static str, HashMap<TopicPartition, i64>>>,
 }
@@ -162,10 +164,16 @@ impl LogDir {
         Ok(())
     }
 
-    /// Takes a partition out of all checkpoints.
-    pub fn forget(&self, partition: &TopicPartition) -> Result<(), CheckpointError> {
+    /// Takes a partition out of all checkpoints, and out of those that hold it all others that are gone as well: each of them may
+    /// come back like this one, and the files may be long.
+    pub fn forget(
+        &self,
+        partition: &TopicPartition,
+        is_gone: &dyn Fn(&TopicPartition) -> bool,
+    ) -> Result<(), CheckpointError> {
         for (file, offsets) in self.written.lock().iter_mut() {
             if offsets.remove(partition).is_some() {
+                offsets.retain(|other, _| !is_gone(other));
                 write_offsets(&self.path.join(file), offsets)?;
             }
         }
@@ -238,6 +246,7 @@ pub(super) fn open_dirs(
             id,
             cordoned: AtomicBool::new(false),
             lock: Mutex::new(Some(dir.lock)),
+            renamed: AtomicBool::new(false),
             written: Mutex::new(BTreeMap::new()),
         })
         .collect();

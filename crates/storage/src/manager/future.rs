@@ -164,9 +164,8 @@ impl LogManager {
             if let Some(dir) = self.dir_of(&current) {
                 let _one_at_a_time = self.checkpoints.lock();
                 // It stays until the log is deleted, and a log of the same name may come before.
-                if let Err(error) = dir.forget(partition) {
-                    dir.health.fail("Error while writing checkpoints".to_owned(), error.into_io());
-                }
+                // An error took the log directory offline, and was logged there.
+                let _ = self.forget_checkpoints(dir, partition);
             }
             self.schedule_deletion(current, now_ms);
         }

@@ -15,7 +15,7 @@ mod load;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use common::{TopicPartition, Uuid};
 use parking_lot::{Mutex, RwLock};
@@ -24,10 +24,11 @@ use deletion::{DeletedDir, DeletedLog, Deletions};
 use dirs::LogDir;
 pub use dirs::LogDirError;
 
+use crate::checkpoint::{Sync, sync_dir};
 use crate::config::LogConfig;
 use crate::dir_health::LogDirFailureChannel;
 use crate::disk_watch::{DiskWatch, Look};
-use crate::error::LogError;
+use crate::error::{LogError, StorageError};
 use crate::file_names::{log_delete_dir_name, log_dir_name};
 use crate::log::{Log, OpenOptions};
 
@@ -64,6 +65,8 @@ pub struct LogManager {
     /// Held while a log is made or deleted, so that the same one is not made twice.
     creation: Mutex<()>,
     deleted: Deletions,
+    /// A log is gone that was compacted, and the cleaner's checkpoint may still have it.
+    cleaned_deleted: AtomicBool,
     previous_broker_epoch: AtomicI64,
     /// Held while checkpoints are gathered and written: what was gathered later must not be overwritten by what was gathered before.
     checkpoints: Mutex<()>,
@@ -96,6 +99,7 @@ impl LogManager {
             preferred_dirs: Mutex::new(HashMap::new()),
             creation: Mutex::new(()),
             deleted: Deletions::default(),
+            cleaned_deleted: AtomicBool::new(false),
             previous_broker_epoch: AtomicI64::new(-1),
             checkpoints: Mutex::new(()),
             failures,
@@ -221,9 +225,7 @@ impl LogManager {
         {
             // A log of the same name may have been deleted, and not checkpointed away: its offsets are not this one's.
             let _one_at_a_time = self.checkpoints.lock();
-            dir.forget(partition).map_err(|error| {
-                dir.health.fail("Error while writing checkpoints".to_owned(), error.into_io())
-            })?;
+            self.forget_checkpoints(dir, partition)?;
         }
         let options = OpenOptions {
             topic_id,
@@ -233,6 +235,14 @@ impl LogManager {
             ..OpenOptions::new(partition.clone(), config, now_ms)
         };
         Ok(Arc::new(Log::open(dir.path.join(name), options)?))
+    }
+
+    /// Takes a partition out of a directory's checkpoints. Called by who holds the lock of the checkpoints.
+    fn forget_checkpoints(&self, dir: &LogDir, partition: &TopicPartition) -> Result<(), StorageError> {
+        let (logs, future_logs) = (self.logs.read(), self.future_logs.read());
+        let is_gone = |other: &TopicPartition| !logs.contains_key(other) && !future_logs.contains_key(other);
+        dir.forget(partition, &is_gone)
+            .map_err(|error| dir.health.fail("Error while writing checkpoints".to_owned(), error.into_io()))
     }
 
     /// The directory with an id, which was chosen by whoever gave the id, or of those that are not cordoned the one with the fewest logs.
@@ -281,16 +291,47 @@ impl LogManager {
     /// # Errors
     /// Those of the file system.
     pub fn delete_log(&self, partition: &TopicPartition, now_ms: i64) -> Result<bool, LogError> {
+        let deleted = self.begin_deletion(partition, now_ms)?;
+        self.finish_deletions()?;
+        Ok(deleted)
+    }
+
+    /// The same for one of many logs: whether it is gone after a power loss is known after [`LogManager::finish_deletions`], which
+    /// is called once for all of them.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn begin_deletion(&self, partition: &TopicPartition, now_ms: i64) -> Result<bool, LogError> {
         let _one_at_a_time = self.creation.lock();
         let Some(log) = self.logs.write().remove(partition) else { return Ok(false) };
-        let was_cleaned = log.first_dirty_offset().is_some();
-        log.rename_dir(&log_delete_dir_name(partition))?;
-        self.schedule_deletion(log, now_ms);
-        if was_cleaned {
-            // A log of the same name must not take over how far this one was compacted.
-            self.checkpoint_cleaner_offsets()?;
+        log.rename_dir_with(&log_delete_dir_name(partition), Sync::ByCaller)?;
+        if let Some(dir) = self.dir_of(&log) {
+            dir.renamed.store(true, Ordering::Relaxed);
         }
+        if log.first_dirty_offset().is_some() {
+            self.cleaned_deleted.store(true, Ordering::Relaxed);
+        }
+        self.schedule_deletion(log, now_ms);
         Ok(true)
+    }
+
+    /// Makes what [`LogManager::begin_deletion`] has begun last, with one sync of each log directory.
+    ///
+    /// # Errors
+    /// The first one of the file system; that log directory is offline then.
+    pub fn finish_deletions(&self) -> Result<(), LogError> {
+        let mut result = Ok(());
+        for dir in self.live().filter(|dir| dir.renamed.swap(false, Ordering::Relaxed)) {
+            if let Err(error) = sync_dir(&dir.path) {
+                let action = "Error while syncing the names of deleted logs".to_owned();
+                result = result.and(Err(dir.health.fail(action, error).into()));
+            }
+        }
+        if self.cleaned_deleted.swap(false, Ordering::Relaxed) {
+            // A log of the same name must not take over how far the one before was compacted.
+            result = result.and(self.checkpoint_cleaner_offsets());
+        }
+        result
     }
 
     /// Has a log deleted, whose directory is renamed already, when its time has come.
