@@ -68,6 +68,19 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_names_every_tool() {
+        let readme =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
+        let row = readme.lines().find_map(|line| line.strip_prefix("| Tools: ")).unwrap();
+        let mut named: Vec<&str> =
+            row.split('`').skip(1).step_by(2).filter(|name| *name != "completion").collect();
+        named.sort_unstable();
+        let mut tools = TOOLS.to_vec();
+        tools.sort_unstable();
+        assert_eq!(named, tools);
+    }
+
+    #[test]
     fn a_link_with_a_tools_name_is_that_tool() {
         assert_eq!(of(&["/opt/bin/kafka-topics.sh", "--list"]), ["milena", "topics", "--list"]);
         assert_eq!(of(&["kafka-console-producer", "--topic=t"]), ["milena", "console-producer", "--topic=t"]);
