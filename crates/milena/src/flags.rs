@@ -15,10 +15,7 @@ const ARGPARSE: [&str; 7] = [
 
 /// The complaint of the tool's option parser about the same mistake; nothing where clap's own words have to do.
 pub(crate) fn complaint(tool: &str, error: &clap::Error) -> Option<String> {
-    let meant = match error.get(ContextKind::SuggestedArg) {
-        Some(ContextValue::String(meant)) => format!("\nDid you mean {meant}?"),
-        _ => String::new(),
-    };
+    let meant = meant(error).map(|meant| format!("\nDid you mean {meant}?")).unwrap_or_default();
     let (server, controller) = match tool {
         "cluster" => ("argument --bootstrap-server/-b", "argument --bootstrap-controller/-C"),
         _ => ("argument --bootstrap-server", "argument --bootstrap-controller"),
@@ -39,6 +36,13 @@ pub(crate) fn complaint(tool: &str, error: &clap::Error) -> Option<String> {
         _ if ARGPARSE.contains(&tool) => format!("kafka-{tool}: error: {complaint}{meant}"),
         _ => format!("{complaint}{meant}"),
     })
+}
+
+/// The flag that was probably meant. clap names one for nearly every mistake: it counts only if it is near.
+fn meant(error: &clap::Error) -> Option<&str> {
+    let name = name(text(error, ContextKind::InvalidArg)?)?;
+    let meant = text(error, ContextKind::SuggestedArg)?;
+    config::nearest(name, std::iter::once(meant.trim_start_matches('-'))).map(|_| meant)
 }
 
 fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
@@ -111,6 +115,8 @@ mod tests {
         from_beginning: bool,
         #[arg(long, value_name = "number")]
         partitions: Option<i32>,
+        #[arg(long)]
+        client: bool,
     }
 
     #[test]
@@ -120,6 +126,8 @@ mod tests {
                 &["--from-begining"][..],
                 "from-begining is not a recognized option\nDid you mean --from-beginning?",
             ),
+            (&["--cleint"], "cleint is not a recognized option\nDid you mean --client?"),
+            (&["--list"], "list is not a recognized option"),
             (&["--zzzzzz"], "zzzzzz is not a recognized option"),
             (&["--partitions"], "Option partitions requires an argument"),
             (&["--partitions", "many"], "Cannot parse argument 'many' of option partitions"),

@@ -12,6 +12,7 @@ pub(crate) const TOOLS: &[&str] = &[
     "console-producer",
     "console-consumer",
     "consumer-groups",
+    "streams-groups",
     "groups",
     "metadata-quorum",
     "get-offsets",

@@ -7,11 +7,12 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// Every tool that asks a broker, with what it needs to be told.
-const TOOLS: [&str; 27] = [
+const TOOLS: [&str; 28] = [
     "topics --list",
     "configs --describe --entity-type topics",
     "configs --describe --entity-type users",
     "consumer-groups --list",
+    "streams-groups --list",
     "groups --list",
     "get-offsets",
     "log-dirs --describe",

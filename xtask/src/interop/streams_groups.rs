@@ -8,6 +8,7 @@ use super::toolbox::{kcat, kcat_read, tool};
 use super::{World, crash};
 use crate::{apache, project};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const CASE: &str = "streams-groups";
@@ -18,7 +19,7 @@ const WORDS: usize = 25;
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Who has died is missed soon.
-const SETTINGS: [(&str, &str); 5] = [
+pub const SETTINGS: [(&str, &str); 5] = [
     ("group.streams.min.session.timeout.ms", "1000"),
     ("group.streams.session.timeout.ms", "10000"),
     ("group.streams.min.heartbeat.interval.ms", "500"),
@@ -43,12 +44,12 @@ pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
 
     let all: BTreeSet<String> =
         (0..2).flat_map(|part| (0..PARTITIONS).map(move |number| format!("{part}_{number}"))).collect();
-    let mut first = start(&node, &bootstrap, "first")?;
+    let mut first = start(&node.dir, &bootstrap, APPLICATION, "first")?;
     let alone = until("one instance has all tasks", &mut [&mut first], |tasks| tasks[0] == all);
     report.check("one instance has all tasks", alone);
     report.check("the counts are right", right(&node, &bootstrap, &counts));
 
-    let mut second = start(&node, &bootstrap, "second")?;
+    let mut second = start(&node.dir, &bootstrap, APPLICATION, "second")?;
     let divided =
         until("two instances have half of the tasks each", &mut [&mut first, &mut second], |tasks| {
             tasks.iter().all(|tasks| tasks.len() == all.len() / 2)
@@ -72,13 +73,13 @@ pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
     broker.stop()
 }
 
-/// Starts an instance of the application.
-fn start(node: &Node, bootstrap: &str, name: &str) -> Result<Running, String> {
+/// Starts an instance of an application.
+pub fn start(dir: &Path, bootstrap: &str, application: &str, name: &str) -> Result<Running, String> {
     let mut java = apache::Jars::Streams.java()?;
     java.args(["-Xmx256m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]);
     java.arg(project::root().join("interop/streams-groups/WordCount.java"));
-    java.args([bootstrap, APPLICATION]).arg(node.dir.join(name));
-    program::start_until_told(&mut java, &node.dir, name)
+    java.args([bootstrap, application]).arg(dir.join(name));
+    program::start_until_told(&mut java, dir, name)
 }
 
 /// Writes lines of words, and counts these.

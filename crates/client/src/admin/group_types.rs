@@ -64,6 +64,16 @@ impl GroupState {
         GroupState::Reconciling,
     ];
 
+    /// The states that streams groups can be in.
+    pub const OF_STREAMS_GROUPS: [GroupState; 6] = [
+        GroupState::Stable,
+        GroupState::Dead,
+        GroupState::Empty,
+        GroupState::Assigning,
+        GroupState::Reconciling,
+        GroupState::NotReady,
+    ];
+
     /// Kafka's word for it.
     pub fn name(self) -> &'static str {
         match self {

@@ -56,6 +56,11 @@ impl GroupFilter {
             protocols: vec![String::new(), CONSUMER.to_owned()],
         }
     }
+
+    /// Streams groups.
+    pub fn streams_groups() -> GroupFilter {
+        GroupFilter { types: vec![GroupType::Streams], ..GroupFilter::default() }
+    }
 }
 
 /// A member of a group of consumers (`MemberDescription`).

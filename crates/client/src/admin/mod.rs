@@ -12,6 +12,7 @@ mod producers;
 mod quorum;
 mod replicas;
 mod scram;
+mod streams_groups;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -52,6 +53,10 @@ pub use protocol::messages::describe_topic_partitions_response::DescribeTopicPar
 pub use quorum::{QuorumInfo, QuorumReplica, RaftVoterEndpoint};
 pub use replicas::{ReplicaBatch, ReplicaBatches};
 pub use scram::{ScramCredentialAlteration, ScramMechanism};
+pub use streams_groups::{
+    StreamsGroupDescription, StreamsGroupMemberAssignment, StreamsGroupMemberDescription,
+    StreamsGroupSubtopologyDescription, StreamsGroupTaskIds,
+};
 
 /// A topic to create (`NewTopic`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

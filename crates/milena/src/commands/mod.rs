@@ -20,6 +20,7 @@ mod dump_log;
 mod e2e_latency;
 mod features;
 mod get_offsets;
+mod group_tool;
 mod groups;
 mod install_tools;
 mod java_text;
@@ -36,6 +37,7 @@ mod replica_verification;
 mod server_start;
 mod server_stop;
 mod storage;
+mod streams_groups;
 mod topics;
 mod topics_describe;
 mod verifiable_consumer;
@@ -62,6 +64,8 @@ pub(crate) enum Command {
     ConsoleConsumer(console_consumer::Arguments),
     /// List and describe consumer groups, delete them, and see to their offsets (kafka-consumer-groups.sh)
     ConsumerGroups(consumer_groups::Arguments),
+    /// List and describe streams groups, delete them, and see to their offsets and internal topics (kafka-streams-groups.sh)
+    StreamsGroups(streams_groups::Arguments),
     /// List groups of all types (kafka-groups.sh)
     Groups(groups::Arguments),
     /// Describe the quorum of controllers, and change its voters (kafka-metadata-quorum.sh)
@@ -120,6 +124,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::ConsoleProducer(arguments) => console_producer::run(arguments),
         Command::ConsoleConsumer(arguments) => console_consumer::run(arguments),
         Command::ConsumerGroups(arguments) => consumer_groups::run(arguments),
+        Command::StreamsGroups(arguments) => streams_groups::run(arguments),
         Command::Groups(arguments) => groups::run(arguments),
         Command::MetadataQuorum(arguments) => metadata_quorum::run(arguments),
         Command::GetOffsets(arguments) => get_offsets::run(arguments),

@@ -12,6 +12,7 @@ use super::broker::{Kind, Node};
 use super::cluster::{Cluster, Role};
 use super::program;
 use super::report::Report;
+use super::streams_groups;
 use super::toolbox::{java, kcat, milena_tools};
 use crate::{apache, project};
 use apache_jvm::ApacheJvm;
@@ -48,7 +49,8 @@ pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
     for kind in kinds {
         let name = format!("{CASE}/{}", kind.name());
         // Ids of groups' coordinators, offsets' partitions and the like are as on any small cluster.
-        let node = Node::new(world, &name, &[("offsets.topic.num.partitions", "5")])?;
+        let settings = [&streams_groups::SETTINGS[..], &[("offsets.topic.num.partitions", "5")]].concat();
+        let node = Node::new(world, &name, &settings)?;
         let broker = node.start_as(world, *kind)?;
         let place = Place {
             dir: node.dir.clone(),
@@ -108,12 +110,14 @@ fn play(
     // A JVM for each broker: a tool that exits leaves its client behind, which would miss the broker aloud.
     let mut jvm = ApacheJvm::start(world)?;
     let tools = milena_tools(world, CASE)?;
-    let mut stage = Stage { world, kind, place, tools, jvm: &mut jvm, consumers: Vec::new() };
+    let mut stage =
+        Stage { world, kind, place, tools, jvm: &mut jvm, consumers: Vec::new(), streams: Vec::new() };
     for script in scripts()?.iter().filter(|script| is_meant(script)) {
         for step in script::parse(&project::read(script)?)? {
             stage.play(&step, differences, report)?;
         }
         stage.consumers.clear();
+        stage.streams.clear();
     }
     Ok(())
 }
@@ -153,6 +157,7 @@ struct Stage<'a> {
     tools: PathBuf,
     jvm: &'a mut ApacheJvm,
     consumers: Vec<program::Running>,
+    streams: Vec<program::Running>,
 }
 
 impl Stage<'_> {
@@ -220,6 +225,19 @@ impl Stage<'_> {
             Action::Consume => self.consume(&step.text)?,
             Action::Await => self.wait_for(&step.text)?,
             Action::EndConsumers => self.consumers.clear(),
+            Action::Stream => {
+                for who in whose {
+                    let group = step.text.replace('@', who);
+                    let bootstrap = &self.place.bootstrap;
+                    self.streams.push(streams_groups::start(&self.place.dir, bootstrap, &group, &group)?);
+                }
+            }
+            Action::EndStreams => {
+                self.streams.iter_mut().for_each(program::Running::tell_to_end);
+                for stream in self.streams.drain(..) {
+                    stream.wait(AWAIT_LIMIT).good()?;
+                }
+            }
         }
         Ok(())
     }
@@ -465,7 +483,7 @@ fn first_complaint(text: &str, sorted: bool) -> String {
     if !sorted {
         return first.to_owned();
     }
-    let mut words: Vec<&str> = first.split([' ', ',']).collect();
+    let mut words: Vec<&str> = first.split([' ', ',', '[', ']']).collect();
     words.sort_unstable();
     words.join(" ")
 }

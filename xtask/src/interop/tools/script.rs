@@ -22,10 +22,15 @@ pub enum Action {
     Transact,
     /// `consume: TOPIC PROTOCOL GROUP`: a consumer that stays until the end, or until `end: consumers`.
     Consume,
+    /// `stream: GROUP`: the application of `interop/streams-groups` in that group, on the topics `lines` and `counts`, until
+    /// `end: streams`.
+    Stream,
     /// `await: WORDS COMMAND`: with `_` between the words.
     Await,
     /// `end: consumers`.
     EndConsumers,
+    /// `end: streams`: they leave their groups.
+    EndStreams,
 }
 
 /// How a command is compared: the words in front of it, with commas between.
@@ -65,6 +70,8 @@ fn step(line: &str) -> Result<Step, String> {
         Some("transact") => Action::Transact,
         Some("consume") => Action::Consume,
         Some("await") => Action::Await,
+        Some("stream") => Action::Stream,
+        Some("end") if text == "streams" => Action::EndStreams,
         Some("end") => Action::EndConsumers,
         Some(how) => {
             let mut of = How::default();

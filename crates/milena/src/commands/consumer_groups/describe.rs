@@ -6,27 +6,28 @@ use client::Admin;
 use client::admin::{ConsumerGroupDescription, GroupState, MemberDescription, OffsetAndMetadata};
 use common::TopicPartition;
 
-use super::{Arguments, Failure, NOTHING, failed, print_error, reset};
-use crate::commands::client_tool::exception;
+use super::{Arguments, KIND};
+use crate::commands::group_tool::{Failure, NOTHING, failed, offsets, print_error, thrown};
 
 pub(super) async fn describe(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
-    let groups = arguments.groups(admin).await?;
+    let options = &arguments.options;
+    let groups = options.groups(&KIND, admin).await?;
     let described = admin.describe_consumer_groups(&groups).await.map_err(failed)?;
     let mut found = Vec::new();
     for (_, description) in described {
-        found.push(description.map_err(|error| Failure::Failed(exception(&error)))?);
+        found.push(description.map_err(thrown)?);
     }
-    if arguments.members {
-        found.iter().for_each(|group| print_members(group, arguments.verbose));
-    } else if arguments.state.is_some() {
-        found.iter().for_each(|group| print_state(group, arguments.verbose));
+    if options.members {
+        found.iter().for_each(|group| print_members(group, options.verbose));
+    } else if options.state.is_some() {
+        found.iter().for_each(|group| print_state(group, options.verbose));
     } else {
         let mut rows = Vec::new();
         for group in &found {
-            rows.push(offsets(admin, group).await?);
+            rows.push(rows_of(admin, group).await?);
         }
         for (group, rows) in found.iter().zip(&rows) {
-            print_offsets(group, rows, arguments.verbose);
+            print_offsets(group, rows, options.verbose);
         }
     }
     Ok(())
@@ -58,9 +59,9 @@ struct Row {
 }
 
 /// The partitions of a group's members, whoever has most first, and then those that nobody has.
-async fn offsets(admin: &Admin, group: &ConsumerGroupDescription) -> Result<Vec<Row>, Failure> {
+async fn rows_of(admin: &Admin, group: &ConsumerGroupDescription) -> Result<Vec<Row>, Failure> {
     let id = &group.group_id;
-    let committed = reset::committed_offsets(admin, id).await?;
+    let committed = offsets::committed_offsets(admin, id).await?;
     let mut members: Vec<&MemberDescription> =
         group.members.iter().filter(|member| !member.assignment.is_empty()).collect();
     members.sort_by_key(|member| std::cmp::Reverse(member.assignment.len()));
@@ -99,10 +100,10 @@ async fn end_offsets(
     partitions: impl Iterator<Item = &TopicPartition>,
 ) -> Result<BTreeMap<TopicPartition, Option<i64>>, Failure> {
     let partitions: BTreeSet<TopicPartition> = partitions.cloned().collect();
-    let topology = reset::Topology::of(admin, &partitions).await?;
+    let topology = offsets::Topology::of(admin, &partitions).await?;
     let led: Vec<TopicPartition> =
         partitions.iter().filter(|partition| !topology.is_leaderless(partition)).cloned().collect();
-    let ends = reset::end_offsets(admin, &led).await?;
+    let ends = offsets::end_offsets(admin, &led).await?;
     Ok(partitions
         .into_iter()
         .map(|partition| (ends.get(&partition).copied(), partition))
