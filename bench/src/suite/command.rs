@@ -52,6 +52,12 @@ impl Drop for Scratch {
     }
 }
 
+/// In one line.
+fn brief(metrics: &[Metric]) -> String {
+    let figures = metrics.iter().map(|metric| format!("{} {:.0} {}", metric.name, metric.value, metric.unit));
+    figures.collect::<Vec<_>>().join(", ")
+}
+
 fn print(metrics: &[Metric]) {
     for metric in metrics.iter().filter(|metric| metric.value.is_finite()) {
         println!("{:28} {:12.3} {}", metric.name, metric.value, metric.unit);
@@ -132,10 +138,12 @@ enum Part {
     Hostile,
     /// The tools that measure, as clients.
     Tools,
+    /// The same load for an hour.
+    Lasting,
 }
 
 impl Part {
-    const ALL: [Part; 8] = [
+    const ALL: [Part; 9] = [
         Part::Speed,
         Part::Groups,
         Part::Growth,
@@ -144,6 +152,7 @@ impl Part {
         Part::Codecs,
         Part::Hostile,
         Part::Tools,
+        Part::Lasting,
     ];
 
     fn name(self) -> &'static str {
@@ -156,13 +165,15 @@ impl Part {
             Part::Codecs => "codecs",
             Part::Hostile => "hostile",
             Part::Tools => "tools",
+            Part::Lasting => "lasting",
         }
     }
 
-    /// The parts whose switches stand there: `--groups`, or `--all`. The speed alone if there is none.
+    /// The parts whose switches stand there: `--groups`, or `--all`, which leaves out what takes an hour. The speed alone if there is none.
     fn of(args: &mut Args) -> Vec<Part> {
         let all = args.switch("--all");
-        let switched = |part: &Part| args.switch(&format!("--{}", part.name())) || all;
+        let switched =
+            |part: &Part| args.switch(&format!("--{}", part.name())) || (all && *part != Part::Lasting);
         let parts: Vec<Part> = Part::ALL.into_iter().filter(switched).collect();
         if parts.is_empty() { vec![Part::Speed] } else { parts }
     }
@@ -172,7 +183,7 @@ impl Part {
             Part::Speed => workload::all(quick),
             Part::Groups => workload::groups(quick),
             Part::Growth => workload::growth(quick),
-            Part::Recovery | Part::Cluster | Part::Tools => Vec::new(),
+            Part::Recovery | Part::Cluster | Part::Tools | Part::Lasting => Vec::new(),
             Part::Codecs => workload::codecs(quick),
             Part::Hostile => workload::hostile(quick),
         }
@@ -187,6 +198,7 @@ impl Part {
             Part::Cluster => goals::CLUSTER,
             Part::Codecs | Part::Tools => &[],
             Part::Hostile => goals::HOSTILE,
+            Part::Lasting => goals::LASTING,
         }
     }
 }
@@ -203,8 +215,8 @@ struct Options {
     /// Where tables, JSON and plots are put, and the command that this is.
     out: Option<(PathBuf, String)>,
     check: bool,
-    /// How long the lasting load goes on; 0 leaves it out.
-    minutes: usize,
+    /// How long the lasting load goes on.
+    minutes: Option<usize>,
     /// A directory of a file system that may be frozen.
     freeze: Option<PathBuf>,
 }
@@ -254,7 +266,7 @@ pub fn suite(args: &mut Args) -> Result<()> {
             None => None,
         },
         check: args.switch("--check"),
-        minutes: args.or("--minutes", 0)?,
+        minutes: args.optional("--minutes")?,
         freeze: args.text("--freeze")?.map(PathBuf::from),
     };
     let realtime = args.switch("--realtime");
@@ -300,10 +312,8 @@ pub fn suite(args: &mut Args) -> Result<()> {
                         });
                     }
                 }
-                if options.minutes > 0 {
-                    run.lasting(options.minutes);
-                }
             }
+            Part::Lasting => run.lasting(options.minutes.unwrap_or(if options.quick { 2 } else { 60 })),
             Part::Cluster => run.clusters(&options),
             Part::Tools => run.tools(&options),
             Part::Recovery => {
@@ -360,7 +370,7 @@ const REQUEST_MEMORY: &str = "queued.max.request.bytes=268435456";
 const OFTEN_DELETED: &str = "log.retention.check.interval.ms=15000";
 /// As the node of Apache Kafka has it, and as Kafka's own `server.properties` does.
 const NO_REBALANCE_DELAY: &str = "group.initial.rebalance.delay.ms=0";
-/// The load that goes on for `--minutes`.
+/// The load that goes on and on.
 pub const LASTING: &str = "40 k/s x 1 KiB while retention deletes";
 
 struct Run {
@@ -381,6 +391,7 @@ impl Run {
             (Part::Speed, true) => 3,
             (Part::Tools, false) => 4,
             (Part::Tools, true) => 2,
+            (Part::Lasting, _) => 1,
             // A group waits for heartbeats, whatever the machine does.
             (_, false) => 3,
             (_, true) => 1,
@@ -396,7 +407,7 @@ impl Run {
                 .cloned()
                 .map(|system| match part {
                     Part::Hostile => system.with_property(REQUEST_MEMORY),
-                    Part::Growth => system.with_property(OFTEN_DELETED),
+                    Part::Lasting => system.with_property(OFTEN_DELETED),
                     Part::Tools => system.with_property(NO_REBALANCE_DELAY),
                     _ => system,
                 })
@@ -438,32 +449,30 @@ impl Run {
         self.restarts(&what, |system, dir, starts| restart::coordinator(system, dir, bulk, starts));
     }
 
-    /// One load for a long time, in one round.
+    /// One load for a long time, in one round. All systems have theirs at the same time: what disturbs one of them disturbs the others.
     fn lasting(&mut self, minutes: usize) {
-        let counted = usize::from(self.rounds > 1);
-        for system in self.systems.clone() {
-            eprintln!("bench: {LASTING}, {minutes} minutes, {}", system.name);
-            let dir = self.scratch.path.join(&system.name).join("lasting");
-            let done = free_port().and_then(|port| system.start(&dir, port)).and_then(|mut running| {
-                let done = lasting::run(running.target(), minutes);
-                running.stop().and(done)
+        eprintln!("bench: {LASTING}, {minutes} minutes");
+        let dir = |system: &System| self.scratch.path.join(&system.name).join("lasting");
+        let one = |system: &System| {
+            let mut running = system.start(&dir(system), free_port()?)?;
+            let done = lasting::run(running.target(), minutes, |minute, metrics| {
+                eprintln!("bench: minute {minute}, {}: {}", system.name, brief(metrics));
             });
-            match done {
+            running.stop().and(done)
+        };
+        let done: Vec<_> = thread::scope(|scope| {
+            let started: Vec<_> = self.systems.iter().map(|system| scope.spawn(|| one(system))).collect();
+            started.into_iter().map(thread::ScopedJoinHandle::join).collect()
+        });
+        for (system, done) in self.systems.clone().iter().zip(done) {
+            match done.unwrap_or_else(|_| Err(Failure::new("the load panicked".to_owned()))) {
                 Ok((each, together)) => {
                     for (minute, metrics) in (1..).zip(&each) {
-                        self.table.add(
-                            &format!("{LASTING}, minute: {minute}"),
-                            &system.name,
-                            counted,
-                            metrics,
-                        );
+                        self.table.add(&format!("{LASTING}, minute: {minute}"), &system.name, 0, metrics);
                     }
-                    self.table.add(LASTING, &system.name, counted, &together);
+                    self.table.add(LASTING, &system.name, 0, &together);
                 }
-                Err(failure) => self.record(LASTING, &system.name, counted, Err(failure)),
-            }
-            if let Err(error) = fs::remove_dir_all(&dir) {
-                eprintln!("bench: {}: {error}", dir.display());
+                Err(failure) => self.failures.push(format!("{LASTING}, {}: {failure}", system.name)),
             }
         }
     }
@@ -610,7 +619,10 @@ impl Run {
                 // It has a column of its own.
                 None => figure != "others",
             };
-        println!("{}", self.table.markdown(&names, shown));
+        println!(
+            "{}",
+            self.table.markdown(&names, |workload, figure| is_row(workload) && shown(workload, figure))
+        );
         let goals = match names.iter().any(|name| name == "milena") {
             true => goals::verdicts(self.part.goals(), &self.table, "milena"),
             false => Vec::new(),
@@ -652,6 +664,7 @@ impl Run {
         fs::create_dir_all(dir)?;
         let name = self.part.name();
         let counted = self.rounds.saturating_sub(1).max(1);
+        let row = |workload: &str, figure: &str| is_row(workload) && shown(workload, figure);
         let json = self.table.json(names, counted, goals, &self.failures);
         fs::write(dir.join(format!("{name}.json")), format!("{json:#}\n"))?;
         let mut plots = Vec::new();
@@ -659,7 +672,7 @@ impl Run {
             let title = format!("{name}: medians, as ratios to Apache Kafka in the same run");
             fs::write(
                 dir.join(format!("{name}.svg")),
-                plot::ratios(&title, names, to, &self.table.bars(names, shown)),
+                plot::ratios(&title, names, to, &self.table.bars(names, row)),
             )?;
             plots.push(format!("{name}.svg"));
         }
@@ -678,7 +691,7 @@ impl Run {
         for plot in plots {
             page.push_str(&format!("\n![{name}]({plot})\n"));
         }
-        page.push_str(&format!("\n{}\n", self.table.markdown(names, shown)));
+        page.push_str(&format!("\n{}\n", self.table.markdown(names, row)));
         if !goals.is_empty() {
             page.push_str(&format!("{}\n", report::goals_markdown(goals)));
         }
@@ -688,6 +701,11 @@ impl Run {
         fs::write(dir.join(format!("{name}.md")), page.trim_end().to_owned() + "\n")?;
         Ok(())
     }
+}
+
+/// Whether a figure stands in the table, and not on a line alone: an hour has sixty minutes.
+fn is_row(workload: &str) -> bool {
+    !workload.starts_with(&format!("{LASTING}, minute: "))
 }
 
 /// The order of the systems alternates, so that none always runs after the same one.

@@ -7,7 +7,7 @@ use crate::load::{
 
 use super::{
     cluster,
-    command::{COLD, LASTING, STALLED, WARM},
+    command::{self, COLD, STALLED, WARM},
     report::Table,
     workload::{
         BATCHES_100, BATCHES_1024, END_TO_END_1K, END_TO_END_20K, END_TO_END_100K, FIVE_IN_FLIGHT,
@@ -94,8 +94,12 @@ pub const GROWTH: &[Goal] = &[
     Goal { workload: "idle partitions: 1,000", figure: START, bound: Bound::Below(100.0) },
     Goal { workload: "idle partitions: 10,000", figure: START, bound: Bound::Below(400.0) },
     Goal { workload: "idle partitions: 10,000", figure: "idle CPU", bound: Bound::Below(0.5) },
-    Goal { workload: LASTING, figure: P99_GROWTH, bound: Bound::Below(1.5) },
-    Goal { workload: LASTING, figure: MEMORY_GROWTH, bound: Bound::Below(1.1) },
+];
+
+/// Of the part `lasting`.
+pub const LASTING: &[Goal] = &[
+    Goal { workload: command::LASTING, figure: P99_GROWTH, bound: Bound::Below(1.5) },
+    Goal { workload: command::LASTING, figure: MEMORY_GROWTH, bound: Bound::Below(1.1) },
 ];
 
 /// Of the part `recovery`: with 10 GB the goals are 1 s and 3 s, these are for the 2 GB of a run.
