@@ -7,6 +7,7 @@ use common::Uuid;
 use protocol::compression::Compression;
 
 use crate::consumer::Assignor;
+use crate::metrics::GroupCounters;
 use crate::topics::Topics;
 
 /// What a consumer group may have of its own (its dynamic configuration), all in milliseconds.
@@ -171,6 +172,7 @@ pub(crate) struct Env {
     topics: RwLock<Arc<Topics>>,
     settings: RwLock<Settings>,
     streams: RwLock<StreamsSettings>,
+    pub(crate) counters: GroupCounters,
     /// Randomness comes from outside, so that a simulation can repeat a run.
     pub(crate) new_uuid: Box<dyn Fn() -> Uuid + Send + Sync>,
 }
@@ -198,6 +200,7 @@ impl Env {
             topics: RwLock::new(Arc::new(Topics::none())),
             settings: RwLock::new(settings),
             streams: RwLock::new(streams),
+            counters: GroupCounters::default(),
             new_uuid,
         }
     }

@@ -15,6 +15,7 @@ mod config;
 pub mod consumer;
 mod groups;
 mod membership;
+mod metrics;
 pub mod modern;
 pub mod offsets;
 mod record;
@@ -32,6 +33,7 @@ pub use config::{
 };
 pub use consumer::Assignor;
 pub use groups::{Group, GroupType};
+pub use metrics::{GroupCounters, GroupCounts};
 pub use record::GroupRecord;
 pub use request::{DeletedTopic, Reply, RequestContext, TopicResolver};
 pub use service::GroupCoordinator;

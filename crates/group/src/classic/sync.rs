@@ -9,6 +9,7 @@ use protocol::messages::{SyncGroupRequest, SyncGroupResponse};
 use super::group::ClassicGroup;
 use super::state::ClassicGroupState;
 use crate::config::Env;
+use crate::metrics::add;
 use crate::shard::TimerKey;
 use crate::{Ctx, GroupResult, Reply};
 
@@ -121,7 +122,10 @@ impl ClassicGroup {
                     return;
                 }
                 match result {
-                    Ok(()) => group.become_stable(assignments, ctx),
+                    Ok(()) => {
+                        group.become_stable(assignments, ctx);
+                        add(&env.counters.classic_rebalances, 1);
+                    }
                     Err(error) => {
                         group.propagate_no_assignment(error, ctx);
                         let reason = format!("its assignment could not be stored: {error}");

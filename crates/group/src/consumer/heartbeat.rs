@@ -20,6 +20,7 @@ use super::{
 };
 use crate::classic::ClassicGroupState;
 use crate::config::Env;
+use crate::metrics::add;
 use crate::shard::{Timer, TimerKey};
 use crate::{Ctx, Group, GroupRecord, GroupResult, GroupShard, RequestContext};
 
@@ -344,6 +345,7 @@ impl ConsumerGroup {
                 group_epoch = group_epoch.wrapping_add(1);
                 records.push(self.records().group(group_epoch, metadata_hash));
                 tracing::info!("group {} is in epoch {group_epoch}", self.group_id);
+                add(&env.counters.consumer_rebalances, 1);
             }
             refreshed = Some(group_epoch);
             if self.has_partition_metadata_record {

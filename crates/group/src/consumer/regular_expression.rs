@@ -15,6 +15,7 @@ use regex::Regex;
 use super::group::{self, count_topic};
 use super::{ConsumerGroup, ConsumerGroupMember, Refusal};
 use crate::config::Env;
+use crate::metrics::add;
 use crate::shard::{Timer, TimerKey};
 use crate::{Ctx, GroupRecord, GroupResult, GroupShard};
 
@@ -165,6 +166,7 @@ impl GroupShard {
             let group_epoch = group.group_epoch.wrapping_add(1);
             records.push(group.records().group(group_epoch, metadata_hash));
             tracing::info!("group {group_id} is in epoch {group_epoch}: its expressions match other topics");
+            add(&self.env.counters.consumer_rebalances, 1);
             if let Some(group) = self.groups.consumer_mut(group_id) {
                 group.refresh_metadata_at(
                     ctx.now_ms.saturating_add(super::heartbeat::METADATA_REFRESH_MS),

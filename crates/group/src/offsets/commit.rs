@@ -11,6 +11,7 @@ use protocol::messages::{
 
 use crate::classic::{ClassicGroup, ClassicGroupState};
 use crate::consumer::CommitPartitionValidator;
+use crate::metrics::add;
 use crate::{Ctx, Group, GroupRecord, GroupResult, GroupShard, RequestContext};
 
 /// From this version on a group that does not exist is called that; before, it was a wrong generation.
@@ -64,6 +65,7 @@ impl GroupShard {
             }
             topics.push(OffsetCommitResponseTopic { name: topic.name, topic_id: topic.topic_id, partitions });
         }
+        add(&self.env.counters.offset_commits, records.len());
         Ok(GroupResult::new(records, OffsetCommitResponse { topics, ..Default::default() }))
     }
 
@@ -137,6 +139,7 @@ impl GroupShard {
             }
             topics.push(OffsetDeleteResponseTopic { name: topic.name, partitions });
         }
+        add(&self.env.counters.offset_deletions, records.len());
         Ok(GroupResult::new(records, OffsetDeleteResponse { topics, ..Default::default() }))
     }
 

@@ -2,6 +2,7 @@
 
 use super::store::{OffsetAndMetadata, Offsets};
 use crate::classic::ExpiryBase;
+use crate::metrics::add;
 use crate::{DeletedTopic, Group, GroupRecord, GroupResult, GroupShard};
 
 impl GroupShard {
@@ -9,10 +10,10 @@ impl GroupShard {
     pub(crate) fn clean_up(&self, now_ms: i64) -> GroupResult<()> {
         let mut records = Vec::new();
         for (group_id, group) in self.groups.iter() {
-            if self.clean_up_offsets(group_id, group, now_ms, &mut records)
-                && group.is_empty()
-                && group.may_expire()
-            {
+            let before = records.len();
+            let none_left = self.clean_up_offsets(group_id, group, now_ms, &mut records);
+            add(&self.env.counters.offset_expirations, records.len() - before);
+            if none_left && group.is_empty() && group.may_expire() {
                 group.tombstones(group_id, &mut records);
             }
         }

@@ -43,6 +43,10 @@ impl Offsets {
         self.groups.get(group_id)
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.groups.values().flat_map(BTreeMap::values).map(BTreeMap::len).sum()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &ByTopic)> {
         self.groups.iter()
     }
@@ -90,6 +94,11 @@ pub struct OffsetMetadataManager {
 }
 
 impl OffsetMetadataManager {
+    /// How many offsets there are, without those of open transactions.
+    pub(crate) fn count(&self) -> usize {
+        self.offsets.count()
+    }
+
     /// The offset of a partition.
     pub fn offset(&self, group_id: &str, topic: &str, partition: i32) -> Option<&OffsetAndMetadata> {
         self.offsets.get(group_id, topic, partition)

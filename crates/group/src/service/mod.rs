@@ -177,6 +177,25 @@ impl GroupCoordinator {
         self.env.set_streams_settings(default, groups);
     }
 
+    pub(crate) fn env(&self) -> &Env {
+        &self.env
+    }
+
+    /// Looks at all shards that are loaded, one after the other.
+    pub(crate) fn inspect_all(&self, now_ms: i64, mut look: impl FnMut(&GroupShard)) {
+        for slot in self.runtime.slots() {
+            if let Ok(mut access) = self.runtime.enter(&slot, now_ms) {
+                access.read(
+                    |shard| {
+                        look(shard);
+                        Ok(())
+                    },
+                    |_| {},
+                );
+            }
+        }
+    }
+
     /// Looks at the shard of a partition, for tests and metrics.
     ///
     /// # Errors

@@ -28,6 +28,7 @@ use crate::config::{Env, StreamsGroupSettings};
 use crate::consumer::{
     LEAVE_GROUP_MEMBER_EPOCH, LEAVE_GROUP_STATIC_MEMBER_EPOCH, Refusal, known_static_member, may_compute,
 };
+use crate::metrics::add;
 use crate::shard::{Timer, TimerKey};
 use crate::topics::TopicsImage;
 use crate::{Ctx, Group, GroupRecord, GroupResult, GroupShard, RequestContext};
@@ -146,6 +147,7 @@ impl GroupShard {
             };
             records.push(group.records().group(group, &facts));
             tracing::info!("streams group {} is in epoch {group_epoch}", group.group_id);
+            add(&env.counters.streams_rebalances, 1);
         }
         let delay = TimerKey::InitialRebalance(Arc::clone(&group.group_id));
         if is_new && settings.initial_rebalance_delay_ms > 0 && !ctx.timers.contains(&delay) {

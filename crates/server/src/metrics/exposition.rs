@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use group::{GroupCoordinator, GroupCounts, GroupType};
 use metadata::MetadataImage;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeLabelSet, NoLabelSet, text};
@@ -53,6 +54,7 @@ impl Collector for Scrape {
         let mut out = Out(encoder);
         if let Some(broker) = &sources.broker {
             out.broker(broker, &sources.metrics)?;
+            out.groups(&broker.groups)?;
         }
         if let Some(controller) = &sources.controller {
             out.controller(controller)?;
@@ -183,6 +185,30 @@ impl Out<'_> {
             "Connections of all listeners.",
             broker.connections.count(),
         )
+    }
+
+    /// `GroupCoordinatorMetrics`.
+    fn groups(&mut self, groups: &GroupCoordinator) -> fmt::Result {
+        const TYPES: [(GroupType, &str); 4] = [
+            (GroupType::Classic, "Classic groups, by state."),
+            (GroupType::Consumer, "Consumer groups, by state."),
+            (GroupType::Share, "Share groups, by state."),
+            (GroupType::Streams, "Streams groups, by state."),
+        ];
+        let name = |name: &str| format!("kafka_server_group_coordinator_metrics_{name}");
+        let counts = groups.counts(now_ms());
+        self.gauge_of(&name("offset_count"), "Offsets that groups have committed.", counts.offsets)?;
+        let by_type = TYPES.map(|(of, _)| ([("protocol", of.name())], counts.of_type(of) as f64));
+        self.family(&name("group_count"), "Groups, by their protocol.", false, by_type)?;
+        for (of, help) in TYPES {
+            let states = GroupCounts::states(of).iter();
+            let states = states.map(|state| ([("state", *state)], counts.in_state(of, state) as f64));
+            self.family(&name(&format!("{}_group_count", of.name())), help, false, states)?;
+        }
+        for (counter, help, value) in groups.counters().by_name() {
+            self.counter(&name(counter), help, value)?;
+        }
+        Ok(())
     }
 
     /// `KafkaController`, `ControllerMetadataMetrics`.

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::{Broker, Client, Directory, batch, error, fetch_request};
+use crate::versions::groups::wait_for_coordinator;
 
 /// What a producer of Apache Kafka 4.3.1 pushed.
 const JAVA_PRODUCER: &[u8] = include_bytes!("../vectors/java-producer-metrics.zst");
@@ -62,7 +63,9 @@ fn check_form(text: &str) {
 }
 
 async fn start() -> Option<(Broker, SocketAddr)> {
-    let broker = Broker::start_with(&[("milena.metrics.listener", "127.0.0.1:0")]).await?;
+    let settings =
+        [("milena.metrics.listener", "127.0.0.1:0"), ("group.streams.initial.rebalance.delay.ms", "0")];
+    let broker = Broker::start_with(&settings).await?;
     let address = broker.metrics_address().unwrap();
     Some((broker, address))
 }
@@ -109,6 +112,52 @@ async fn what_clients_do_is_counted() {
     );
     assert!(value(&after, "process_resident_memory_bytes").unwrap() > 1e6);
     assert!(value(&after, "process_cpu_seconds_total").unwrap() > 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_are_counted_by_type_and_state() {
+    let Some((broker, address)) = start().await else { return };
+    let mut client = broker.connect().await;
+    let topic = client.create_topic("counted", 2, &[]).await;
+    wait_for_coordinator(&mut client, "g").await;
+    let name = |name: &str| format!("kafka_server_group_coordinator_metrics_{name}");
+    let before = scrape(address).await;
+    check_form(&before);
+    let streams = name("group_count{protocol=\"streams\"}");
+    assert_eq!(value(&before, &streams), Some(0.0));
+    assert_eq!(value(&before, &name("streams_group_rebalance_count_total")), Some(0.0));
+
+    let subtopology = streams_group_heartbeat_request::Subtopology {
+        subtopology_id: "0".to_owned(),
+        source_topics: vec![topic.name.clone()],
+        ..Default::default()
+    };
+    let topology = streams_group_heartbeat_request::Topology { epoch: 0, subtopologies: vec![subtopology] };
+    let request = StreamsGroupHeartbeatRequest {
+        group_id: "g".to_owned(),
+        member_id: "a-thread".to_owned(),
+        rebalance_timeout_ms: 30_000,
+        topology: Some(topology),
+        active_tasks: Some(Vec::new()),
+        standby_tasks: Some(Vec::new()),
+        warmup_tasks: Some(Vec::new()),
+        process_id: Some("a-process".to_owned()),
+        ..StreamsGroupHeartbeatRequest::default()
+    };
+    let response = client.call(1, &request).await;
+    assert_eq!(error(response.error_code), ErrorCode::None);
+    let after = scrape(address).await;
+    check_form(&after);
+    assert_eq!(value(&after, &streams), Some(1.0));
+    for (state, count) in [("Stable", 1.0), ("Assigning", 0.0), ("Empty", 0.0), ("NotReady", 0.0)] {
+        let counted = value(&after, &name(&format!("streams_group_count{{state=\"{state}\"}}")));
+        assert_eq!(counted, Some(count), "{state}");
+    }
+    assert_eq!(value(&after, &name("streams_group_rebalance_count_total")), Some(1.0));
+    for kind in ["classic", "consumer", "share"] {
+        assert_eq!(value(&after, &name(&format!("group_count{{protocol=\"{kind}\"}}"))), Some(0.0), "{kind}");
+    }
+    assert_eq!(value(&after, &name("offset_count")), Some(0.0));
 }
 
 async fn subscribe(client: &mut Client) -> GetTelemetrySubscriptionsResponse {

@@ -336,3 +336,36 @@ fn another_coordinator_goes_on_where_this_one_was() {
     world.advance(45_000);
     assert_eq!(world.described_streams("g").group_state, "Empty");
 }
+
+#[test]
+fn groups_are_counted_by_state_and_rebalances_as_they_come() {
+    use crate::{GroupCounts, GroupType};
+    let mut world = world();
+    let rebalances = |world: &World| world.coordinator.counters().by_name()[5].2;
+    let states = |world: &World| -> Vec<(&str, usize)> {
+        let counts = world.coordinator.counts(world.now_ms);
+        let states = GroupCounts::states(GroupType::Streams).iter();
+        let counted = states.map(|state| (*state, counts.in_state(GroupType::Streams, state)));
+        counted.filter(|(_, count)| *count > 0).collect()
+    };
+    let mut one = thread("a", "p1");
+    let result = world.join_streams(&mut one);
+    assert_eq!((states(&world), rebalances(&world)), (vec![("NotReady", 1)], 1));
+    world.create_topics(&result);
+    world.advance(3_000);
+    world.settle_streams(std::slice::from_mut(&mut one));
+    let epoch = world.streams_epochs().0;
+    assert_eq!(states(&world), [("Stable", 1)]);
+    // The first epoch of a group is 2.
+    assert_eq!(rebalances(&world), epoch as u64 - 1);
+
+    let client = client("commits-only");
+    world.commit(&client, &[("words", 0, 1), ("words", 1, 2)]);
+    let counts = world.coordinator.counts(world.now_ms);
+    assert_eq!(counts.offsets, 2);
+    assert_eq!((counts.of_type(GroupType::Streams), counts.of_type(GroupType::Classic)), (1, 1));
+    assert_eq!(counts.in_state(GroupType::Classic, "Empty"), 1);
+    let leaving = StreamsGroupHeartbeatRequest { member_epoch: -1, ..one.short_request() };
+    world.beat_streams(1, leaving);
+    assert_eq!(states(&world), [("Empty", 1)]);
+}
