@@ -7,20 +7,19 @@ use std::sync::Arc;
 
 use common::ErrorCode;
 use protocol::messages::create_topics_request::CreatableTopic;
-use protocol::messages::streams_group_heartbeat_request::{TaskIds as ReportedTaskIds, Topology};
-use protocol::messages::streams_group_heartbeat_response::{
-    Endpoint, EndpointToPartitions, Status, TaskIds, TopicPartition,
-};
+use protocol::messages::streams_group_heartbeat_request::Topology;
+use protocol::messages::streams_group_heartbeat_response::{Status, TaskIds};
 use protocol::messages::streams_group_member_metadata_value::Endpoint as StoredEndpoint;
 use protocol::messages::{StreamsGroupHeartbeatRequest, StreamsGroupHeartbeatResponse};
 
 use super::group::MemberTaskOffsets;
 use super::reconcile::Reconciliation;
 use super::record::GroupFacts;
+use super::reported::Reported;
 use super::request::task_offsets;
 use super::target::{Computation, NUM_STANDBY_REPLICAS, RACK_AWARE_ASSIGNMENT_TAGS, Target};
-use super::tasks::{Tasks, TasksTuple, contains, from_ids, to_ids};
-use super::topics::{self, ConfiguredTopology};
+use super::tasks::{Tasks, TasksTuple, to_ids};
+use super::topics;
 use super::topology::{AssignmentConfigs, StreamsTopology, to_record};
 use super::{StatusCode, StreamsGroup, StreamsGroupMember, StreamsMemberState};
 use crate::classic::ClassicGroupState;
@@ -30,7 +29,6 @@ use crate::consumer::{
 };
 use crate::metrics::add;
 use crate::shard::{Timer, TimerKey};
-use crate::topics::TopicsImage;
 use crate::{Ctx, Group, GroupRecord, GroupResult, GroupShard, RequestContext};
 
 /// From this version on clients know what to do about missing tags (KAFKA-20744).
@@ -58,11 +56,6 @@ struct Heartbeating {
     replaced: Option<Arc<str>>,
 }
 
-/// The tasks that a member says it has.
-struct Reported {
-    tasks: Option<TasksTuple>,
-}
-
 impl GroupShard {
     /// StreamsGroupHeartbeat, of a member that comes, stays or goes. The request was found valid.
     ///
@@ -71,12 +64,36 @@ impl GroupShard {
     pub(crate) fn streams_group_heartbeat(
         &mut self,
         client: &RequestContext,
-        mut request: StreamsGroupHeartbeatRequest,
+        request: StreamsGroupHeartbeatRequest,
         ctx: &mut Ctx<'_>,
     ) -> Result<GroupResult<StreamsGroupHeartbeatResult>, Refusal> {
         if matches!(request.member_epoch, LEAVE_GROUP_MEMBER_EPOCH | LEAVE_GROUP_STATIC_MEMBER_EPOCH) {
             return self.streams_group_leave(&request, ctx);
         }
+        if let Some(response) = self.settled_streams_heartbeat(client, &request, ctx) {
+            #[cfg(test)]
+            {
+                let full = self.full_streams_heartbeat(client, request, ctx)?;
+                let response = StreamsGroupHeartbeatResult::from(response);
+                assert!(full.is_read(), "{:?}", full.records());
+                return Ok(full.map(|full| {
+                    assert_eq!(full, response);
+                    full
+                }));
+            }
+            #[cfg(not(test))]
+            return Ok(GroupResult::read(response.into()));
+        }
+        self.full_streams_heartbeat(client, request, ctx)
+    }
+
+    /// The heartbeat with all its steps.
+    fn full_streams_heartbeat(
+        &mut self,
+        client: &RequestContext,
+        mut request: StreamsGroupHeartbeatRequest,
+        ctx: &mut Ctx<'_>,
+    ) -> Result<GroupResult<StreamsGroupHeartbeatResult>, Refusal> {
         let env = Arc::clone(&self.env);
         let settings = env.streams_settings(&request.group_id);
         let joins = request.member_epoch == 0;
@@ -426,141 +443,6 @@ impl StreamsGroup {
             }
         }
         Ok(next)
-    }
-
-    /// Who answers interactive queries for which partitions: of each member with an endpoint the sources of its tasks.
-    fn endpoints(
-        &self,
-        updated: &StreamsGroupMember,
-        replaced: Option<&str>,
-        configured: &ConfiguredTopology,
-        image: &dyn TopicsImage,
-    ) -> Vec<EndpointToPartitions> {
-        let others = self
-            .members
-            .values()
-            .filter(|member| member.member_id != updated.member_id && Some(&*member.member_id) != replaced);
-        others
-            .chain([updated])
-            .filter_map(|member| {
-                let endpoint = member.user_endpoint.as_ref()?;
-                let mut copies = member.assigned.standby.clone();
-                for (id, partitions) in &member.assigned.warmup {
-                    copies.entry(id.clone()).or_default().extend(partitions);
-                }
-                let active = member.assigned.active_tasks();
-                Some(EndpointToPartitions {
-                    user_endpoint: Endpoint { host: endpoint.host.clone(), port: endpoint.port },
-                    active_partitions: sources_of(&active, configured, image),
-                    standby_partitions: sources_of(&copies, configured, image),
-                })
-            })
-            .collect()
-    }
-}
-
-/// The partitions that tasks read, as far as their topics have them.
-fn sources_of(
-    tasks: &Tasks,
-    configured: &ConfiguredTopology,
-    image: &dyn TopicsImage,
-) -> Vec<TopicPartition> {
-    let mut sources = Vec::new();
-    for (id, partitions) in tasks {
-        let Some(subtopology) = configured.subtopologies.as_ref().and_then(|all| all.get(id)) else {
-            continue;
-        };
-        for topic in subtopology.source_topics.iter().chain(subtopology.repartition_source_topics.keys()) {
-            let count = image.partition_count(topic).unwrap_or(0);
-            let partitions: Vec<i32> = partitions.range(..count).copied().collect();
-            if !partitions.is_empty() {
-                sources.push(TopicPartition { topic: topic.clone(), partitions });
-            }
-        }
-    }
-    sources
-}
-
-impl StreamsGroupMember {
-    /// Whether the epoch that the member says is its own. The one before is too, if it has nothing that it should not have:
-    /// the answer that said the new one may have been lost.
-    fn check_epoch(&self, request: &StreamsGroupHeartbeatRequest) -> Result<(), Refusal> {
-        let epoch = request.member_epoch;
-        let has_only = |reported: &Option<Vec<ReportedTaskIds>>, tasks: &Tasks| {
-            reported.as_ref().is_some_and(|reported| {
-                reported.iter().all(|ids| {
-                    tasks.contains_key(&ids.subtopology_id)
-                        && ids
-                            .partitions
-                            .iter()
-                            .all(|partition| contains(tasks, &ids.subtopology_id, *partition))
-                })
-            })
-        };
-        let has_only_its_own = || {
-            has_only(&request.active_tasks, &self.assigned.active_tasks())
-                && has_only(&request.standby_tasks, &self.assigned.standby)
-                && has_only(&request.warmup_tasks, &self.assigned.warmup)
-        };
-        let word = match epoch {
-            0 => return Ok(()),
-            _ if epoch == self.member_epoch => return Ok(()),
-            _ if epoch > self.member_epoch => "greater",
-            _ if epoch == self.previous_member_epoch && has_only_its_own() => return Ok(()),
-            _ => "smaller",
-        };
-        Err(Refusal::new(
-            ErrorCode::FencedMemberEpoch,
-            format!(
-                "The streams group member has a {word} member epoch ({epoch}) than the one known by the group \
-                 coordinator ({}). The member must abandon all its partitions and rejoin.",
-                self.member_epoch
-            ),
-        ))
-    }
-}
-
-impl Reported {
-    fn new(request: &StreamsGroupHeartbeatRequest) -> Reported {
-        let tasks = |ids: &[ReportedTaskIds]| {
-            from_ids(ids.iter().map(|ids| (ids.subtopology_id.as_str(), ids.partitions.as_slice())))
-        };
-        let (active, standby, warmup) =
-            (&request.active_tasks, &request.standby_tasks, &request.warmup_tasks);
-        let tasks = match (active, standby, warmup) {
-            (Some(active), Some(standby), Some(warmup)) => {
-                Some(TasksTuple { active: tasks(active), standby: tasks(standby), warmup: tasks(warmup) })
-            }
-            _ => None,
-        };
-        Reported { tasks }
-    }
-
-    /// Whether the member says that it has something else than it was given.
-    fn differs_from(&self, member: &StreamsGroupMember) -> bool {
-        self.tasks.as_ref().is_some_and(|tasks| {
-            tasks.active != member.assigned.active_tasks()
-                || tasks.standby != member.assigned.standby
-                || tasks.warmup != member.assigned.warmup
-        })
-    }
-
-    /// Whether the topology has these tasks.
-    fn check(&self, configured: &ConfiguredTopology) -> Result<(), Refusal> {
-        let Some(tasks) = &self.tasks else { return Ok(()) };
-        let invalid = |message| Err(Refusal::new(ErrorCode::InvalidRequest, message));
-        for (id, partitions) in tasks.active.iter().chain(&tasks.standby).chain(&tasks.warmup) {
-            let Some(subtopology) = configured.subtopologies.as_ref().and_then(|all| all.get(id)) else {
-                return invalid(format!("Subtopology {id} does not exist in the topology."));
-            };
-            let number = subtopology.number_of_tasks;
-            if let Some(partition) = partitions.iter().find(|partition| !(0..number).contains(*partition)) {
-                return invalid(format!(
-                    "Task {partition} for subtopology {id} is invalid. Number of tasks for this subtopology: {number}"
-                ));
-            }
-        }
-        Ok(())
     }
 }
 

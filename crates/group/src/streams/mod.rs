@@ -12,6 +12,7 @@
 
 mod assignor;
 mod describe;
+mod endpoints;
 mod fence;
 mod group;
 mod heartbeat;
@@ -19,7 +20,9 @@ mod member;
 mod offsets;
 mod reconcile;
 mod record;
+mod reported;
 mod request;
+mod settled;
 mod target;
 mod tasks;
 mod topics;

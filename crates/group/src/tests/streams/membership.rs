@@ -369,3 +369,58 @@ fn groups_are_counted_by_state_and_rebalances_as_they_come() {
     world.beat_streams(1, leaving);
     assert_eq!(states(&world), [("Empty", 1)]);
 }
+
+#[test]
+fn heartbeats_of_settled_members_take_the_short_way_and_no_others() {
+    let mut world = world();
+    let mut threads = [thread("a", "p1"), thread("b", "p2")];
+    settled(&mut world, &mut threads);
+    let is_short = |world: &World, client_id: &'static str, request: &StreamsGroupHeartbeatRequest| {
+        let settings = world.config.group_streams.clone();
+        let client = RequestContext { client_id: client_id.to_owned(), ..world.context(1) };
+        let look = |shard: &GroupShard| {
+            let group = shard.groups().streams("g").unwrap();
+            group.settled_member(&client, request, &settings).is_some()
+        };
+        world.coordinator.inspect(PARTITION, world.now_ms, look).unwrap()
+    };
+    let one = threads[0].clone();
+    // The session goes on by it.
+    for _ in 0..10 {
+        assert!(is_short(&world, "client", &one.short_request()));
+        assert_eq!(world.beat_streams(1, one.short_request()).response.error_code, 0);
+        world.advance(10_000);
+        assert_eq!(world.beat_streams(1, threads[1].short_request()).response.error_code, 0);
+    }
+
+    // Who says something, or is not quite who it was.
+    assert!(!is_short(&world, "client", &one.full_request()));
+    assert!(!is_short(&world, "another-client", &one.short_request()));
+    let request = |change: fn(&mut StreamsGroupHeartbeatRequest)| {
+        let mut request = one.short_request();
+        change(&mut request);
+        request
+    };
+    for request in [
+        request(|request| request.member_epoch -= 1),
+        request(|request| request.member_epoch = 0),
+        request(|request| request.member_id = "c".to_owned()),
+        request(|request| request.rack_id = Some("r".to_owned())),
+        request(|request| request.process_id = Some("p3".to_owned())),
+        request(|request| request.task_offsets = Some(Vec::new())),
+        request(|request| request.endpoint_information_epoch = 7),
+        request(|request| request.shutdown_application = true),
+    ] {
+        assert!(!is_short(&world, "client", &request), "{request:?}");
+    }
+
+    // As long as there is something to hear.
+    world.set_topic("words", 4);
+    world.set_topic("words", 3);
+    assert!(!is_short(&world, "client", &one.short_request()));
+    world.settle_streams(&mut threads);
+    assert!(is_short(&world, "client", &threads[0].short_request()));
+    let leaving = StreamsGroupHeartbeatRequest { member_epoch: -1, ..threads[1].short_request() };
+    world.beat_streams(1, leaving);
+    assert!(!is_short(&world, "client", &threads[0].short_request()));
+}
