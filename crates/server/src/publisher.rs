@@ -74,6 +74,9 @@ pub(crate) fn publish(broker: &Arc<Broker>, delta: &MetadataDelta, image: &Metad
                 .collect(),
         };
         broker.groups.on_metadata_update(Arc::new(Topics(broker.image())), &change, now);
+        if let Some(metrics) = &broker.metrics {
+            deleted.iter().for_each(|topic| metrics.topics.forget(&topic.name));
+        }
         if !deleted.is_empty() {
             broker.groups.on_topics_deleted(&deleted, now);
         }

@@ -19,7 +19,6 @@ use storage::LogSlice;
 use crate::broker::{Broker, reached_at, topic_of};
 use crate::clock::now_ms;
 use crate::fetch_session::{FetchContext, FetchPartition, PartitionFacts, TopicKey};
-use crate::metrics::add;
 use crate::replication::ReplicaSelector;
 use crate::request::{BadRequest, Head, Request};
 
@@ -292,14 +291,7 @@ impl Fetch {
         let mut response = FetchResponse { session_id, ..FetchResponse::default() };
         let mut slices: Vec<LogSlice> = Vec::new();
         self.broker.replication_quotas.leader.record(found.throttled_bytes, now_ms);
-        if let Some(metrics) = &self.broker.metrics {
-            let counts = metrics.topics.own();
-            let bytes = match &self.reader {
-                Reader::Consumer { .. } => &counts.bytes_out,
-                Reader::Follower { .. } => &counts.replication_bytes_out,
-            };
-            add(bytes, found.bytes as u64);
-        }
+        self.count(&found);
         let entries = self.context.partitions.iter().zip(&found.partitions).zip(named);
         let mut last_topic: Option<&TopicKey> = None;
         let mut preferred = found.preferred.iter().peekable();
@@ -329,6 +321,23 @@ impl Fetch {
             self.name_leaders(image, &mut response);
         }
         self.head.answer_with_records(&response, &slices, out)
+    }
+
+    fn count(&self, found: &Found) {
+        let Some(metrics) = &self.broker.metrics else { return };
+        if let Reader::Follower { .. } = &self.reader {
+            metrics.topics.count_of_all(|counts| counts.replication_bytes_out += found.bytes as u64);
+            return;
+        }
+        for (wanted, result) in self.context.partitions.iter().zip(&found.partitions) {
+            if let Ok(fetched) = result
+                && !fetched.records.is_empty()
+                && let Ok(partition) = self.partition(wanted)
+            {
+                let bytes = fetched.records.len() as u64;
+                metrics.topics.count(&partition.topic_partition().topic, |counts| counts.bytes_out += bytes);
+            }
+        }
     }
 
     /// Tells where the leaders are (KIP-951).

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::broker::{Broker, reached_at, topic_of};
 use crate::clock::now_ms;
-use crate::metrics::add;
+use crate::metrics::TopicCounts;
 use crate::request::{BadRequest, Request};
 use crate::stalled_disks;
 
@@ -183,7 +183,7 @@ impl Append<'_> {
                 let result = self.partition(hosted.as_deref(), topic, data);
                 match result {
                     Ok((partition, appended)) => {
-                        self.count(&appended);
+                        self.count(&partition, &appended);
                         let answer = PartitionProduceResponse {
                             index: data.index,
                             base_offset: appended.first_offset,
@@ -202,9 +202,7 @@ impl Append<'_> {
                         answer
                     }
                     Err(refusal) => {
-                        if let Some(metrics) = &self.broker.metrics {
-                            add(&metrics.topics.own().failed_produce_requests, 1);
-                        }
+                        self.count_refused(hosted.as_deref(), data.index);
                         if first_error.is_none() {
                             *first_error = refusal.error;
                         }
@@ -224,13 +222,27 @@ impl Append<'_> {
         TopicProduceResponse { name: topic.name.to_owned(), topic_id: topic.topic_id, partition_responses }
     }
 
-    fn count(&self, appended: &AppendInfo) {
-        if let Some(metrics) = &self.broker.metrics
-            && !appended.duplicate
-        {
-            let counts = metrics.topics.own();
-            add(&counts.messages_in, (appended.last_offset - appended.first_offset + 1).max(0) as u64);
-            add(&counts.bytes_in, appended.valid_bytes as u64);
+    fn count(&self, partition: &Partition, appended: &AppendInfo) {
+        let Some(metrics) = &self.broker.metrics else { return };
+        metrics.topics.count(&partition.topic_partition().topic, |counts| {
+            counts.total_produce_requests += 1;
+            if !appended.duplicate {
+                counts.messages_in += (appended.last_offset - appended.first_offset + 1).max(0) as u64;
+                counts.bytes_in += appended.valid_bytes as u64;
+            }
+        });
+    }
+
+    /// What was not for a partition of this broker counts with all topics alone: it may name any.
+    fn count_refused(&self, hosted: Option<&HostedTopic>, partition: i32) {
+        let Some(metrics) = &self.broker.metrics else { return };
+        let change = |counts: &mut TopicCounts| {
+            counts.total_produce_requests += 1;
+            counts.failed_produce_requests += 1;
+        };
+        match hosted.and_then(|hosted| hosted.partition(partition)) {
+            Some(partition) => metrics.topics.count(&partition.topic_partition().topic, change),
+            None => metrics.topics.count_of_all(change),
         }
     }
 

@@ -14,6 +14,7 @@ use replica::Partition;
 
 use super::Metrics;
 use super::requests::{Histogram, RequestsOfApi};
+use super::topics::TopicCounts;
 use crate::broker::Broker;
 use crate::clock::now_ms;
 use crate::controller_server::ControllerServer;
@@ -66,6 +67,9 @@ impl Collector for Scrape {
 }
 
 type Label<'a> = (&'a str, &'a str);
+
+/// A metric's name, what it says, and how it is read.
+type Figure<From, Value> = (&'static str, &'static str, fn(&From) -> Value);
 
 struct Out<'a>(DescriptorEncoder<'a>);
 
@@ -143,26 +147,8 @@ impl Out<'_> {
             counts(&metrics.failed_isr_updates),
         )?;
 
-        let name = |name: &str| format!("kafka_server_brokertopicmetrics_{name}");
-        let topics = &metrics.topics;
-        let all = [
-            ("messagesin", "Records from producers.", topics.sum(|counts| &counts.messages_in)),
-            ("bytesin", "Bytes of batches from producers.", topics.sum(|counts| &counts.bytes_in)),
-            ("bytesout", "Bytes of batches to consumers.", topics.sum(|counts| &counts.bytes_out)),
-            (
-                "replicationbytesout",
-                "Bytes of batches to followers.",
-                topics.sum(|counts| &counts.replication_bytes_out),
-            ),
-            (
-                "failedproducerequests",
-                "Batches from producers that were refused.",
-                topics.sum(|counts| &counts.failed_produce_requests),
-            ),
-        ];
-        for (what, help, value) in all {
-            self.counter(&name(what), help, value)?;
-        }
+        self.topics(broker, metrics)?;
+        self.logs(broker)?;
 
         let logs = broker.replicas.logs();
         let (live, offline) = (logs.live_dirs(), logs.offline_dirs());
@@ -207,6 +193,81 @@ impl Out<'_> {
         }
         for (counter, help, value) in groups.counters().by_name() {
             self.counter(&name(counter), help, value)?;
+        }
+        Ok(())
+    }
+
+    /// `BrokerTopicMetrics`: a value of all topics together, and one of each.
+    fn topics(&mut self, broker: &Broker, metrics: &Metrics) -> fmt::Result {
+        let image = broker.image();
+        let (all, each) = metrics.topics.sum(|topic| image.topics.topic(topic).is_some());
+        let figures: [Figure<TopicCounts, u64>; 5] = [
+            ("messagesin", "Records from producers.", |counts| counts.messages_in),
+            ("bytesin", "Bytes of batches from producers.", |counts| counts.bytes_in),
+            ("bytesout", "Bytes of batches to consumers.", |counts| counts.bytes_out),
+            ("totalproducerequests", "Batches from producers.", |counts| counts.total_produce_requests),
+            ("failedproducerequests", "Batches from producers that were refused.", |counts| {
+                counts.failed_produce_requests
+            }),
+        ];
+        for (what, help, figure) in figures {
+            let name = format!("kafka_server_brokertopicmetrics_{what}");
+            let mut metric = self.0.encode_descriptor(&name, help, None, MetricType::Counter)?;
+            metric.encode_counter::<NoLabelSet, _, u64>(&figure(&all), None)?;
+            for (topic, counts) in &each {
+                let labels: [Label<'_>; 1] = [("topic", topic)];
+                metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&figure(counts), None)?;
+            }
+        }
+        self.counter(
+            "kafka_server_brokertopicmetrics_replicationbytesout",
+            "Bytes of batches to followers.",
+            all.replication_bytes_out,
+        )
+    }
+
+    /// `kafka.log:type=Log` and `kafka.cluster:type=Partition`: a value of each partition that is here.
+    fn logs(&mut self, broker: &Broker) -> fmt::Result {
+        let mut partitions = broker.replicas.partitions();
+        partitions.sort_unstable_by(|one, other| one.topic_partition().cmp(other.topic_partition()));
+        let figures: [Figure<Partition, Option<f64>>; 7] = [
+            ("kafka_log_log_size", "Bytes of a partition's log.", |partition| {
+                Some(partition.log().size() as f64)
+            }),
+            ("kafka_log_log_numlogsegments", "Segments of a partition's log.", |partition| {
+                Some(partition.log().segment_count() as f64)
+            }),
+            ("kafka_log_log_logstartoffset", "The first offset of a partition's log.", |partition| {
+                Some(partition.log().log_start_offset() as f64)
+            }),
+            ("kafka_log_log_logendoffset", "The offset that the next record gets.", |partition| {
+                Some(partition.log().log_end_offset() as f64)
+            }),
+            ("kafka_cluster_partition_replicascount", "Replicas of a partition led here.", |partition| {
+                partition.is_leader().then(|| partition.registration().replicas.len() as f64)
+            }),
+            (
+                "kafka_cluster_partition_insyncreplicascount",
+                "Replicas in sync of a partition led here.",
+                |partition| partition.is_leader().then(|| partition.registration().isr.len() as f64),
+            ),
+            (
+                "kafka_cluster_partition_underreplicated",
+                "1 for a partition led here with replicas that are not in sync.",
+                |partition| {
+                    partition.is_leader().then(|| f64::from(u8::from(is_under_replicated(partition))))
+                },
+            ),
+        ];
+        for (name, help, figure) in figures {
+            let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for partition in &partitions {
+                let Some(value) = figure(partition) else { continue };
+                let of = partition.topic_partition();
+                let index = of.partition.to_string();
+                let labels: [Label<'_>; 2] = [("topic", &of.topic), ("partition", &index)];
+                metric.encode_family(&labels)?.encode_gauge(&value)?;
+            }
         }
         Ok(())
     }
@@ -325,11 +386,9 @@ impl Partitions {
                 continue;
             }
             let known = partition.registration();
-            // What a reassignment adds is not missed before it is over.
-            let wanted = known.replicas.len() - known.adding_replicas.len().min(known.replicas.len());
             let (in_sync, least) = (known.isr.len(), partition.effective_min_insync_replicas());
             counts.led += 1;
-            counts.under_replicated += usize::from(in_sync < wanted);
+            counts.under_replicated += usize::from(is_under_replicated(partition));
             counts.under_min_isr += usize::from(in_sync < least);
             counts.at_min_isr += usize::from(in_sync == least);
             counts.reassigning +=
@@ -337,6 +396,12 @@ impl Partitions {
         }
         counts
     }
+}
+
+/// Whether replicas of a partition that is led here are not in sync. What a reassignment adds is not missed before it is over.
+fn is_under_replicated(partition: &Partition) -> bool {
+    let known = partition.registration();
+    known.isr.len() < known.replicas.len() - known.adding_replicas.len().min(known.replicas.len())
 }
 
 /// The cluster as a controller knows it.

@@ -10,6 +10,7 @@
 mod endpoint;
 mod exposition;
 mod requests;
+mod topics;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,27 +19,18 @@ pub(crate) use exposition::Sources;
 pub(crate) use requests::RequestMetrics;
 
 use crate::client_metrics::PushedMetrics;
-use requests::Sharded;
+pub(crate) use topics::TopicCounts;
+use topics::TopicMetrics;
 
 /// Everything that is counted for whoever asks.
 #[derive(Default)]
 pub(crate) struct Metrics {
     pub(crate) requests: RequestMetrics,
-    pub(crate) topics: Sharded<BrokerTopicMetrics>,
+    pub(crate) topics: TopicMetrics,
     pub(crate) isr_expands: AtomicU64,
     pub(crate) isr_shrinks: AtomicU64,
     pub(crate) failed_isr_updates: AtomicU64,
     pub(crate) pushed: PushedMetrics,
-}
-
-/// `BrokerTopicMetrics`, of all topics together.
-#[derive(Default)]
-pub(crate) struct BrokerTopicMetrics {
-    pub(crate) messages_in: AtomicU64,
-    pub(crate) bytes_in: AtomicU64,
-    pub(crate) bytes_out: AtomicU64,
-    pub(crate) replication_bytes_out: AtomicU64,
-    pub(crate) failed_produce_requests: AtomicU64,
 }
 
 /// One more, or `count` more.

@@ -38,9 +38,14 @@ impl<T> Sharded<T> {
         &self.0[OWN.with(|own| *own)].0
     }
 
+    /// The shards of all threads.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|shard| &shard.0)
+    }
+
     /// A count of all shards.
     pub(crate) fn sum(&self, of: impl Fn(&T) -> &AtomicU64) -> u64 {
-        self.0.iter().map(|shard| of(&shard.0).load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
+        self.all().map(|shard| of(shard).load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
     }
 }
 

@@ -86,6 +86,27 @@ async fn what_clients_do_is_counted() {
     assert_eq!(grew("kafka_server_brokertopicmetrics_messagesin_total"), 3.0);
     assert_eq!(grew("kafka_server_brokertopicmetrics_bytesin_total"), records.len() as f64);
     assert_eq!(grew("kafka_server_brokertopicmetrics_bytesout_total"), records.len() as f64);
+    let name = topic.name.as_str();
+    let of_topic = |what: &str| {
+        value(&after, &format!("kafka_server_brokertopicmetrics_{what}_total{{topic=\"{name}\"}}"))
+    };
+    assert_eq!(of_topic("messagesin"), Some(3.0));
+    assert_eq!(
+        (of_topic("bytesin"), of_topic("bytesout")),
+        (Some(records.len() as f64), Some(records.len() as f64))
+    );
+    assert_eq!((of_topic("totalproducerequests"), of_topic("failedproducerequests")), (Some(1.0), Some(0.0)));
+    let of_log = |what: &str, partition: i32| {
+        value(&after, &format!("kafka_log_log_{what}{{topic=\"{name}\",partition=\"{partition}\"}}"))
+    };
+    assert_eq!((of_log("size", 0), of_log("size", 2)), (Some(records.len() as f64), Some(0.0)));
+    assert_eq!((of_log("logstartoffset", 0), of_log("logendoffset", 0)), (Some(0.0), Some(3.0)));
+    assert_eq!(of_log("numlogsegments", 1), Some(1.0));
+    let of_partition = |what: &str| {
+        value(&after, &format!("kafka_cluster_partition_{what}{{topic=\"{name}\",partition=\"1\"}}"))
+    };
+    assert_eq!((of_partition("replicascount"), of_partition("insyncreplicascount")), (Some(1.0), Some(1.0)));
+    assert_eq!(of_partition("underreplicated"), Some(0.0));
     for api in ["Produce", "Fetch"] {
         assert_eq!(grew(&format!("kafka_network_requestmetrics_requests_total{{request=\"{api}\"}}")), 1.0);
         let count = |of| format!("kafka_network_requestmetrics_{of}timems_count{{request=\"{api}\"}}");
@@ -112,6 +133,21 @@ async fn what_clients_do_is_counted() {
     );
     assert!(value(&after, "process_resident_memory_bytes").unwrap() > 1e6);
     assert!(value(&after, "process_cpu_seconds_total").unwrap() > 0.0);
+
+    let named =
+        delete_topics_request::DeleteTopicState { name: Some(topic.name.clone()), topic_id: Uuid::ZERO };
+    client.call(6, &DeleteTopicsRequest { topics: vec![named], ..DeleteTopicsRequest::default() }).await;
+    let of_the_topic = format!("topic=\"{name}\"");
+    let gone = loop {
+        // The broker hears of it when the controller has answered.
+        let text = scrape(address).await;
+        if !text.contains(&of_the_topic) {
+            break text;
+        }
+    };
+    check_form(&gone);
+    let all = "kafka_server_brokertopicmetrics_messagesin_total";
+    assert_eq!(value(&gone, all), value(&after, all), "a counter never falls");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
