@@ -81,6 +81,15 @@ impl Group {
         }
     }
 
+    /// The epoch of a member of a consumer or streams group.
+    pub(crate) fn member_epoch(&self, member_id: &str) -> Option<i32> {
+        match self {
+            Group::Consumer(group) => group.members.get(member_id).map(|member| member.member_epoch),
+            Group::Streams(group) => group.members.get(member_id).map(|member| member.member_epoch),
+            Group::Classic(_) | Group::Modern(_) => None,
+        }
+    }
+
     /// Whether the group goes with its last offset. Share groups keep what they have elsewhere.
     pub(crate) fn may_expire(&self) -> bool {
         self.group_type() != GroupType::Share

@@ -14,6 +14,7 @@ pub mod classic;
 mod config;
 pub mod consumer;
 mod groups;
+mod members;
 mod membership;
 mod metrics;
 pub mod modern;

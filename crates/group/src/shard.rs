@@ -143,6 +143,20 @@ impl GroupShard {
         self.groups.consumer(group_id).is_some_and(|group| group.members().len() > 0)
     }
 
+    /// Removes a member of a consumer or streams group. Not an error if it is gone already.
+    fn fence(
+        &mut self,
+        group_id: &str,
+        member_id: &Arc<str>,
+        reason: &str,
+        ctx: &mut Ctx<'_>,
+    ) -> GroupResult<()> {
+        match self.groups.get(group_id) {
+            Some(Group::Streams(_)) => self.fence_streams_member(group_id, member_id, reason, ctx),
+            _ => self.fence_member(group_id, member_id, reason, ctx),
+        }
+    }
+
     /// Topics with these names are new, different or gone.
     pub(crate) fn request_metadata_refresh(&mut self, names: &[String]) {
         for (_, group) in self.groups.iter_mut() {
@@ -205,10 +219,12 @@ impl CoordinatorShard for GroupShard {
                     }
                 }
                 Group::Consumer(group) => {
-                    group.schedule_timers(env.consumer_settings(group_id).session_timeout_ms, ctx);
+                    let session_ms = env.consumer_settings(group_id).session_timeout_ms;
+                    group.members.schedule_timers(group_id, session_ms, ctx);
                 }
                 Group::Streams(group) => {
-                    group.schedule_timers(env.streams_settings(group_id).session_timeout_ms, ctx);
+                    let session_ms = env.streams_settings(group_id).session_timeout_ms;
+                    group.members.schedule_timers(group_id, session_ms, ctx);
                 }
                 Group::Modern(group) => {
                     if !group.is_empty() {
@@ -251,17 +267,16 @@ impl CoordinatorShard for GroupShard {
                 return self.initial_rebalance_delay_over(group_id, ctx);
             }
             TimerKey::Session(group_id, member_id) => {
-                if self.groups.streams(group_id).is_some() {
-                    return self.fence_streams_member(group_id, member_id, "its session is over", ctx);
-                }
-                return self.fence_member(group_id, member_id, "its session is over", ctx);
+                return self.fence(group_id, member_id, "its session is over", ctx);
             }
             TimerKey::Rebalance(group_id, member_id) => {
-                let Timer::Rebalance { member_epoch } = timer else { return GroupResult::read(()) };
-                if self.groups.streams(group_id).is_some() {
-                    return self.streams_rebalance_time_over(group_id, member_id, member_epoch, ctx);
-                }
-                return self.rebalance_time_over(group_id, member_id, member_epoch, ctx);
+                let epoch = self.groups.get(group_id).and_then(|group| group.member_epoch(member_id));
+                return match timer {
+                    Timer::Rebalance { member_epoch } if epoch == Some(member_epoch) => {
+                        self.fence(group_id, member_id, "it has not given up in time what it has to", ctx)
+                    }
+                    _ => GroupResult::read(()),
+                };
             }
             TimerKey::MemberJoin(group_id, member_id) => {
                 return self.fence_member(group_id, member_id, "it has not joined again in time", ctx);

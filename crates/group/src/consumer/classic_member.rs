@@ -19,7 +19,7 @@ use crate::classic::{CONSUMER_PROTOCOL_TYPE, FIRST_VERSION_REQUIRING_MEMBER_ID, 
 use crate::config::ConsumerGroupMigrationPolicy;
 use crate::shard::{Timer, TimerKey};
 use crate::topics::TopicsImage;
-use crate::{Ctx, GroupResult, GroupShard, RequestContext};
+use crate::{Ctx, GroupResult, GroupShard, GroupType, RequestContext};
 
 /// The last version of the consumers' own messages inside the classic protocol.
 const LAST_CONSUMER_PROTOCOL_VERSION: i16 = 3;
@@ -44,7 +44,11 @@ impl GroupShard {
         let member_id: Arc<str> =
             if is_unknown { Arc::from((env.new_uuid)().to_string()) } else { Arc::from(request.member_id) };
         let instance_id = request.group_instance_id;
-        group.check_room(&member_id, instance_id.as_deref(), &env).map_err(|refusal| refusal.error)?;
+        let limit = env.config.group_consumer_max_size;
+        group
+            .members
+            .check_room(GroupType::Consumer, limit, &member_id, instance_id.as_deref())
+            .map_err(|refusal| refusal.error)?;
         let names = request.protocols.iter().map(|protocol| protocol.name.as_str());
         if request.protocol_type != CONSUMER_PROTOCOL_TYPE || !group.supports_classic_protocols(names) {
             return Err(ErrorCode::InconsistentGroupProtocol);
@@ -58,7 +62,7 @@ impl GroupShard {
         }
 
         let mut records = Vec::new();
-        let existing = instance_id.as_deref().and_then(|instance_id| group.static_member(instance_id));
+        let existing = instance_id.as_deref().and_then(|instance_id| group.members.of_instance(instance_id));
         let before = match (&instance_id, existing) {
             (None, _) => group
                 .member(&member_id)
@@ -68,9 +72,11 @@ impl GroupShard {
             (Some(_), Some(existing)) if is_unknown => {
                 group.replace_static_member(existing, Arc::clone(&member_id), &mut records)
             }
-            (Some(instance_id), _) => {
-                group.known_static_member(instance_id, &member_id).map_err(|refusal| refusal.error)?.clone()
-            }
+            (Some(_), _) => group
+                .members
+                .known(&group.group_id, &member_id, instance_id.as_deref())
+                .map_err(|refusal| refusal.error)?
+                .clone(),
         };
         let subscription = request
             .protocols
@@ -228,14 +234,14 @@ impl GroupShard {
         let mut members = Vec::with_capacity(request.members.len());
         for named in &request.members {
             let found = match &named.group_instance_id {
-                None => group.members.get(named.member_id.as_str()).ok_or(ErrorCode::UnknownMemberId),
                 // An administrator names an instance only.
                 Some(instance_id) if named.member_id.is_empty() => {
-                    group.static_member(instance_id).ok_or(ErrorCode::UnknownMemberId)
+                    group.members.of_instance(instance_id).ok_or(ErrorCode::UnknownMemberId)
                 }
-                Some(instance_id) => {
-                    group.known_static_member(instance_id, &named.member_id).map_err(|refusal| refusal.error)
-                }
+                instance_id => group
+                    .members
+                    .known(&group.group_id, &named.member_id, instance_id.as_deref())
+                    .map_err(|refusal| refusal.error),
             };
             let error = match found {
                 Ok(member) => {
@@ -265,12 +271,8 @@ impl ConsumerGroup {
         instance_id: Option<&str>,
         generation_id: i32,
     ) -> Result<(&ConsumerGroupMember, &ClassicMemberMetadata), ErrorCode> {
-        let member = match instance_id {
-            None => self.members.get(member_id).ok_or(ErrorCode::UnknownMemberId)?,
-            Some(instance_id) => {
-                self.known_static_member(instance_id, member_id).map_err(|refusal| refusal.error)?
-            }
-        };
+        let member = self.members.known(&self.group_id, member_id, instance_id);
+        let member = member.map_err(|refusal| refusal.error)?;
         let classic = member.classic.as_deref().ok_or(ErrorCode::UnknownMemberId)?;
         if member.member_epoch != generation_id {
             return Err(ErrorCode::IllegalGeneration);

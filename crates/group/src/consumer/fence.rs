@@ -7,8 +7,8 @@ use protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatRe
 
 use super::group;
 use super::member::OwnedPartitions;
-use super::{ConsumerGroup, ConsumerGroupMember, LEAVE_GROUP_STATIC_MEMBER_EPOCH, MemberState, Refusal};
-use crate::shard::{Timer, TimerKey};
+use super::{ConsumerGroup, ConsumerGroupMember, LEAVE_GROUP_STATIC_MEMBER_EPOCH, Refusal};
+use crate::shard::TimerKey;
 use crate::{Ctx, GroupResult, GroupShard};
 
 impl GroupShard {
@@ -31,13 +31,8 @@ impl GroupShard {
             member_epoch: request.member_epoch,
             ..Default::default()
         };
-        let member = match &request.instance_id {
-            None => group
-                .members
-                .get(request.member_id.as_str())
-                .ok_or_else(|| group.unknown_member(&request.member_id))?,
-            Some(instance_id) => group.known_static_member(instance_id, &request.member_id)?,
-        };
+        let instance_id = request.instance_id.as_deref();
+        let member = group.members.known(&request.group_id, &request.member_id, instance_id)?;
         if request.instance_id.is_some() && request.member_epoch == LEAVE_GROUP_STATIC_MEMBER_EPOCH {
             tracing::info!("static member {} left group {} for a while", member.member_id, group.group_id);
             return Ok(GroupResult::new(vec![group.records().current(&left_for_a_while(member))], response));
@@ -60,22 +55,6 @@ impl GroupShard {
         }
         tracing::info!("member {member_id} of group {group_id} is removed: {reason}");
         self.fence_members(group_id, std::slice::from_ref(member_id), (), ctx)
-    }
-
-    /// The time to give up partitions is over.
-    pub(crate) fn rebalance_time_over(
-        &mut self,
-        group_id: &str,
-        member_id: &Arc<str>,
-        member_epoch: i32,
-        ctx: &mut Ctx<'_>,
-    ) -> GroupResult<()> {
-        let member = self.groups.consumer(group_id).and_then(|group| group.member(member_id));
-        if member.is_some_and(|member| member.member_epoch == member_epoch) {
-            self.fence_member(group_id, member_id, "it has not given up its partitions in time", ctx)
-        } else {
-            GroupResult::read(())
-        }
     }
 
     /// Removes members. If only members of the classic protocol are left, the group becomes a classic one.
@@ -141,19 +120,5 @@ impl ConsumerGroup {
         ctx.cancel(&TimerKey::rebalance(&self.group_id, member_id));
         ctx.cancel(&TimerKey::member_join(&self.group_id, member_id));
         ctx.cancel(&TimerKey::member_sync(&self.group_id, member_id));
-    }
-
-    /// After a load, everybody is given a whole session.
-    pub(crate) fn schedule_timers(&self, session_timeout_ms: i64, ctx: &mut Ctx<'_>) {
-        for (member_id, member) in &self.members {
-            ctx.schedule(TimerKey::session(&self.group_id, member_id), session_timeout_ms, Timer::Session);
-            if member.state == MemberState::UnrevokedPartitions {
-                ctx.schedule(
-                    TimerKey::rebalance(&self.group_id, member_id),
-                    i64::from(member.rebalance_timeout_ms),
-                    Timer::Rebalance { member_epoch: member.member_epoch },
-                );
-            }
-        }
     }
 }

@@ -9,6 +9,7 @@ use foldhash::fast::FixedState;
 use super::record::{ConsumerGroupRecord, Records, target_of};
 use super::{Assignment, ConsumerGroupMember, LEAVE_GROUP_MEMBER_EPOCH, MemberState, OwnedPartitions};
 use crate::GroupRecord;
+use crate::members::Members;
 use crate::topics::Topics;
 
 /// Where a consumer group is.
@@ -67,9 +68,7 @@ pub struct ConsumerGroup {
     pub(crate) assignment_epoch: i32,
     /// When the target was computed, in milliseconds; 0 if that is not known.
     pub(crate) assignment_timestamp_ms: i64,
-    pub(crate) members: BTreeMap<Arc<str>, ConsumerGroupMember>,
-    /// Member ids by instance id.
-    pub(crate) static_members: BTreeMap<String, Arc<str>>,
+    pub(crate) members: Members<ConsumerGroupMember>,
     pub(crate) target: BTreeMap<Arc<str>, Arc<Assignment>>,
     /// The epoch of the member that has the partition.
     partition_epochs: HashMap<(Uuid, i32), i32, FixedState>,
@@ -93,8 +92,7 @@ impl ConsumerGroup {
             metadata_hash: 0,
             assignment_epoch: 1,
             assignment_timestamp_ms: 0,
-            members: BTreeMap::new(),
-            static_members: BTreeMap::new(),
+            members: Members::default(),
             target: BTreeMap::new(),
             partition_epochs: HashMap::default(),
             subscribed_topics: BTreeMap::new(),
@@ -150,14 +148,10 @@ impl ConsumerGroup {
         Records(&self.group_id)
     }
 
-    pub(crate) fn static_member(&self, instance_id: &str) -> Option<&ConsumerGroupMember> {
-        self.members.get(self.static_members.get(instance_id)?)
-    }
-
     /// What the member, or the one whose place it takes, should have.
     pub(crate) fn target_of(&self, member_id: &str, instance_id: Option<&str>) -> Arc<Assignment> {
         let member_id = match instance_id {
-            Some(instance_id) => self.static_members.get(instance_id).map(|id| &**id),
+            Some(instance_id) => self.members.id_of_instance(instance_id).map(|id| &**id),
             None => Some(member_id),
         };
         member_id.and_then(|id| self.target.get(id)).cloned().unwrap_or_default()
@@ -374,7 +368,7 @@ impl ConsumerGroup {
     fn update_member(&mut self, member: ConsumerGroupMember) {
         let before = self.members.remove(&member.member_id);
         self.change_member(before.as_ref(), Some(&member));
-        self.members.insert(Arc::clone(&member.member_id), member);
+        self.members.put(member);
     }
 
     fn remove_member(&mut self, member_id: &str) {
@@ -394,13 +388,6 @@ impl ConsumerGroup {
             }
             for protocol in member.classic_protocols() {
                 count(&mut self.classic_protocols, Some(&protocol.name), by);
-            }
-            if let Some(instance_id) = &member.instance_id {
-                if by > 0 {
-                    self.static_members.insert(instance_id.clone(), Arc::clone(&member.member_id));
-                } else if self.static_members.get(instance_id) == Some(&member.member_id) {
-                    self.static_members.remove(instance_id);
-                }
             }
         }
         if let Some(before) = before {

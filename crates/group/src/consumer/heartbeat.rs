@@ -16,13 +16,13 @@ use super::reconcile::Reconciliation;
 use super::target::{Computation, Target, may_compute, subscribed_topic_ids};
 use super::{
     ConsumerGroup, ConsumerGroupMember, LEAVE_GROUP_MEMBER_EPOCH, LEAVE_GROUP_STATIC_MEMBER_EPOCH,
-    MemberState, OwnedPartitions, Refusal, known_static_member,
+    MemberState, OwnedPartitions, Refusal,
 };
 use crate::classic::ClassicGroupState;
 use crate::config::Env;
 use crate::metrics::add;
 use crate::shard::{Timer, TimerKey};
-use crate::{Ctx, Group, GroupRecord, GroupResult, GroupShard, RequestContext};
+use crate::{Ctx, Group, GroupRecord, GroupResult, GroupShard, GroupType, RequestContext};
 
 /// How long the hash of a group's topics is taken for right if nobody says that they have changed, in milliseconds.
 pub(crate) const METADATA_REFRESH_MS: i64 = i32::MAX as i64;
@@ -96,7 +96,9 @@ impl GroupShard {
                 ));
             }
         };
-        group.check_room(&request.member_id, request.instance_id.as_deref(), &env)?;
+        let limit = env.config.group_consumer_max_size;
+        let instance_id = request.instance_id.as_deref();
+        group.members.check_room(GroupType::Consumer, limit, &request.member_id, instance_id)?;
         let before = group.heartbeating_member(&request, &env, &mut records)?;
 
         let mut updated = before.clone();
@@ -193,29 +195,6 @@ impl GroupShard {
 }
 
 impl ConsumerGroup {
-    /// Whether there is room for the member (`group.consumer.max.size`).
-    ///
-    /// # Errors
-    /// GROUP_MAX_SIZE_REACHED.
-    pub(crate) fn check_room(
-        &self,
-        member_id: &str,
-        instance_id: Option<&str>,
-        env: &Env,
-    ) -> Result<(), Refusal> {
-        let limit = env.config.group_consumer_max_size;
-        if self.members.len() < limit
-            || self.members.contains_key(member_id)
-            || instance_id.is_some_and(|instance_id| self.static_members.contains_key(instance_id))
-        {
-            return Ok(());
-        }
-        Err(Refusal::new(
-            ErrorCode::GroupMaxSizeReached,
-            format!("The consumer group has reached its maximum capacity of {limit} members."),
-        ))
-    }
-
     /// The member that sends a heartbeat, as it is before it: a new one, the one it was, or the one whose place it takes.
     fn heartbeating_member(
         &self,
@@ -229,21 +208,19 @@ impl ConsumerGroup {
         } else {
             Arc::from(request.member_id.as_str())
         };
-        let Some(instance_id) = request.instance_id.as_deref() else {
-            let member = match self.members.get(&member_id) {
-                Some(member) => member.clone(),
-                None if joins => ConsumerGroupMember::new(member_id),
-                None => return Err(self.unknown_member(&member_id)),
-            };
-            member.check_epoch(request)?;
-            return Ok(member);
-        };
+        let instance_id = request.instance_id.as_deref();
         if !joins {
-            let member = self.known_static_member(instance_id, &member_id)?;
+            let member = self.members.known(&self.group_id, &member_id, instance_id)?;
             member.check_epoch(request)?;
             return Ok(member.clone());
         }
-        match self.static_member(instance_id) {
+        let Some(instance_id) = instance_id else {
+            let known = self.members.get(&member_id).cloned();
+            let member = known.unwrap_or_else(|| ConsumerGroupMember::new(member_id));
+            member.check_epoch(request)?;
+            return Ok(member);
+        };
+        match self.members.of_instance(instance_id) {
             None => Ok(ConsumerGroupMember::new(member_id)),
             Some(existing) => {
                 if !existing.uses_classic_protocol()
@@ -261,27 +238,6 @@ impl ConsumerGroup {
                 Ok(self.replace_static_member(existing, member_id, records))
             }
         }
-    }
-
-    pub(crate) fn unknown_member(&self, member_id: &str) -> Refusal {
-        Refusal::unknown_member(&self.group_id, member_id)
-    }
-
-    /// The static member of an instance, which has to have this id.
-    ///
-    /// # Errors
-    /// UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID.
-    pub(crate) fn known_static_member(
-        &self,
-        instance_id: &str,
-        member_id: &str,
-    ) -> Result<&ConsumerGroupMember, Refusal> {
-        known_static_member(
-            self.static_member(instance_id),
-            |member| &member.member_id,
-            instance_id,
-            member_id,
-        )
     }
 
     /// Puts a member in the place of the one its instance was before, with all that one had.
@@ -337,7 +293,7 @@ impl ConsumerGroup {
             let subscribed = self.subscribed_topics_with(before, &updated);
             let regexes = self.subscribed_regexes_with(before, &updated);
             let is_new = !self.members.contains_key(&updated.member_id)
-                && !updated.instance_id.as_ref().is_some_and(|id| self.static_members.contains_key(id));
+                && updated.instance_id.as_ref().is_none_or(|id| self.members.id_of_instance(id).is_none());
             let count = self.members.len() + usize::from(is_new);
             homogeneous = Some(is_homogeneous(&regexes, &subscribed, count));
             let metadata_hash = group::metadata_hash(&subscribed, &topics);

@@ -11,6 +11,8 @@ use protocol::messages::consumer_group_member_metadata_value::{
     ClassicMemberMetadata, ClassicProtocol, ConsumerGroupMemberMetadataValue,
 };
 
+use crate::members::Member;
+
 /// Partitions by topic id, each with the epoch in which the member was given it.
 pub type OwnedPartitions = BTreeMap<Uuid, BTreeMap<i32, i32>>;
 
@@ -67,6 +69,24 @@ pub struct ConsumerGroupMember {
     pub(crate) pending_revocation: Arc<OwnedPartitions>,
     /// What a member that speaks the classic protocol says of itself there.
     pub(crate) classic: Option<Arc<ClassicMemberMetadata>>,
+}
+
+impl Member for ConsumerGroupMember {
+    fn id(&self) -> &Arc<str> {
+        &self.member_id
+    }
+
+    fn instance_id(&self) -> Option<&str> {
+        self.instance_id.as_deref()
+    }
+
+    fn epoch(&self) -> i32 {
+        self.member_epoch
+    }
+
+    fn revocation_timeout_ms(&self) -> Option<i32> {
+        (self.state == MemberState::UnrevokedPartitions).then_some(self.rebalance_timeout_ms)
+    }
 }
 
 impl ConsumerGroupMember {

@@ -79,7 +79,7 @@ impl ConsumerGroup {
     ) -> bool {
         let Some(record) = ClassicGroup::downgrade(self, removed, joining, env, ctx) else { return false };
         let replaced = joining.and_then(|joining| {
-            let before = self.static_members.get(joining.instance_id.as_ref()?)?;
+            let before = self.members.id_of_instance(joining.instance_id.as_ref()?)?;
             Some((&**before, &*joining.member_id))
         });
         self.tombstones_with_replaced(replaced, records);

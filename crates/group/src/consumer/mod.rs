@@ -57,31 +57,4 @@ impl Refusal {
     pub(crate) fn new(error: ErrorCode, message: impl Into<String>) -> Refusal {
         Refusal { error, message: message.into() }
     }
-
-    pub(crate) fn unknown_member(group_id: &str, member_id: &str) -> Refusal {
-        let message = format!("Member {member_id} is not a member of group {group_id}.");
-        Refusal::new(ErrorCode::UnknownMemberId, message)
-    }
-}
-
-/// The member that an instance is, if it has this id.
-///
-/// # Errors
-/// UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID.
-pub(crate) fn known_static_member<'a, M>(
-    member: Option<&'a M>,
-    id_of: impl Fn(&'a M) -> &'a str,
-    instance_id: &str,
-    member_id: &str,
-) -> Result<&'a M, Refusal> {
-    let member = member.ok_or_else(|| {
-        Refusal::new(ErrorCode::UnknownMemberId, format!("Instance id {instance_id} is unknown."))
-    })?;
-    match id_of(member) {
-        id if id == member_id => Ok(member),
-        other => Err(Refusal::new(
-            ErrorCode::FencedInstanceId,
-            format!("Static member {member_id} with instance id {instance_id} was fenced by member {other}."),
-        )),
-    }
 }

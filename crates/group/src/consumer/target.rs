@@ -66,7 +66,7 @@ impl ConsumerGroup {
         let replaced = updated
             .instance_id
             .as_ref()
-            .and_then(|instance_id| self.static_members.get(instance_id))
+            .and_then(|instance_id| self.members.id_of_instance(instance_id))
             .filter(|id| **id != updated.member_id);
         let members = self
             .members

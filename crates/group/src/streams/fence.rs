@@ -7,9 +7,9 @@ use protocol::messages::{StreamsGroupHeartbeatRequest, StreamsGroupHeartbeatResp
 
 use super::target::Computation;
 use super::tasks::TasksTupleWithEpochs;
-use super::{StreamsGroup, StreamsGroupHeartbeatResult, StreamsGroupMember, StreamsMemberState, topics};
+use super::{StreamsGroup, StreamsGroupHeartbeatResult, StreamsGroupMember, topics};
 use crate::consumer::{LEAVE_GROUP_STATIC_MEMBER_EPOCH, Refusal};
-use crate::shard::{Timer, TimerKey};
+use crate::shard::TimerKey;
 use crate::{Ctx, GroupResult, GroupShard};
 
 impl GroupShard {
@@ -25,13 +25,8 @@ impl GroupShard {
         let Some(group) = self.groups.streams_mut(&request.group_id) else {
             return Err(Refusal::new(ErrorCode::GroupIdNotFound, not_found));
         };
-        let member = match &request.instance_id {
-            None => group
-                .members
-                .get(request.member_id.as_str())
-                .ok_or_else(|| group.unknown_member(&request.member_id))?,
-            Some(instance_id) => group.known_static_member(instance_id, &request.member_id)?,
-        };
+        let instance_id = request.instance_id.as_deref();
+        let member = group.members.known(&request.group_id, &request.member_id, instance_id)?;
         let member_id = Arc::clone(&member.member_id);
         let left_for_a_while = (request.instance_id.is_some()
             && request.member_epoch == LEAVE_GROUP_STATIC_MEMBER_EPOCH)
@@ -67,22 +62,6 @@ impl GroupShard {
                 group.fence(member_id, ctx)
             }
             _ => GroupResult::read(()),
-        }
-    }
-
-    /// The time to give up tasks is over.
-    pub(crate) fn streams_rebalance_time_over(
-        &self,
-        group_id: &str,
-        member_id: &Arc<str>,
-        member_epoch: i32,
-        ctx: &mut Ctx<'_>,
-    ) -> GroupResult<()> {
-        let member = self.groups.streams(group_id).and_then(|group| group.members.get(member_id));
-        if member.is_some_and(|member| member.member_epoch == member_epoch) {
-            self.fence_streams_member(group_id, member_id, "it has not given up its tasks in time", ctx)
-        } else {
-            GroupResult::read(())
         }
     }
 
@@ -142,20 +121,6 @@ impl StreamsGroup {
         ctx.cancel(&TimerKey::session(&self.group_id, member_id));
         ctx.cancel(&TimerKey::rebalance(&self.group_id, member_id));
         GroupResult::new(records, ())
-    }
-
-    /// After a load, everybody is given a whole session.
-    pub(crate) fn schedule_timers(&self, session_timeout_ms: i64, ctx: &mut Ctx<'_>) {
-        for (member_id, member) in &self.members {
-            ctx.schedule(TimerKey::session(&self.group_id, member_id), session_timeout_ms, Timer::Session);
-            if member.state == StreamsMemberState::UnrevokedTasks {
-                ctx.schedule(
-                    TimerKey::rebalance(&self.group_id, member_id),
-                    i64::from(member.rebalance_timeout_ms),
-                    Timer::Rebalance { member_epoch: member.member_epoch },
-                );
-            }
-        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::topology::{AssignmentConfigs, StreamsTopology};
 use super::{StreamsGroupMember, Tasks};
 use crate::GroupRecord;
 use crate::consumer::LEAVE_GROUP_MEMBER_EPOCH;
+use crate::members::Members;
 use crate::topics::Topics;
 
 /// No description of the topology is stored, or was refused for good.
@@ -86,9 +87,7 @@ pub struct StreamsGroup {
     /// When the target was computed, in milliseconds; 0 if that is not known.
     pub(crate) assignment_timestamp_ms: i64,
     pub(crate) topology: Option<Arc<StreamsTopology>>,
-    pub(crate) members: BTreeMap<Arc<str>, StreamsGroupMember>,
-    /// Member ids by instance id.
-    pub(crate) static_members: BTreeMap<String, Arc<str>>,
+    pub(crate) members: Members<StreamsGroupMember>,
     pub(crate) target: BTreeMap<Arc<str>, Arc<TasksTuple>>,
     /// The process that has the active task.
     active: HashMap<String, HashMap<i32, String>>,
@@ -115,8 +114,7 @@ impl StreamsGroup {
             assignment_epoch: 1,
             assignment_timestamp_ms: 0,
             topology: None,
-            members: BTreeMap::new(),
-            static_members: BTreeMap::new(),
+            members: Members::default(),
             target: BTreeMap::new(),
             active: HashMap::new(),
             standby: HashMap::new(),
@@ -172,10 +170,6 @@ impl StreamsGroup {
 
     pub(crate) fn records(&self) -> Records<'_> {
         Records(&self.group_id)
-    }
-
-    pub(crate) fn static_member(&self, instance_id: &str) -> Option<&StreamsGroupMember> {
-        self.members.get(self.static_members.get(instance_id)?)
     }
 
     /// The process that has the active task.
@@ -310,13 +304,10 @@ impl StreamsGroup {
         if let Some(before) = self.members.remove(&member.member_id) {
             self.forget(&before);
         }
-        if let Some(instance_id) = &member.instance_id {
-            self.static_members.insert(instance_id.clone(), Arc::clone(&member.member_id));
-        }
         for tasks in [&member.assigned, &member.pending_revocation] {
             self.own(tasks, &member.process_id);
         }
-        self.members.insert(Arc::clone(&member.member_id), member);
+        self.members.put(member);
     }
 
     fn remove_member(&mut self, member_id: &str) {
@@ -330,11 +321,6 @@ impl StreamsGroup {
     }
 
     fn forget(&mut self, member: &StreamsGroupMember) {
-        if let Some(instance_id) = &member.instance_id
-            && self.static_members.get(instance_id) == Some(&member.member_id)
-        {
-            self.static_members.remove(instance_id);
-        }
         for tasks in [&member.assigned, &member.pending_revocation] {
             self.release(tasks, &member.process_id);
         }

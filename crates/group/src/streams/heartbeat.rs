@@ -23,13 +23,11 @@ use super::topics;
 use super::topology::{AssignmentConfigs, StreamsTopology, to_record};
 use super::{StatusCode, StreamsGroup, StreamsGroupMember, StreamsMemberState};
 use crate::classic::ClassicGroupState;
-use crate::config::{Env, StreamsGroupSettings};
-use crate::consumer::{
-    LEAVE_GROUP_MEMBER_EPOCH, LEAVE_GROUP_STATIC_MEMBER_EPOCH, Refusal, known_static_member, may_compute,
-};
+use crate::config::StreamsGroupSettings;
+use crate::consumer::{LEAVE_GROUP_MEMBER_EPOCH, LEAVE_GROUP_STATIC_MEMBER_EPOCH, Refusal, may_compute};
 use crate::metrics::add;
 use crate::shard::{Timer, TimerKey};
-use crate::{Ctx, Group, GroupRecord, GroupResult, GroupShard, RequestContext};
+use crate::{Ctx, Group, GroupRecord, GroupResult, GroupShard, GroupType, RequestContext};
 
 /// From this version on clients know what to do about missing tags (KAFKA-20744).
 const FIRST_VERSION_WITH_MISSING_CLIENT_TAGS: i16 = 1;
@@ -102,7 +100,9 @@ impl GroupShard {
         let group = self.streams_group_for(&request.group_id, joins, &mut made, &mut records)?;
         let is_new = group.members.is_empty();
         if joins {
-            group.check_room(&request.member_id, request.instance_id.as_deref(), &env)?;
+            let limit = env.config.group_streams_max_size;
+            let instance_id = request.instance_id.as_deref();
+            group.members.check_room(GroupType::Streams, limit, &request.member_id, instance_id)?;
         }
         let Heartbeating { member: before, replaced } = group.heartbeating_member(&request, &mut records)?;
         let mut status = Vec::new();
@@ -272,21 +272,6 @@ impl GroupShard {
 }
 
 impl StreamsGroup {
-    /// Whether there is room for the member (`group.streams.max.size`).
-    fn check_room(&self, member_id: &str, instance_id: Option<&str>, env: &Env) -> Result<(), Refusal> {
-        let limit = env.config.group_streams_max_size;
-        if self.members.len() < limit
-            || self.members.contains_key(member_id)
-            || instance_id.is_some_and(|instance_id| self.static_members.contains_key(instance_id))
-        {
-            return Ok(());
-        }
-        Err(Refusal::new(
-            ErrorCode::GroupMaxSizeReached,
-            format!("The streams group has reached its maximum capacity of {limit} members."),
-        ))
-    }
-
     /// The member that sends a heartbeat: a new one, the one it was, or the one whose place it takes.
     fn heartbeating_member(
         &self,
@@ -299,20 +284,16 @@ impl StreamsGroup {
             let known = self.members.get(&member_id).cloned();
             known.unwrap_or_else(|| StreamsGroupMember::new(Arc::clone(&member_id)))
         };
-        let Some(instance_id) = request.instance_id.as_deref() else {
-            if !joins && !self.members.contains_key(&member_id) {
-                return Err(self.unknown_member(&member_id));
-            }
-            let member = new_or_known();
-            member.check_epoch(request)?;
-            return Ok(Heartbeating { member, replaced: None });
-        };
+        let instance_id = request.instance_id.as_deref();
         if !joins {
-            let member = self.known_static_member(instance_id, &member_id)?;
+            let member = self.members.known(&self.group_id, &member_id, instance_id)?;
             member.check_epoch(request)?;
             return Ok(Heartbeating { member: member.clone(), replaced: None });
         }
-        let Some(existing) = self.static_member(instance_id) else {
+        let Some(instance_id) = instance_id else {
+            return Ok(Heartbeating { member: new_or_known(), replaced: None });
+        };
+        let Some(existing) = self.members.of_instance(instance_id) else {
             return Ok(Heartbeating { member: new_or_known(), replaced: None });
         };
         if existing.member_epoch != LEAVE_GROUP_STATIC_MEMBER_EPOCH {
@@ -340,27 +321,6 @@ impl StreamsGroup {
         records.push(make.current(&member));
         let replaced = (existing.member_id != member_id).then(|| Arc::clone(&existing.member_id));
         Ok(Heartbeating { member, replaced })
-    }
-
-    pub(crate) fn unknown_member(&self, member_id: &str) -> Refusal {
-        Refusal::unknown_member(&self.group_id, member_id)
-    }
-
-    /// The static member of an instance, which has to have this id.
-    ///
-    /// # Errors
-    /// UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID.
-    pub(crate) fn known_static_member(
-        &self,
-        instance_id: &str,
-        member_id: &str,
-    ) -> Result<&StreamsGroupMember, Refusal> {
-        known_static_member(
-            self.static_member(instance_id),
-            |member| &member.member_id,
-            instance_id,
-            member_id,
-        )
     }
 
     /// The group's topology: the one it has, or the first member's.

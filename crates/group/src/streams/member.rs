@@ -11,6 +11,7 @@ use protocol::messages::streams_group_member_metadata_value::{
 };
 
 use super::tasks::{ActiveTasks, Tasks, TasksTupleWithEpochs, from_ids, to_ids};
+use crate::members::Member;
 
 /// How far a member is on its way to its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,24 @@ pub struct StreamsGroupMember {
     pub(crate) state: StreamsMemberState,
     pub(crate) assigned: Arc<TasksTupleWithEpochs>,
     pub(crate) pending_revocation: Arc<TasksTupleWithEpochs>,
+}
+
+impl Member for StreamsGroupMember {
+    fn id(&self) -> &Arc<str> {
+        &self.member_id
+    }
+
+    fn instance_id(&self) -> Option<&str> {
+        self.instance_id.as_deref()
+    }
+
+    fn epoch(&self) -> i32 {
+        self.member_epoch
+    }
+
+    fn revocation_timeout_ms(&self) -> Option<i32> {
+        (self.state == StreamsMemberState::UnrevokedTasks).then_some(self.rebalance_timeout_ms)
+    }
 }
 
 impl StreamsGroupMember {
