@@ -87,6 +87,16 @@ impl Lifecycle {
         self.wake.notify_one();
     }
 
+    /// What the broker is at, in Kafka's numbers (`org.apache.kafka.metadata.BrokerState`).
+    pub(crate) fn state_number(&self) -> u8 {
+        match *self.state.borrow() {
+            BrokerState::ShuttingDown => 7,
+            _ if self.wants_shut_down.load(Ordering::Relaxed) => 6,
+            BrokerState::Running => 3,
+            BrokerState::Fenced => 2,
+        }
+    }
+
     async fn reached(&self, state: BrokerState) {
         // The sender is here: it cannot be gone.
         drop(self.state.subscribe().wait_for(|reached| *reached == state).await);

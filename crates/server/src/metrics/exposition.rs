@@ -60,6 +60,7 @@ impl Collector for Scrape {
         if let Some(controller) = &sources.controller {
             out.controller(controller)?;
         }
+        out.quorum(sources)?;
         out.requests(&sources.metrics.requests.by_api())?;
         out.process()?;
         out.pushed(&sources.metrics)
@@ -109,6 +110,12 @@ impl Out<'_> {
     }
 
     fn broker(&mut self, broker: &Broker, metrics: &Metrics) -> fmt::Result {
+        self.gauge(
+            "kafka_server_kafkaserver_brokerstate",
+            "2: started and not let in yet, 3: running, 6: handing over its partitions, 7: stopping.",
+            broker.lifecycle.state_number(),
+        )?;
+        self.applied("kafka_server_broker_metadata_metrics_last_applied_record_", &broker.image())?;
         let partitions = Partitions::count(&broker.replicas.partitions());
         let name = |name: &str| format!("kafka_server_replicamanager_{name}");
         self.gauge_of(&name("partitioncount"), "Replicas that this broker has.", partitions.all)?;
@@ -197,6 +204,36 @@ impl Out<'_> {
         Ok(())
     }
 
+    /// How far this node has applied the metadata.
+    fn applied(&mut self, name: &str, image: &MetadataImage) -> fmt::Result {
+        let newest = &image.provenance;
+        self.gauge(
+            &format!("{name}offset"),
+            "The offset of the last record of the metadata that is applied here.",
+            newest.last_contained_offset as f64,
+        )?;
+        self.gauge(
+            &format!("{name}timestamp"),
+            "When that record was written, in ms since 1970.",
+            newest.last_contained_log_time_ms as f64,
+        )
+    }
+
+    /// `kafka.server:type=raft-metrics`.
+    fn quorum(&mut self, sources: &Sources) -> fmt::Result {
+        let leader = match (&sources.controller, &sources.broker) {
+            (Some(controller), _) => controller.leader.borrow().clone(),
+            (None, Some(broker)) => broker.channel.leader().borrow().clone(),
+            (None, None) => return Ok(()),
+        };
+        self.gauge(
+            "kafka_server_raft_metrics_current_leader",
+            "The active controller, -1 where none is known.",
+            leader.leader_id.unwrap_or(-1),
+        )?;
+        self.gauge("kafka_server_raft_metrics_current_epoch", "The epoch of the quorum.", leader.epoch)
+    }
+
     /// `BrokerTopicMetrics`: a value of all topics together, and one of each.
     fn topics(&mut self, broker: &Broker, metrics: &Metrics) -> fmt::Result {
         let image = broker.image();
@@ -277,6 +314,7 @@ impl Out<'_> {
         let image = controller.image.load();
         let cluster = Cluster::count(&image);
         let name = |name: &str| format!("kafka_controller_kafkacontroller_{name}");
+        self.applied(&name("lastappliedrecord"), &image)?;
         self.gauge(
             &name("activecontrollercount"),
             "1 for the active controller.",

@@ -124,6 +124,12 @@ async fn what_clients_do_is_counted() {
     assert_eq!((replicas("underreplicatedpartitions"), replicas("underminisrpartitioncount")), (0.0, 0.0));
     let controller = |name: &str| value(&after, &format!("kafka_controller_kafkacontroller_{name}")).unwrap();
     assert_eq!((controller("activecontrollercount"), controller("activebrokercount")), (1.0, 1.0));
+    let node = value(&after, "kafka_server_raft_metrics_current_leader").unwrap();
+    assert!(node >= 0.0 && value(&after, "kafka_server_raft_metrics_current_epoch").unwrap() >= 1.0);
+    assert_eq!(value(&after, "kafka_server_kafkaserver_brokerstate"), Some(3.0));
+    let applied = value(&after, "kafka_server_broker_metadata_metrics_last_applied_record_offset").unwrap();
+    assert!(applied > 0.0 && controller("lastappliedrecordoffset") > 0.0);
+    assert!(controller("lastappliedrecordtimestamp") > 1.7e12);
     assert_eq!((controller("globaltopiccount"), controller("globalpartitioncount")), (1.0, 3.0));
     assert_eq!(value(&after, "kafka_log_logmanager_offlinelogdirectorycount"), Some(0.0));
     let dir = broker.directory().data().display().to_string();
