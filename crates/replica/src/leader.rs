@@ -4,10 +4,12 @@
 //! **Invariant:** the high watermark never passes the log end of a replica in the *maximal* ISR: the committed one, and whoever
 //! the controller has been asked to add. Until the controller has answered, either of both may be the ISR.
 
+use std::sync::Arc;
+
 use metadata::PartitionRegistration;
 use storage::LogOffsetMetadata;
 
-use crate::LocalBroker;
+use crate::{LocalBroker, Settled};
 
 /// The log end of a follower that has not fetched yet.
 const UNKNOWN_OFFSET: i64 = -1;
@@ -25,6 +27,8 @@ pub(crate) struct Follower {
     last_caught_up_ms: i64,
     /// None before its first fetch; -1 where the follower does not tell (Fetch before version 15).
     broker_epoch: Option<i64>,
+    /// Its session has everything of the partition, and fetches on without a word to it.
+    settled: Option<Arc<Settled>>,
 }
 
 /// What a follower says with a fetch.
@@ -73,6 +77,7 @@ impl Follower {
             last_fetch_ms: 0,
             last_caught_up_ms: 0,
             broker_epoch: None,
+            settled: None,
         }
     }
 
@@ -81,10 +86,24 @@ impl Follower {
         self.leader_end_at_last_fetch = leader_end;
         self.last_fetch_ms = if in_sync { now_ms } else { 0 };
         self.last_caught_up_ms = self.last_fetch_ms;
+        self.settled = None;
+    }
+
+    /// Takes note of the fetches that passed while the partition was settled.
+    fn unsettle(&mut self) {
+        if let Some(settled) = self.settled.take() {
+            self.last_fetch_ms = self.last_fetch_ms.max(settled.last_fetch_ms());
+            self.last_caught_up_ms = self.last_caught_up_ms.max(settled.last_fetch_ms());
+        }
+    }
+
+    fn last_caught_up_ms(&self) -> i64 {
+        let settled_ms = self.settled.as_ref().map(|settled| settled.last_fetch_ms());
+        settled_ms.map_or(self.last_caught_up_ms, |settled_ms| settled_ms.max(self.last_caught_up_ms))
     }
 
     fn is_caught_up(&self, leader_end: i64, now_ms: i64, max_lag_ms: i64) -> bool {
-        self.log_end.message_offset == leader_end || now_ms - self.last_caught_up_ms <= max_lag_ms
+        self.log_end.message_offset == leader_end || now_ms - self.last_caught_up_ms() <= max_lag_ms
     }
 
     /// Whether the controller would let it join: alive, and not one that died since it fetched.
@@ -145,6 +164,7 @@ impl LeaderState {
                 Some(index) => {
                     let mut follower = before.swap_remove(index);
                     if isr_before.contains(replica) && !registration.isr.contains(replica) {
+                        follower.settled = None;
                         follower.last_caught_up_ms = 0;
                     }
                     follower
@@ -188,6 +208,7 @@ impl LeaderState {
             return None;
         }
         let follower = self.followers.iter_mut().find(|follower| follower.broker_id == position.broker_id)?;
+        follower.unsettle();
         let offset = fetched_from.message_offset;
         if offset >= leader_end {
             follower.last_caught_up_ms = follower.last_caught_up_ms.max(now_ms);
@@ -201,6 +222,25 @@ impl LeaderState {
         follower.last_fetch_ms = now_ms;
         follower.broker_epoch = Some(position.broker_epoch);
         Some(moved)
+    }
+
+    /// A follower that is where the log ends goes on fetching from there without a word to the partition. False where it is not there.
+    pub(crate) fn settle_follower(
+        &mut self,
+        broker_id: i32,
+        leader_end: i64,
+        settled: &Arc<Settled>,
+    ) -> bool {
+        let Some(follower) = self.followers.iter_mut().find(|follower| follower.broker_id == broker_id)
+        else {
+            return false;
+        };
+        if follower.log_end.message_offset != leader_end {
+            return false;
+        }
+        follower.unsettle();
+        follower.settled = Some(Arc::clone(settled));
+        true
     }
 
     /// How far everybody is whom the high watermark waits for: the maximal ISR, and whoever is about to join it. Without the
@@ -314,7 +354,7 @@ impl LeaderState {
         self.followers.iter().filter_map(move |follower| {
             let has = follower.log_end.message_offset >= offset && follower.log_start_offset <= offset;
             (has && registration.isr.contains(&follower.broker_id)).then(|| {
-                (follower.broker_id, follower.log_end.message_offset, now_ms - follower.last_caught_up_ms)
+                (follower.broker_id, follower.log_end.message_offset, now_ms - follower.last_caught_up_ms())
             })
         })
     }

@@ -12,6 +12,7 @@ mod local_broker;
 mod manager;
 mod partition;
 mod quota;
+mod settled;
 #[cfg(test)]
 mod testing;
 mod waiter;
@@ -27,4 +28,5 @@ pub use partition::{
     Isolation, LeaderOffsets, Moved, Partition, ProposedIsr,
 };
 pub use quota::{ReplicationQuota, ThrottledReplicas, UNLIMITED};
+pub use settled::{SessionChanges, Settled, SettledAt, SettledReader};
 pub use waiter::{FetchWaiter, Watch, WatchedEnd};

@@ -4,12 +4,15 @@
 //! and wakes those that miss nothing any more: at most once each, and on the thread that appended.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering, fence};
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
+use crate::Settled;
+
 /// One waiting fetch.
+#[derive(Debug)]
 pub struct FetchWaiter {
     /// How many bytes it still waits for.
     missing: AtomicI64,
@@ -56,40 +59,91 @@ impl FetchWaiter {
     }
 }
 
-/// The fetches that wait for one partition.
+/// Who is to hear of a partition.
+enum Watcher {
+    Fetch(Arc<FetchWaiter>),
+    /// A session that does not look at the partition meanwhile. It is told once.
+    Session(Arc<Settled>),
+}
+
+/// The fetches that wait for one partition, and the sessions in which nothing is new about it.
 #[derive(Default)]
 pub(crate) struct Watchers {
     /// Appends look here first, and most find zero.
     count: AtomicUsize,
-    waiters: Mutex<Vec<Arc<FetchWaiter>>>,
+    watchers: Mutex<Vec<Watcher>>,
 }
 
 impl Watchers {
     pub(crate) fn add(&self, waiter: &Arc<FetchWaiter>) {
-        let mut waiters = self.waiters.lock();
-        waiters.push(Arc::clone(waiter));
-        self.count.store(waiters.len(), Ordering::SeqCst);
+        self.change(|watchers| watchers.push(Watcher::Fetch(Arc::clone(waiter))));
     }
 
     pub(crate) fn remove(&self, waiter: &Arc<FetchWaiter>) {
-        let mut waiters = self.waiters.lock();
-        waiters.retain(|other| !Arc::ptr_eq(other, waiter));
-        self.count.store(waiters.len(), Ordering::SeqCst);
+        self.change(|watchers| {
+            watchers
+                .retain(|watcher| !matches!(watcher, Watcher::Fetch(other) if Arc::ptr_eq(other, waiter)));
+        });
+    }
+
+    /// The session hears of what happens from now on. What happened just before may have missed it: the caller looks after this.
+    pub(crate) fn settle(&self, settled: &Arc<Settled>) {
+        self.change(|watchers| watchers.push(Watcher::Session(Arc::clone(settled))));
+        // Who changes the partition does so before it looks at the count.
+        fence(Ordering::SeqCst);
+    }
+
+    pub(crate) fn unsettle(&self, settled: &Arc<Settled>) {
+        self.change(|watchers| {
+            watchers
+                .retain(|watcher| !matches!(watcher, Watcher::Session(other) if Arc::ptr_eq(other, settled)));
+        });
+        settled.end();
     }
 
     /// So many bytes more may be fetched; more than anybody waits for where nobody knows how many.
     pub(crate) fn bytes_added(&self, bytes: i64) {
         if self.count.load(Ordering::SeqCst) > 0 {
-            let mut waiters = self.waiters.lock();
-            waiters.retain(|waiter| !waiter.add(bytes));
-            self.count.store(waiters.len(), Ordering::SeqCst);
+            self.change(|watchers| {
+                watchers.retain(|watcher| match watcher {
+                    Watcher::Fetch(waiter) => !waiter.add(bytes),
+                    Watcher::Session(settled) => {
+                        settled.changed(true);
+                        false
+                    }
+                });
+            });
+        }
+    }
+
+    /// Something is new that is told with the next answer, and that no fetch waits for.
+    pub(crate) fn news(&self) {
+        if self.count.load(Ordering::SeqCst) > 0 {
+            self.change(|watchers| {
+                watchers.retain(|watcher| match watcher {
+                    Watcher::Fetch(_) => true,
+                    Watcher::Session(settled) => {
+                        settled.changed(false);
+                        false
+                    }
+                });
+            });
         }
     }
 
     pub(crate) fn wake_all(&self) {
-        let mut waiters = self.waiters.lock();
-        waiters.drain(..).for_each(|waiter| waiter.wake());
-        self.count.store(0, Ordering::SeqCst);
+        self.change(|watchers| {
+            watchers.drain(..).for_each(|watcher| match watcher {
+                Watcher::Fetch(waiter) => waiter.wake(),
+                Watcher::Session(settled) => settled.changed(true),
+            });
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<Watcher>)) {
+        let mut watchers = self.watchers.lock();
+        change(&mut watchers);
+        self.count.store(watchers.len(), Ordering::SeqCst);
     }
 }
 

@@ -1,11 +1,15 @@
 //! Fetch sessions (KIP-227, `kafka.server.FetchManager`): a consumer names its partitions once, then only what changes.
+//!
+//! A partition about which nothing is new is *settled*: fetches pass it over until it says that something has happened
+//! ([`replica::Settled`]), so that a fetch costs what the active partitions cost, however many there are.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use common::{ErrorCode, Uuid};
 use parking_lot::Mutex;
 use protocol::messages::FetchRequest;
+use replica::{FetchWaiter, Partition, SessionChanges, Settled, SettledAt, SettledReader};
 
 /// A session that others may take the place of once it was not used for so long
 /// (`min.incremental.fetch.session.eviction.ms`).
@@ -55,11 +59,30 @@ struct Session {
     /// A follower's: it takes the place of a consumer's where there is no room.
     privileged: bool,
     last_used_ms: i64,
-    /// In the order of the next fetch: partitions that gave records go to the end, so that none starves.
-    order: BTreeMap<u64, (FetchPartition, Told)>,
+    /// The follower's epoch at its last fetch.
+    replica_epoch: i64,
+    /// What the next fetch looks at, in its order: partitions that gave records go to the end, so that none starves.
+    active: BTreeMap<u64, (FetchPartition, Told)>,
+    /// The others, by their places among those.
+    settled: BTreeMap<u64, SettledPartition>,
+    changes: Arc<SessionChanges>,
+    /// [`storage::LogManager::log_start_moves`] as the settled partitions know it.
+    log_start_moves: u64,
     positions: HashMap<(TopicKey, i32), u64>,
     next_position: u64,
 }
+
+struct SettledPartition {
+    partition: FetchPartition,
+    told: Told,
+    reader: SettledReader,
+    settled: Arc<Settled>,
+    /// The partition may be gone meanwhile; it has said so then.
+    of: Weak<Partition>,
+}
+
+/// The partition, unless it has to be looked at with each fetch, and who reads it.
+type ToSettle<'a> = dyn Fn(&FetchPartition) -> Option<(Arc<Partition>, SettledReader)> + 'a;
 
 /// The sessions of a broker (`max.incremental.fetch.session.cache.slots`).
 pub(crate) struct FetchSessions {
@@ -70,7 +93,10 @@ pub(crate) struct FetchSessions {
 /// What a request fetches, and the session that it belongs to.
 pub(crate) struct FetchContext {
     pub(crate) partitions: Vec<FetchPartition>,
+    /// How many partitions of the session are passed over.
+    pub(crate) settled: usize,
     kind: Kind,
+    begun_ms: i64,
 }
 
 enum Kind {
@@ -79,10 +105,13 @@ enum Kind {
     New {
         uses_topic_ids: bool,
         privileged: bool,
+        replica_epoch: i64,
+        log_start_moves: u64,
     },
     Incremental {
         id: i32,
         session: Arc<Mutex<Session>>,
+        changes: Arc<SessionChanges>,
     },
 }
 
@@ -91,11 +120,12 @@ impl FetchSessions {
         FetchSessions { slots: usize::try_from(slots).unwrap_or(0), sessions: Mutex::default() }
     }
 
-    /// Which partitions a request fetches.
+    /// Which partitions a request fetches. `log_start_moves`: of the broker's logs.
     pub(crate) fn begin(
         &self,
         request: &FetchRequest,
         version: i16,
+        log_start_moves: u64,
         now_ms: i64,
     ) -> Result<FetchContext, ErrorCode> {
         let uses_topic_ids = version >= 13;
@@ -105,10 +135,16 @@ impl FetchSessions {
                 self.sessions.lock().remove(&request.session_id);
             }
             let kind = match request.session_epoch {
-                0 => Kind::New { uses_topic_ids, privileged: is_follower(request) },
+                0 => Kind::New {
+                    uses_topic_ids,
+                    privileged: is_follower(request),
+                    replica_epoch: request.replica_state.replica_epoch,
+                    log_start_moves,
+                },
                 _ => Kind::Sessionless,
             };
-            return Ok(FetchContext { partitions: named(request, uses_topic_ids).collect(), kind });
+            let partitions = named(request, uses_topic_ids).collect();
+            return Ok(FetchContext { partitions, settled: 0, kind, begun_ms: now_ms });
         }
         let session = self.sessions.lock().get(&request.session_id).cloned();
         let session = session.ok_or(ErrorCode::FetchSessionIdNotFound)?;
@@ -128,17 +164,62 @@ impl FetchSessions {
                 locked.forget(&(key.clone(), *partition));
             }
         }
-        if locked.order.is_empty() {
+        if locked.positions.is_empty() {
             // Nothing is left to fetch: the session ends, as in Kafka.
             drop(locked);
             self.sessions.lock().remove(&request.session_id);
-            return Ok(FetchContext { partitions: Vec::new(), kind: Kind::Sessionless });
+            let (partitions, kind) = (Vec::new(), Kind::Sessionless);
+            return Ok(FetchContext { partitions, settled: 0, kind, begun_ms: now_ms });
         }
         locked.epoch = next_epoch(locked.epoch);
         locked.last_used_ms = now_ms;
-        let partitions = locked.order.values().map(|(partition, _)| partition.clone()).collect();
+        locked.follow(request.replica_state.replica_epoch, log_start_moves);
+        locked.take_changes();
+        let changes = Arc::clone(&locked.changes);
+        let mut context =
+            FetchContext { partitions: Vec::new(), settled: 0, kind: Kind::Sessionless, begun_ms: now_ms };
+        locked.fill(&mut context);
         drop(locked);
-        Ok(FetchContext { partitions, kind: Kind::Incremental { id: request.session_id, session } })
+        context.kind = Kind::Incremental { id: request.session_id, session, changes };
+        Ok(context)
+    }
+
+    /// All partitions of a fetch have been looked at.
+    pub(crate) fn looked(&self, context: &FetchContext) {
+        if let Kind::Incremental { changes, .. } = &context.kind {
+            changes.fetched(context.begun_ms);
+        }
+    }
+
+    /// Has a fetch that waits woken when something happens to a partition that it passes over. The caller takes in what has changed
+    /// already after this ([`FetchSessions::take_in`]).
+    pub(crate) fn wake(&self, context: &FetchContext, waiter: Option<&Arc<FetchWaiter>>) {
+        if let Kind::Incremental { changes, .. } = &context.kind {
+            changes.wake(waiter);
+        }
+    }
+
+    /// Adds to a fetch the partitions to which something has happened since it passed them over. Returns whether there are any.
+    pub(crate) fn take_in(&self, context: &mut FetchContext) -> bool {
+        let Kind::Incremental { session, .. } = &context.kind else { return false };
+        let session = Arc::clone(session);
+        let mut session = session.lock();
+        let has_changes = session.take_changes();
+        if has_changes {
+            session.fill(context);
+        }
+        has_changes
+    }
+
+    /// Has partitions passed over from now on of which the answer says nothing. `named`: which the answer names.
+    pub(crate) fn settle(&self, context: &FetchContext, named: &[bool], of: &ToSettle<'_>) {
+        let Kind::Incremental { session, .. } = &context.kind else { return };
+        let mut session = session.lock();
+        for (wanted, _) in context.partitions.iter().zip(named).filter(|(_, named)| !**named) {
+            if let Some((partition, reader)) = of(wanted) {
+                session.settle(wanted, &partition, reader);
+            }
+        }
     }
 
     /// Ends a fetch: which partitions the answer names, and its session id. `facts` are in the order of the partitions.
@@ -150,11 +231,8 @@ impl FetchSessions {
     ) -> (i32, Vec<bool>) {
         match &context.kind {
             Kind::Sessionless => (0, vec![true; facts.len()]),
-            Kind::New { uses_topic_ids, privileged } => {
-                let id = self.create(context, facts, *uses_topic_ids, *privileged, now_ms);
-                (id, vec![true; facts.len()])
-            }
-            Kind::Incremental { id, session } => {
+            Kind::New { .. } => (self.create(context, facts, now_ms), vec![true; facts.len()]),
+            Kind::Incremental { id, session, .. } => {
                 let mut session = session.lock();
                 let told = context
                     .partitions
@@ -166,14 +244,10 @@ impl FetchSessions {
         }
     }
 
-    fn create(
-        &self,
-        context: &FetchContext,
-        facts: &[PartitionFacts],
-        uses_topic_ids: bool,
-        privileged: bool,
-        now_ms: i64,
-    ) -> i32 {
+    fn create(&self, context: &FetchContext, facts: &[PartitionFacts], now_ms: i64) -> i32 {
+        let Kind::New { uses_topic_ids, privileged, replica_epoch, log_start_moves } = context.kind else {
+            return 0;
+        };
         if self.slots == 0 {
             return 0;
         }
@@ -207,7 +281,11 @@ impl FetchSessions {
             uses_topic_ids,
             privileged,
             last_used_ms: now_ms,
-            order: BTreeMap::new(),
+            replica_epoch,
+            active: BTreeMap::new(),
+            settled: BTreeMap::new(),
+            changes: Arc::default(),
+            log_start_moves,
             positions: HashMap::new(),
             next_position: 0,
         };
@@ -252,21 +330,91 @@ fn named(request: &FetchRequest, uses_topic_ids: bool) -> impl Iterator<Item = F
 impl Session {
     fn put(&mut self, partition: FetchPartition) {
         let key = (partition.topic.clone(), partition.partition);
-        match self.positions.get(&key).and_then(|position| self.order.get_mut(position)) {
+        if let Some(position) = self.positions.get(&key).copied() {
+            self.activate(position);
+        }
+        match self.positions.get(&key).and_then(|position| self.active.get_mut(position)) {
             Some((known, _)) => *known = partition,
             None => {
                 let position = self.next_position;
                 self.next_position += 1;
                 self.positions.insert(key, position);
                 // Nothing was told yet: the first answer names the partition whatever it finds.
-                self.order.insert(position, (partition, Told { high_watermark: -1, log_start_offset: -1 }));
+                self.active.insert(position, (partition, Told { high_watermark: -1, log_start_offset: -1 }));
             }
         }
     }
 
     fn forget(&mut self, key: &(TopicKey, i32)) {
         if let Some(position) = self.positions.remove(key) {
-            self.order.remove(&position);
+            self.activate(position);
+            self.active.remove(&position);
+        }
+    }
+
+    /// The partition is looked at again.
+    fn activate(&mut self, position: u64) {
+        if let Some(settled) = self.settled.remove(&position) {
+            settled.end();
+            self.active.insert(position, (settled.partition, settled.told));
+        }
+    }
+
+    /// Looks again at the partitions to which something has happened. Returns whether there are any.
+    fn take_changes(&mut self) -> bool {
+        let changed = self.changes.take();
+        let before = self.active.len();
+        changed.into_iter().for_each(|position| self.activate(position));
+        self.active.len() > before
+    }
+
+    /// Looks again at what no partition tells of: a follower that has registered anew shows itself to all, and retention moves the
+    /// starts of logs.
+    fn follow(&mut self, replica_epoch: i64, log_start_moves: u64) {
+        let is_new = std::mem::replace(&mut self.replica_epoch, replica_epoch) != replica_epoch;
+        let has_moved = std::mem::replace(&mut self.log_start_moves, log_start_moves) != log_start_moves;
+        if !is_new && !has_moved {
+            return;
+        }
+        let is_due = |settled: &SettledPartition| {
+            let of = settled.of.upgrade();
+            is_new
+                || of.is_none_or(|partition| {
+                    partition.log().log_start_offset() != settled.told.log_start_offset
+                })
+        };
+        let due: Vec<u64> = self
+            .settled
+            .iter()
+            .filter(|(_, settled)| is_due(settled))
+            .map(|(position, _)| *position)
+            .collect();
+        due.into_iter().for_each(|position| self.activate(position));
+    }
+
+    fn fill(&self, context: &mut FetchContext) {
+        context.partitions = self.active.values().map(|(partition, _)| partition.clone()).collect();
+        context.settled = self.settled.len();
+    }
+
+    /// Passes a partition over until something happens to it, if nothing has happened since it was told.
+    fn settle(&mut self, wanted: &FetchPartition, of: &Arc<Partition>, reader: SettledReader) {
+        let key = (wanted.topic.clone(), wanted.partition);
+        let Some(position) = self.positions.get(&key).copied() else { return };
+        let Some((partition, told)) = self.active.get(&position) else { return };
+        let at = SettledAt {
+            offset: partition.offset,
+            current_leader_epoch: partition.current_leader_epoch,
+            high_watermark: told.high_watermark,
+            log_start_offset: told.log_start_offset,
+            reader,
+        };
+        let settled = Settled::new(&self.changes, position);
+        if of.settle(&at, &settled)
+            && let Some((partition, told)) = self.active.remove(&position)
+        {
+            let of = Arc::downgrade(of);
+            self.settled.insert(position, SettledPartition { partition, told, reader, settled, of });
         }
     }
 
@@ -274,7 +422,7 @@ impl Session {
     fn tell(&mut self, partition: &FetchPartition, facts: &PartitionFacts) -> bool {
         let key = (partition.topic.clone(), partition.partition);
         let Some(position) = self.positions.get(&key).copied() else { return true };
-        let Some((_, told)) = self.order.get_mut(&position) else { return true };
+        let Some((_, told)) = self.active.get_mut(&position) else { return true };
         let news = facts.has_records
             || facts.must_be_told
             || !facts.error.is_none()
@@ -287,16 +435,32 @@ impl Session {
             Told { high_watermark: -1, log_start_offset: -1 }
         };
         if facts.has_records
-            && let Some(entry) = self.order.remove(&position)
+            && let Some(entry) = self.active.remove(&position)
         {
             let last = self.next_position;
             self.next_position += 1;
-            self.order.insert(last, entry);
+            self.active.insert(last, entry);
             self.positions.insert(key, last);
         }
         news
     }
 }
 
+impl SettledPartition {
+    fn end(&self) {
+        if let Some(partition) = self.of.upgrade() {
+            partition.unsettle(self.reader, &self.settled);
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.settled.values().for_each(SettledPartition::end);
+    }
+}
+
+#[cfg(test)]
+mod against_a_walk;
 #[cfg(test)]
 mod tests;

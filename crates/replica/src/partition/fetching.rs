@@ -1,10 +1,13 @@
 //! Reading, for consumers and for followers.
 
+use std::sync::Arc;
+
 use storage::{AbortedTxn, FetchInfo, LogOffsetMetadata, LogSlice, OffsetAndEpoch};
 
 use super::{Moved, Partition, Role};
 use crate::PartitionError;
 use crate::leader::FollowerPosition;
+use crate::settled::{Settled, SettledAt, SettledReader};
 
 /// Which records a fetch may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +99,55 @@ impl Partition {
             );
         }
         Ok((fetched, Moved { high_watermark, isr_proposed }))
+    }
+
+    /// Has a session hear of the partition when something happens to it, and not look at it until then. False where something is new
+    /// already, or may come of a look: then the session goes on looking.
+    pub fn settle(&self, at: &SettledAt, settled: &Arc<Settled>) -> bool {
+        let mut role = self.role.lock();
+        let watchers = self.watchers(at.reader.watches());
+        watchers.settle(settled);
+        let is_settled = self.has_nothing_new(&mut role, at, settled);
+        if !is_settled {
+            watchers.unsettle(settled);
+        }
+        is_settled
+    }
+
+    fn has_nothing_new(&self, role: &mut Role, at: &SettledAt, settled: &Arc<Settled>) -> bool {
+        let only_leader = !matches!(at.reader, SettledReader::Consumer(_, false));
+        let registration = match only_leader {
+            true => self.leader(at.current_leader_epoch),
+            false => self.in_epoch(at.current_leader_epoch),
+        };
+        let Ok(registration) = registration else { return false };
+        let log = self.log.load();
+        let is_told =
+            log.high_watermark() == at.high_watermark && log.log_start_offset() == at.log_start_offset;
+        if !is_told || matches!(role, Role::Closed) {
+            return false;
+        }
+        match (at.reader, role) {
+            (SettledReader::Consumer(Isolation::ReadUncommitted, _), _) => {
+                log.high_watermark() <= at.offset && at.offset <= log.log_end_offset()
+            }
+            (SettledReader::Consumer(..), _) => {
+                log.last_stable_offset().min(log.high_watermark()) <= at.offset
+                    && at.offset <= log.log_end_offset()
+            }
+            // One that is not in sync asks with each fetch to be taken in.
+            (SettledReader::Follower(broker_id), Role::Leader(state)) => {
+                log.log_end_offset() == at.offset
+                    && registration.isr.contains(&broker_id)
+                    && state.settle_follower(broker_id, at.offset, settled)
+            }
+            (SettledReader::Follower(_), _) => false,
+        }
+    }
+
+    /// A session looks at the partition again, or has forgotten it.
+    pub fn unsettle(&self, reader: SettledReader, settled: &Arc<Settled>) {
+        self.watchers(reader.watches()).unsettle(settled);
     }
 
     /// Checks that a fetch is from a follower of this partition, which this broker leads.

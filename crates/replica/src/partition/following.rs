@@ -66,6 +66,7 @@ impl Partition {
         if leader.log_start_offset > log.log_start_offset() && leader.log_start_offset <= log.high_watermark()
         {
             log.maybe_increment_log_start_offset(leader.log_start_offset)?;
+            self.committed_watchers.news();
         }
         Ok(FollowerAppend {
             appended: appended.filter(|appended| appended.first_offset >= 0),
@@ -117,6 +118,7 @@ impl Partition {
             high_watermark = self.log.load().high_watermark(), leader_epoch, "truncating to the leader's log"
         );
         logs.truncate_to(&self.topic_partition, offset, now_ms)?;
+        self.committed_watchers.news();
         Ok(())
     }
 
@@ -137,6 +139,7 @@ impl Partition {
             "beginning anew where the leader's log begins"
         );
         logs.truncate_fully_and_start_at(&self.topic_partition, offset, now_ms)?;
+        self.committed_watchers.news();
         Ok(())
     }
 }

@@ -149,6 +149,7 @@ impl Partition {
         let bytes = if is_near { end.relative_position - known.relative_position } else { i64::MAX };
         state.high_watermark = end;
         self.committed_watchers.bytes_added(bytes);
+        self.log_end_watchers.news();
         self.commit_waiters.wake_up_to(end.message_offset);
         true
     }
@@ -254,6 +255,8 @@ impl Partition {
         });
         self.registration.store(Arc::clone(&registration));
         state.settle();
+        // Who is in sync no longer asks to be taken back with each fetch.
+        self.log_end_watchers.news();
         let high_watermark = self.advance(state, &registration, now_ms);
         AlterPartitionOutcome::Settled(Moved { high_watermark, isr_proposed: false })
     }
@@ -288,6 +291,7 @@ impl Partition {
         if self.log.load().maybe_increment_log_start_offset(offset)? {
             // Followers need not wait for records to hear of it.
             self.log_end_watchers.wake_all();
+            self.committed_watchers.news();
         }
         Ok(offset)
     }

@@ -183,6 +183,8 @@ impl Partition {
         drop(role);
         if before.leader != registration.leader {
             self.wake_all();
+        } else {
+            self.news();
         }
         result
     }
@@ -260,6 +262,12 @@ impl Partition {
         self.committed_watchers.wake_all();
         self.log_end_watchers.wake_all();
         self.commit_waiters.wake_up_to(i64::MAX - 1);
+    }
+
+    /// Sessions in which the partition is settled look again with their next answer.
+    fn news(&self) {
+        self.committed_watchers.news();
+        self.log_end_watchers.news();
     }
 
     /// Whether the log directory that holds the replica has failed. It serves nobody any more then, and never again in this life of

@@ -32,7 +32,7 @@ fn order(context: &FetchContext) -> Vec<i32> {
 }
 
 fn open(sessions: &FetchSessions, partitions: &[(i32, i64)]) -> i32 {
-    let context = sessions.begin(&request(0, 0, partitions), 12, 0).unwrap();
+    let context = sessions.begin(&request(0, 0, partitions), 12, 0, 0).unwrap();
     sessions.finish(&context, &vec![quiet(); partitions.len()], 0).0
 }
 
@@ -42,14 +42,14 @@ fn a_session_names_only_what_is_new() {
     let id = open(&sessions, &[(0, 5), (1, 6), (2, 7)]);
     assert!(id > 0);
 
-    let context = sessions.begin(&request(id, 1, &[]), 12, 1).unwrap();
+    let context = sessions.begin(&request(id, 1, &[]), 12, 0, 1).unwrap();
     assert_eq!(order(&context), [0, 1, 2]);
     let records = PartitionFacts { has_records: true, high_watermark: 11, ..quiet() };
     let failed = PartitionFacts { error: ErrorCode::NotLeaderOrFollower, ..quiet() };
     assert_eq!(sessions.finish(&context, &[records, quiet(), failed], 1), (id, vec![true, false, true]));
 
     // Who gave records goes behind the others; who failed is named again once it is well.
-    let context = sessions.begin(&request(id, 2, &[(0, 9)]), 12, 2).unwrap();
+    let context = sessions.begin(&request(id, 2, &[(0, 9)]), 12, 0, 2).unwrap();
     assert_eq!(order(&context), [1, 2, 0]);
     assert_eq!(context.partitions[2].offset, 9);
     let grown = PartitionFacts { high_watermark: 11, ..quiet() };
@@ -63,7 +63,7 @@ fn partitions_come_and_go() {
     let mut change = request(id, 1, &[(2, 0)]);
     change.forgotten_topics_data =
         vec![ForgottenTopic { topic: "t".to_owned(), partitions: vec![0, 9], ..ForgottenTopic::default() }];
-    let context = sessions.begin(&change, 12, 1).unwrap();
+    let context = sessions.begin(&change, 12, 0, 1).unwrap();
     assert_eq!(order(&context), [1, 2]);
     assert_eq!(sessions.finish(&context, &[quiet(), quiet()], 1).1, [false, true]);
 }
@@ -72,12 +72,12 @@ fn partitions_come_and_go() {
 fn wrong_ids_epochs_and_kinds_of_topics_are_refused() {
     let sessions = FetchSessions::new(10);
     let id = open(&sessions, &[(0, 0)]);
-    let error = |request: &FetchRequest, version| sessions.begin(request, version, 1).err();
+    let error = |request: &FetchRequest, version| sessions.begin(request, version, 0, 1).err();
     assert_eq!(error(&request(id + 1, 1, &[]), 12), Some(ErrorCode::FetchSessionIdNotFound));
     assert_eq!(error(&request(id, 7, &[]), 12), Some(ErrorCode::InvalidFetchSessionEpoch));
     assert_eq!(error(&request(id, 1, &[]), 13), Some(ErrorCode::FetchSessionTopicIdError));
     // Epoch -1 ends the session and asks for none.
-    let context = sessions.begin(&request(id, -1, &[(0, 0)]), 12, 1).unwrap();
+    let context = sessions.begin(&request(id, -1, &[(0, 0)]), 12, 0, 1).unwrap();
     assert_eq!(sessions.finish(&context, &[quiet()], 1), (0, vec![true]));
     assert_eq!(error(&request(id, 1, &[]), 12), Some(ErrorCode::FetchSessionIdNotFound));
 }
@@ -88,10 +88,10 @@ fn without_room_a_fetch_stays_without_session_until_another_was_idle_for_long() 
     let first = open(&sessions, &[(0, 0)]);
     assert!(first > 0);
     assert_eq!(open(&sessions, &[(0, 0)]), 0);
-    let context = sessions.begin(&request(0, 0, &[(0, 0)]), 12, EVICTION_MS + 1).unwrap();
+    let context = sessions.begin(&request(0, 0, &[(0, 0)]), 12, 0, EVICTION_MS + 1).unwrap();
     let (second, _) = sessions.finish(&context, &[quiet()], EVICTION_MS + 1);
     assert!(second > 0);
-    let gone = sessions.begin(&request(first, 1, &[]), 12, EVICTION_MS + 2).err();
+    let gone = sessions.begin(&request(first, 1, &[]), 12, 0, EVICTION_MS + 2).err();
     assert_eq!(gone, Some(ErrorCode::FetchSessionIdNotFound));
 }
 
@@ -108,11 +108,11 @@ fn a_follower_takes_the_place_of_a_consumer_but_not_of_another_follower() {
     let follower = || {
         let mut request = request(0, 0, &[(0, 0)]);
         request.replica_id = 2;
-        let context = sessions.begin(&request, 12, 1).unwrap();
+        let context = sessions.begin(&request, 12, 0, 1).unwrap();
         sessions.finish(&context, &[quiet()], 1).0
     };
     assert!(follower() > 0);
-    let gone = sessions.begin(&request(consumer, 1, &[]), 12, 1).err();
+    let gone = sessions.begin(&request(consumer, 1, &[]), 12, 0, 1).err();
     assert_eq!(gone, Some(ErrorCode::FetchSessionIdNotFound));
     assert_eq!(follower(), 0);
     assert_eq!(open(&sessions, &[(0, 0)]), 0);

@@ -12,7 +12,8 @@ use protocol::messages::fetch_response::{
 };
 use protocol::messages::{FetchRequest, FetchResponse};
 use replica::{
-    FetchWaiter, FetchedPartition, FollowerPosition, Isolation, Partition, PartitionError, Watch, WatchedEnd,
+    FetchWaiter, FetchedPartition, FollowerPosition, Isolation, Partition, PartitionError, SettledReader,
+    Watch, WatchedEnd,
 };
 use storage::LogSlice;
 
@@ -29,7 +30,8 @@ pub(crate) fn handle(
 ) -> Result<Handled, BadRequest> {
     let body: FetchRequest = request.read()?;
     let head = request.head;
-    let context = match broker.sessions.begin(&body, head.version, now_ms()) {
+    let log_start_moves = broker.replicas.logs().log_start_moves();
+    let context = match broker.sessions.begin(&body, head.version, log_start_moves, now_ms()) {
         Ok(context) => context,
         Err(error) => {
             let refusal = FetchResponse { error_code: error.code(), ..FetchResponse::default() };
@@ -38,7 +40,7 @@ pub(crate) fn handle(
     };
     let reader = Reader::of(&body, head.version);
     let max_bytes = body.max_bytes.min(broker.settings.broker().replication.fetch_max_bytes).max(0);
-    let fetch = Fetch {
+    let mut fetch = Fetch {
         broker: Arc::clone(broker),
         head,
         listener: Arc::clone(&request.client.connection.listener),
@@ -49,6 +51,7 @@ pub(crate) fn handle(
         context,
     };
     let found = fetch.read(Look::First);
+    broker.sessions.looked(&fetch.context);
     if body.max_wait_ms <= 0 || fetch.is_satisfied(&found) {
         return fetch.answer(found, out);
     }
@@ -261,24 +264,55 @@ impl Fetch {
     }
 
     fn is_satisfied(&self, found: &Found) -> bool {
-        found.urgent || found.bytes >= self.min_bytes || found.unknown == found.partitions.len()
+        let knows_none = found.unknown == found.partitions.len() && self.context.settled == 0;
+        found.urgent || found.bytes >= self.min_bytes || knows_none
     }
 
     /// Waits until enough is there or the time is over, and looks again.
-    async fn wait(&self, max_wait: Duration, bytes_now: usize) -> Found {
-        let missing = self.min_bytes.saturating_sub(bytes_now);
-        let partitions: Vec<Arc<Partition>> =
-            self.context.partitions.iter().filter_map(|wanted| self.partition(wanted).ok()).collect();
-        let watch = Watch::new(FetchWaiter::new(missing as i64), self.reader.watches(), partitions);
-        // What came between the first look and the watch woke nobody.
-        let found = self.read(Look::Again);
-        if self.is_satisfied(&found) {
-            return found;
+    async fn wait(&mut self, max_wait: Duration, mut bytes_now: usize) -> Found {
+        let deadline = tokio::time::Instant::now() + max_wait;
+        loop {
+            let missing = self.min_bytes.saturating_sub(bytes_now);
+            let waiter = FetchWaiter::new(missing as i64);
+            self.broker.sessions.wake(&self.context, Some(&waiter));
+            self.broker.sessions.take_in(&mut self.context);
+            let partitions: Vec<Arc<Partition>> =
+                self.context.partitions.iter().filter_map(|wanted| self.partition(wanted).ok()).collect();
+            let watch = Watch::new(waiter, self.reader.watches(), partitions);
+            // What came between the first look and the watch woke nobody.
+            let found = self.read(Look::Again);
+            if self.is_satisfied(&found) {
+                return found;
+            }
+            // Woken or not, the answer is what is there now: a wait that ends in time may have met a few bytes too few.
+            let woken =
+                tokio::time::timeout_at(deadline, poll_fn(|context| watch.waiter().poll(context))).await;
+            drop(watch);
+            // One that was passed over wakes whatever it has, and may have too little.
+            let is_another = self.broker.sessions.take_in(&mut self.context);
+            let found = self.read(Look::Again);
+            if !is_another || woken.is_err() || self.is_satisfied(&found) {
+                return found;
+            }
+            bytes_now = found.bytes;
         }
-        // Woken or not, the answer is what is there now: a wait that ends in time may have met a few bytes too few.
-        let _ = tokio::time::timeout(max_wait, poll_fn(|context| watch.waiter().poll(context))).await;
-        drop(watch);
-        self.read(Look::Again)
+    }
+
+    /// The partition, where nothing but what happens to it can make another answer, and who reads it.
+    fn to_settle(&self, wanted: &FetchPartition) -> Option<(Arc<Partition>, SettledReader)> {
+        let reader = match &self.reader {
+            Reader::Follower { broker_id, .. } => SettledReader::Follower(*broker_id),
+            // Which replica is to be preferred changes with the time.
+            Reader::Consumer { rack, only_leader: false, .. }
+                if self.broker.replica_selector != ReplicaSelector::Leader && !rack.is_empty() =>
+            {
+                return None;
+            }
+            Reader::Consumer { isolation, only_leader, .. } => {
+                SettledReader::Consumer(*isolation, *only_leader)
+            }
+        };
+        Some((self.partition(wanted).ok()?, reader))
     }
 
     fn answer(&self, found: Found, out: &mut Outbox) -> Result<Handled, BadRequest> {
@@ -288,6 +322,7 @@ impl Fetch {
         }
         let now_ms = now_ms();
         let (session_id, named) = self.broker.sessions.finish(&self.context, &facts, now_ms);
+        self.broker.sessions.settle(&self.context, &named, &|wanted| self.to_settle(wanted));
         let mut response = FetchResponse { session_id, ..FetchResponse::default() };
         let mut slices: Vec<LogSlice> = Vec::new();
         self.broker.replication_quotas.leader.record(found.throttled_bytes, now_ms);

@@ -179,8 +179,8 @@ impl LogCleaner {
     fn delete_old_segments(&self, now_ms: i64) {
         for log in self.logs.logs().into_iter().filter(|log| log.config().compact) {
             if let Some(_not_meanwhile) = log.begin_cleaning() {
+                self.logs.delete_old_segments(&log, now_ms);
                 // An error took the log directory offline, and was logged there.
-                let _ = log.delete_old_segments(now_ms);
                 let _ = log.purge_deleted_files(now_ms);
             }
         }

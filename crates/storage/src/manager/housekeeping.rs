@@ -31,11 +31,26 @@ impl LogManager {
                 continue;
             }
             // An error took the log directory offline, and was logged there.
-            deleted += log.delete_old_segments(now_ms).unwrap_or(0);
+            deleted += self.delete_old_segments(&log, now_ms);
             let _ = log.purge_deleted_files(now_ms);
         }
         self.purge_deleted_logs(now_ms);
         deleted
+    }
+
+    /// Deletes what is over of a log, and has everybody look at the logs' starts where that moved one. Returns how many segments went.
+    pub(crate) fn delete_old_segments(&self, log: &Log, now_ms: i64) -> usize {
+        // An error took the log directory offline, and was logged there.
+        let deleted = log.delete_old_segments(now_ms).unwrap_or(0);
+        if deleted > 0 {
+            self.log_start_moves.fetch_add(1, Ordering::Release);
+        }
+        deleted
+    }
+
+    /// Rises when retention has moved the start of any log: whoever has not seen this value before looks at the logs' starts.
+    pub fn log_start_moves(&self) -> u64 {
+        self.log_start_moves.load(Ordering::Acquire)
     }
 
     /// Deletes the directories of deleted logs whose time has come. Returns how many are left.

@@ -15,7 +15,7 @@ mod load;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use common::{TopicPartition, Uuid};
 use parking_lot::{Mutex, RwLock};
@@ -67,6 +67,7 @@ pub struct LogManager {
     deleted: Deletions,
     /// A log is gone that was compacted, and the cleaner's checkpoint may still have it.
     cleaned_deleted: AtomicBool,
+    log_start_moves: AtomicU64,
     previous_broker_epoch: AtomicI64,
     /// Held while checkpoints are gathered and written: what was gathered later must not be overwritten by what was gathered before.
     checkpoints: Mutex<()>,
@@ -100,6 +101,7 @@ impl LogManager {
             creation: Mutex::new(()),
             deleted: Deletions::default(),
             cleaned_deleted: AtomicBool::new(false),
+            log_start_moves: AtomicU64::new(0),
             previous_broker_epoch: AtomicI64::new(-1),
             checkpoints: Mutex::new(()),
             failures,
