@@ -36,9 +36,9 @@ pub fn ci() -> Result<(), String> {
     Ok(())
 }
 
-/// Runs the simulator in release mode; the options are its own.
+/// Runs the simulator, optimised; the options are its own.
 pub fn simulate(arguments: &[String]) -> Result<(), String> {
-    let mut command = vec!["run", "--release", "--quiet", "--package", "simulator", "--"];
+    let mut command = vec!["run", "--profile", "quick", "--quiet", "--package", "simulator", "--"];
     command.extend(arguments.iter().map(String::as_str));
     project::run("cargo", &command)
 }

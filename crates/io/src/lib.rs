@@ -12,4 +12,4 @@ pub mod fs;
 mod simulated;
 
 #[cfg(feature = "simulated")]
-pub use simulated::{DiskFaults, SeededRandom, SimulatedDisk};
+pub use simulated::{DiskDamage, DiskFaults, SeededRandom, SimulatedDisk};

@@ -134,13 +134,13 @@ fn run_all(options: &Options, scenario: Scenario) -> bool {
     let (counts, events) = sum.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     eprint!("\r");
     println!(
-        "{scenario}: {} seeds in {:.1} s: {events} events, {} writes acknowledged, {} crashes, {} comparisons, {} failed",
+        "{scenario}: {} seeds in {:.1} s: {events} events, {} writes acknowledged, {} comparisons, {} failed\n  {}",
         next.load(Ordering::Relaxed).min(options.seeds),
         start.elapsed().as_secs_f64(),
         counts.acknowledged,
-        counts.crashes,
         counts.checks,
-        failures.len()
+        failures.len(),
+        counts.faults
     );
     failures.sort_by_key(|failure| failure.run.seed);
     for failure in &failures {

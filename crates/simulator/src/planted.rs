@@ -69,11 +69,15 @@ pub enum Planted {
     RetryAsNew,
     /// A follower does not hear of some leaders.
     DeafFollower,
+    /// A follower does not look at the checksums of what its leader has sent.
+    UncheckedCopy,
+    /// A controller votes though there is no room on its disk for the file that says so.
+    UnwrittenVote,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 30] = [
+    pub const ALL: [Planted; 32] = [
         Planted::AcknowledgedBeforeSync,
         Planted::LostNameOfSegment,
         Planted::SkippedRecovery,
@@ -104,6 +108,8 @@ impl Planted {
         Planted::EarlyMetadata,
         Planted::RetryAsNew,
         Planted::DeafFollower,
+        Planted::UncheckedCopy,
+        Planted::UnwrittenVote,
     ];
 
     /// Where it can be found.
@@ -120,7 +126,8 @@ impl Planted {
             | Planted::ForgottenEpoch
             | Planted::SecondVote
             | Planted::SkippedTruncation
-            | Planted::EarlyHighWatermark => Scenario::Quorum,
+            | Planted::EarlyHighWatermark
+            | Planted::UnwrittenVote => Scenario::Quorum,
             Planted::EarlyAcknowledgement
             | Planted::UncleanElection
             | Planted::KeptTail
@@ -137,7 +144,8 @@ impl Planted {
             | Planted::OffsetBeforeReplication
             | Planted::EarlyMetadata
             | Planted::RetryAsNew
-            | Planted::DeafFollower => Scenario::Cluster,
+            | Planted::DeafFollower
+            | Planted::UncheckedCopy => Scenario::Cluster,
         }
     }
 }
@@ -152,7 +160,7 @@ impl Planted {
             Planted::UncheckedBits => "which nobody wrote",
             Planted::AnswerBeforeCommit | Planted::UnreadEnd => "behind a start",
             Planted::CommitBeforeSync | Planted::SkippedTruncation => "commits (last offset",
-            Planted::VoteBeforeSync | Planted::ForgottenEpoch => "told of epoch",
+            Planted::VoteBeforeSync | Planted::ForgottenEpoch | Planted::UnwrittenVote => "told of epoch",
             Planted::SecondVote => "votes for",
             Planted::EarlyHighWatermark | Planted::EarlyMetadata => "acts on metadata below",
             Planted::ObserverCounts => "and of its voters",
@@ -170,7 +178,15 @@ impl Planted {
             Planted::MissedMetadata => "the metadata that it has",
             Planted::RetryAsNew => "is twice",
             Planted::DeafFollower => "are in sync for",
+            Planted::UncheckedCopy => "and somebody read",
         }
+    }
+}
+
+impl Planted {
+    /// A seed that shows one that hardly any other does: where to begin to look. It changes with the world, and is then looked for.
+    pub fn first_seed(self) -> u64 {
+        if self == Planted::EarlyService { 109 } else { 0 }
     }
 }
 

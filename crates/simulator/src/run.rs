@@ -4,6 +4,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::fault::Faults;
 use crate::planted::Planted;
 use crate::scenario::Scenario;
 use crate::trace::Trace;
@@ -37,17 +38,17 @@ pub struct Report {
 pub struct Counts {
     /// Writes that were acknowledged.
     pub acknowledged: u64,
-    /// Processes that ended and machines that lost their power.
-    pub crashes: u64,
     /// Times that everything was compared with the history.
     pub checks: u64,
+    /// What went wrong.
+    pub faults: Faults,
 }
 
 impl std::ops::AddAssign for Counts {
     fn add_assign(&mut self, other: Counts) {
         self.acknowledged += other.acknowledged;
-        self.crashes += other.crashes;
         self.checks += other.checks;
+        self.faults += other.faults;
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::fault::Fault;
 use crate::run::{Counts, Run};
 use crate::trace::Trace;
 use crate::{cluster, groups, log, quorum, replicas};
@@ -44,6 +45,20 @@ impl Scenario {
             Scenario::Quorum => quorum::run(run, trace),
             Scenario::Replicas => replicas::run(run, trace),
             Scenario::Cluster => cluster::run(run, trace),
+        }
+    }
+
+    /// What goes wrong in it: the table in `lib.rs`.
+    pub fn faults(self) -> &'static [Fault] {
+        use Fault::{BitFlip, Crash, Cut, FullDisk, LostWrite, OneWay, Pause, Skew, SlowDisk, TornWrite};
+        match self {
+            Scenario::Log => &[Crash, TornWrite, LostWrite, FullDisk],
+            Scenario::Damage => &[Crash, TornWrite, LostWrite, BitFlip],
+            Scenario::Groups | Scenario::Quorum => {
+                &[Crash, TornWrite, LostWrite, Cut, OneWay, Pause, Skew, SlowDisk, FullDisk]
+            }
+            Scenario::Replicas => &[Crash, TornWrite, LostWrite, Cut, OneWay, Skew, FullDisk],
+            Scenario::Cluster => &Fault::ALL,
         }
     }
 

@@ -30,16 +30,17 @@ impl<E> Ord for Planned<E> {
     }
 }
 
-/// Events to come.
+/// Events to come, up to an end.
 #[derive(Debug)]
 pub(crate) struct Schedule<E> {
     queue: BinaryHeap<Reverse<Planned<E>>>,
     next_number: u64,
+    end_ms: i64,
 }
 
 impl<E> Schedule<E> {
-    pub fn new() -> Schedule<E> {
-        Schedule { queue: BinaryHeap::new(), next_number: 0 }
+    pub fn new(end_ms: i64) -> Schedule<E> {
+        Schedule { queue: BinaryHeap::new(), next_number: 0, end_ms }
     }
 
     pub fn at(&mut self, at_ms: i64, event: E) {
@@ -47,7 +48,10 @@ impl<E> Schedule<E> {
         self.next_number += 1;
     }
 
-    pub fn next(&mut self) -> Option<(i64, E)> {
-        self.queue.pop().map(|Reverse(planned)| (planned.at_ms, planned.event))
+    /// The next event. Sets the time to when it happens: now, if it was planned for earlier.
+    pub fn next(&mut self, now_ms: &mut i64) -> Option<E> {
+        let Reverse(planned) = self.queue.pop()?;
+        *now_ms = planned.at_ms.max(*now_ms);
+        (*now_ms < self.end_ms).then_some(planned.event)
     }
 }

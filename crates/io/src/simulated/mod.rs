@@ -26,8 +26,8 @@ use parking_lot::{Condvar, Mutex};
 
 pub(crate) use file::SimulatedFile;
 pub use random::SeededRandom;
-pub use state::DiskFaults;
 use state::State;
+pub use state::{DiskDamage, DiskFaults};
 
 use crate::fs::DirEntry;
 
@@ -153,11 +153,22 @@ impl SimulatedDisk {
         self.0.state.lock().used
     }
 
+    /// How many bytes there is still room for, where that is limited.
+    pub fn room(&self) -> Option<u64> {
+        let state = self.0.state.lock();
+        state.faults.capacity.map(|capacity| capacity.saturating_sub(state.used))
+    }
+
     /// Flips the bit of one byte of a file, on the disk and in what is read of it.
     pub fn flip_bit_at(&self, path: impl AsRef<Path>, byte: u64, bit: u8) -> bool {
         let mut state = self.0.state.lock();
         let found = state.find(&self.relative(path.as_ref()));
         found.is_some_and(|node| state.flip(node, byte as usize, 1 << (bit % 8)))
+    }
+
+    /// What it has done to those who use it so far.
+    pub fn damage(&self) -> DiskDamage {
+        self.0.state.lock().damage
     }
 
     /// How many changes of files and names there were.

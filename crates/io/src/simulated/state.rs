@@ -30,6 +30,23 @@ pub struct DiskFaults {
     pub sync_us: u64,
 }
 
+/// What a disk has done to those who use it, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskDamage {
+    /// Writes of which only a part is there: the node stopped in the middle, or lost its power.
+    pub torn_writes: u64,
+    /// Changes of files and names that were not synced, and went with the power.
+    pub lost_changes: u64,
+    /// Writes that found no room.
+    pub refused_for_room: u64,
+    /// Reads, writes and syncs that failed by [`DiskFaults`].
+    pub errors: u64,
+    /// Syncs that took their time.
+    pub slow_syncs: u64,
+    /// Bits that flipped.
+    pub flipped_bits: u64,
+}
+
 #[derive(Debug)]
 enum Node {
     File(FileNode),
@@ -81,6 +98,7 @@ pub(crate) struct State {
     pub changes: u64,
     pub trace: u64,
     pub delay_us: u64,
+    pub damage: DiskDamage,
 }
 
 impl std::fmt::Debug for State {
@@ -140,6 +158,7 @@ impl State {
             changes: 0,
             trace: 0xcbf2_9ce4_8422_2325,
             delay_us: 0,
+            damage: DiskDamage::default(),
         }
     }
 
@@ -173,8 +192,16 @@ impl State {
         Ok(())
     }
 
+    /// A sync takes its time.
+    fn takes_time(&mut self) {
+        self.delay_us += self.faults.sync_us;
+        self.damage.slow_syncs += u64::from(self.faults.sync_us > 0);
+    }
+
     fn fails(&mut self, per_million: u32) -> bool {
-        per_million > 0 && self.random.below(1_000_000) < u64::from(per_million)
+        let fails = per_million > 0 && self.random.below(1_000_000) < u64::from(per_million);
+        self.damage.errors += u64::from(fails);
+        fails
     }
 
     pub fn find(&self, names: &[String]) -> Option<NodeId> {
@@ -286,6 +313,7 @@ impl State {
         if let Err(error) = self.change(3, position, whole as u64) {
             // The node stops in the middle of it.
             if self.halt_after.take().is_some() {
+                self.damage.torn_writes += 1;
                 let torn = self.random.below(whole as u64) as usize;
                 self.write(node, bytes.get(..torn).unwrap_or_default(), position)?;
             }
@@ -300,6 +328,7 @@ impl State {
         let growth = (position + whole as u64).saturating_sub(length);
         let room = self.faults.capacity.map_or(growth, |capacity| capacity.saturating_sub(self.used));
         if growth > room {
+            self.damage.refused_for_room += 1;
             let fits = whole - (growth - room).min(whole as u64) as usize;
             self.write(node, bytes.get(..fits).unwrap_or_default(), position)?;
             return Err(rustix::io::Errno::NOSPC.into());
@@ -337,7 +366,7 @@ impl State {
     pub fn sync_file(&mut self, node: NodeId, path: &Path) -> io::Result<()> {
         self.file(node)?;
         self.change(5, 0, 0)?;
-        self.delay_us += self.faults.sync_us;
+        self.takes_time();
         let fails = self.fails(self.faults.sync_errors_per_million);
         if self.forgets.as_ref().is_some_and(|forgets| forgets(path)) {
             return Ok(());
@@ -356,7 +385,7 @@ impl State {
     pub fn sync_dir(&mut self, names: &[String], path: &Path) -> io::Result<()> {
         self.dir(names)?;
         self.change(6, 0, 0)?;
-        self.delay_us += self.faults.sync_us;
+        self.takes_time();
         let fails = self.fails(self.faults.sync_errors_per_million);
         if self.forgets.as_ref().is_some_and(|forgets| forgets(path)) {
             return Ok(());
@@ -374,7 +403,7 @@ impl State {
     pub fn sync_all(&mut self) -> io::Result<()> {
         self.check(None)?;
         self.change(9, 0, 0)?;
-        self.delay_us += self.faults.sync_us;
+        self.takes_time();
         let fails = self.fails(self.faults.sync_errors_per_million);
         for node in &mut self.nodes {
             match node {
@@ -465,6 +494,7 @@ impl State {
                 flipped = true;
             }
         }
+        self.damage.flipped_bits += u64::from(flipped);
         self.note(9, at as u64, u64::from(bit));
         flipped
     }
@@ -478,17 +508,18 @@ impl State {
 
     pub fn lose_power(&mut self) {
         self.kill();
-        let random = &mut self.random;
+        let (random, damage) = (&mut self.random, &mut self.damage);
         for node in &mut self.nodes {
             match node {
                 Node::File(file) => {
                     let pending = std::mem::take(&mut file.pending);
-                    lose_writes(&mut file.durable, &pending, random);
+                    lose_writes(&mut file.durable, &pending, random, damage);
                     file.content.clone_from(&file.durable);
                 }
                 Node::Dir(dir) => {
                     let pending = std::mem::take(&mut dir.pending);
                     let kept = what_is_kept(pending.len(), random);
+                    damage.lost_changes += (pending.len() - kept) as u64;
                     for change in pending.iter().take(kept) {
                         change.apply(&mut dir.durable);
                     }
@@ -519,14 +550,21 @@ fn what_is_kept(count: usize, random: &mut SeededRandom) -> usize {
 }
 
 /// Applies what reached the disk of `pending`: a beginning, its last write torn, and sometimes with pages missing before.
-fn lose_writes(durable: &mut Vec<u8>, pending: &[Change], random: &mut SeededRandom) {
+fn lose_writes(
+    durable: &mut Vec<u8>,
+    pending: &[Change],
+    random: &mut SeededRandom,
+    damage: &mut DiskDamage,
+) {
     let kept = what_is_kept(pending.len(), random);
+    damage.lost_changes += (pending.len() - kept) as u64;
     let with_holes = random.chance(20);
     for (index, change) in pending.iter().enumerate().take(kept) {
         match change {
             Change::Write { position, bytes } => {
                 let torn = kept < pending.len() && index + 1 == kept && random.chance(50);
                 let length = if torn { random.below(bytes.len() as u64 + 1) as usize } else { bytes.len() };
+                damage.torn_writes += u64::from(length < bytes.len());
                 let mut at = 0;
                 while at < length {
                     let place = *position as usize + at;

@@ -135,6 +135,7 @@ fn a_full_disk_takes_what_fits() {
     let error = file.write_all_at(b"789abc", 6).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
     assert_eq!(fs::read(dir.join("file")).unwrap(), b"123456789a");
+    assert_eq!(disk.damage().refused_for_room, 1);
     fs::remove_file(dir.join("file")).unwrap();
     fs::write(dir.join("other"), "fits again").unwrap();
 }
@@ -162,6 +163,7 @@ fn a_bit_flips_where_it_lies() {
     assert!(!disk.flip_bit(dir.join("none")));
     let ones: u32 = fs::read(dir.join("file")).unwrap().iter().map(|byte| byte.count_ones()).sum();
     assert_eq!(ones, 1);
+    assert_eq!(disk.damage().flipped_bits, 1);
 }
 
 #[test]

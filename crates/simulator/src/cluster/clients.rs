@@ -52,6 +52,8 @@ impl Producer {
         random: &mut SeededRandom,
         now_ms: i64,
     ) -> Option<Batch> {
+        // An answer to what it asked before would be taken for one to this.
+        self.asked = None;
         if self.batch.as_ref().is_some_and(|batch| newest.topics.topic_by_id(&batch.to.topic_id).is_none()) {
             self.batch = None;
         }

@@ -7,6 +7,7 @@ mod admin;
 mod broker;
 mod check;
 mod clients;
+mod damage;
 mod faults;
 mod in_sync;
 mod life;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use io::SeededRandom;
 use raft::{QuorumResponse, RequestFailure};
 
+use crate::fault::Faults;
 use crate::network::Network;
 use crate::planted::Planted;
 use crate::run::{Counts, Run};
@@ -44,18 +46,37 @@ const CLIENTS: i32 = 1_000;
 const ADMIN: i32 = 999;
 
 enum Event {
-    Ask { number: u64, ask: Box<Ask> },
-    Told { number: u64, told: Box<Told> },
-    Wake { node: i32, incarnation: u64 },
-    Tick { node: i32, incarnation: u64 },
-    Start { node: i32, incarnation: u64 },
+    Ask {
+        number: u64,
+        ask: Box<Ask>,
+    },
+    Told {
+        number: u64,
+        told: Box<Told>,
+    },
+    Wake {
+        node: i32,
+        incarnation: u64,
+    },
+    Tick {
+        node: i32,
+        incarnation: u64,
+    },
+    Start {
+        node: i32,
+        incarnation: u64,
+    },
     Act(i32),
     ChangeTopics,
     ChangeVoters,
     Fault,
+    /// Somebody looks after a broker of which bits have flipped.
+    Repair {
+        node: i32,
+        by_hand: bool,
+    },
     Heal,
     Quiet,
-    End,
 }
 
 /// A request that waits for its answer.
@@ -86,9 +107,11 @@ struct World {
     admin: Admin,
     answers: Answers,
     checker: Checker,
-    crashes: u64,
+    faults: Faults,
     /// The node that lost what was not synced, where nothing is, until it has it again.
     suspect: Option<i32>,
+    /// Bits of its logs have flipped, and still lie there.
+    is_damaged: bool,
     healed: bool,
     quiet: bool,
 }
@@ -112,16 +135,13 @@ pub(crate) fn run(run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
     world.schedule.at(4_000, Event::Fault);
     world.schedule.at(FAULTS_MS, Event::Heal);
     world.schedule.at(FAULTS_MS + HEALING_MS - 3_000, Event::Quiet);
-    world.schedule.at(FAULTS_MS + HEALING_MS, Event::End);
-    while let Some((at_ms, event)) = world.schedule.next() {
-        world.now_ms = world.now_ms.max(at_ms);
-        if matches!(event, Event::End) {
-            break;
-        }
+    while let Some(event) = world.schedule.next(&mut world.now_ms) {
         world.happens(event)?;
     }
     world.look_at_the_end()?;
-    Ok(Counts { acknowledged: world.checker.writes, crashes: world.crashes, checks: world.checker.checks })
+    world.network.count(&mut world.faults);
+    world.nodes.values().for_each(|node| node.machine.count(&mut world.faults));
+    Ok(Counts { acknowledged: world.checker.writes, checks: world.checker.checks, faults: world.faults })
 }
 
 impl World {
@@ -148,7 +168,7 @@ impl World {
             planted: run.planted,
             plan,
             now_ms: 0,
-            schedule: Schedule::new(),
+            schedule: Schedule::new(FAULTS_MS + HEALING_MS),
             network: Network::new(),
             calls: BTreeMap::new(),
             next_number: 0,
@@ -156,8 +176,9 @@ impl World {
             admin: Admin::default(),
             answers: Answers::default(),
             checker: Checker::new(),
-            crashes: 0,
+            faults: Faults::default(),
             suspect: None,
+            is_damaged: false,
             healed: false,
             quiet: false,
         }
@@ -186,6 +207,10 @@ impl World {
                 self.fault();
                 Ok(())
             }
+            Event::Repair { node, by_hand } => {
+                self.repair(node, by_hand);
+                Ok(())
+            }
             Event::Heal => {
                 self.heal();
                 Ok(())
@@ -194,7 +219,6 @@ impl World {
                 self.quiet = true;
                 Ok(())
             }
-            Event::End => Ok(()),
         }
     }
 
@@ -246,8 +270,7 @@ impl World {
             self.fail(number, RequestFailure::Refused);
             return Ok(());
         }
-        if node.busy_until_ms > self.now_ms {
-            let at_ms = node.busy_until_ms;
+        if let Some(at_ms) = node.machine.busy_until(self.now_ms) {
             self.schedule.at(at_ms, Event::Ask { number, ask });
             return Ok(());
         }
@@ -264,13 +287,12 @@ impl World {
     /// An answer arrives.
     fn told(&mut self, number: u64, told: Box<Told>) -> Result<(), String> {
         let Some(call) = self.calls.get(&number) else { return Ok(()) };
-        if let Some(node) = self.nodes.get(&call.from) {
+        if let Some(node) = self.nodes.get_mut(&call.from) {
             if call.incarnation != node.incarnation || node.process.is_none() {
                 self.calls.remove(&number);
                 return Ok(());
             }
-            if node.busy_until_ms > self.now_ms {
-                let at_ms = node.busy_until_ms;
+            if let Some(at_ms) = node.machine.busy_until(self.now_ms) {
                 self.schedule.at(at_ms, Event::Told { number, told });
                 return Ok(());
             }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use common::Uuid;
 use controller::{ControllerConfig, MetadataNode, QuorumController};
-use io::{SeededRandom, SimulatedDisk};
+use io::SeededRandom;
 use metadata::{BootstrapMetadata, LoaderUpdate, MetadataVersion};
 use raft::format::{DynamicVoter, DynamicVoters, Formatter};
 use raft::{Endpoint, MetadataLogConfig, RaftConfig, RaftNode, ReplicaKey};
@@ -15,7 +15,7 @@ use storage::checkpoint::MetaProperties;
 use super::broker::Broker;
 use super::life::Life;
 use super::messages::{ControllerTold, uuid};
-use crate::machine::Clock;
+use crate::machine::{Clock, Machine};
 
 pub(crate) const CLUSTER: &str = "cluster";
 /// `broker.session.timeout.ms`
@@ -55,18 +55,13 @@ pub(crate) struct Process {
 
 pub(crate) struct Node {
     pub id: i32,
-    pub disk: SimulatedDisk,
+    pub machine: Machine,
     pub directory_id: Uuid,
     pub process: Option<Process>,
     /// Counts the processes.
     pub incarnation: u64,
-    /// It does nothing before this time: it is paused, or its disk is slow.
-    pub busy_until_ms: i64,
-    /// The disk is full.
-    pub is_full: bool,
     /// Up to where it had the metadata log when its process ended.
     metadata_end: i64,
-    pub clock: Clock,
 }
 
 fn host(id: i32) -> String {
@@ -86,14 +81,11 @@ impl Node {
     pub fn new(id: i32, random: &mut SeededRandom) -> Node {
         Node {
             id,
-            disk: SimulatedDisk::new(random.next_u64()),
+            machine: Machine::new(Clock::new(random, 97, 7), random),
             directory_id: uuid(1, id as u64),
             process: None,
             incarnation: 0,
-            busy_until_ms: 0,
-            is_full: false,
             metadata_end: 0,
-            clock: Clock::new(random, 97, 7),
         }
     }
 
@@ -107,7 +99,7 @@ impl Node {
     }
 
     pub fn data_dir(&self) -> PathBuf {
-        self.disk.path().join("data")
+        self.machine.disk.path().join("data")
     }
 
     /// Makes the directory as `storage format` leaves it.
@@ -115,7 +107,7 @@ impl Node {
         let failed = |error: &dyn std::fmt::Display| format!("node {} is not formatted: {error}", self.id);
         let dir = self.data_dir().to_string_lossy().into_owned();
         io::fs::create_dir_all(self.data_dir()).map_err(|error| failed(&error))?;
-        io::fs::sync_dir(self.disk.path()).map_err(|error| failed(&error))?;
+        io::fs::sync_dir(self.machine.disk.path()).map_err(|error| failed(&error))?;
         if plan.is_static || !plan.first_voters.contains(&self.id) {
             // Without the voters: it finds them in the log, or in its configuration.
             return MetaProperties::new(CLUSTER.to_owned(), self.id, self.directory_id)
@@ -139,7 +131,10 @@ impl Node {
             write_bootstrap_snapshot: true,
             ..Formatter::default()
         };
-        formatter.run(&mut std::io::sink(), self.clock.shows(0)).map(drop).map_err(|error| failed(&error))
+        formatter
+            .run(&mut std::io::sink(), self.machine.clock_ms(0))
+            .map(drop)
+            .map_err(|error| failed(&error))
     }
 
     fn raft_config(&self, plan: &Plan, seed: u64) -> RaftConfig {
@@ -162,7 +157,7 @@ impl Node {
 
     /// Starts the process.
     pub fn start(&mut self, plan: &Plan, random: &mut SeededRandom, now_ms: i64) -> Result<(), String> {
-        let now_ms = self.clock.shows(now_ms);
+        let now_ms = self.machine.clock_ms(now_ms);
         let raft = RaftNode::open(self.raft_config(plan, random.next_u64()), now_ms)
             .map_err(|error| error.to_string())?;
         let controller = match plan.only_brokers.contains(&self.id) {

@@ -15,6 +15,7 @@ use replica::Partition;
 use storage::{AppendInfo, AppendOrigin};
 
 use super::broker::{Broker, Topics, Unacknowledged};
+use super::damage::with_fitting_checksums;
 use super::messages::Told;
 use crate::fetch::{Fetched, FetchedPartition};
 use crate::planted::Planted;
@@ -63,7 +64,9 @@ impl Broker {
     /// Takes what a leader has answered. Whether there were records.
     pub fn fetched(&mut self, leader: i32, fetched: &Fetched, now_ms: i64) -> bool {
         let Some(of) = self.fetchers.get_mut(&leader) else { return false };
-        let done = fetched.arrive(&mut of.fetcher, now_ms);
+        let unchecked =
+            (self.planted == Some(Planted::UncheckedCopy)).then(|| with_fitting_checksums(fetched));
+        let done = unchecked.as_ref().unwrap_or(fetched).arrive(&mut of.fetcher, now_ms);
         for partition in &done.flush {
             // An error shows in the health of the disk.
             let _ = partition.log().flush();

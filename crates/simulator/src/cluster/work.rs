@@ -45,7 +45,7 @@ impl World {
 
     fn raft_takes(&mut self, id: i32, input: RaftInput) -> Result<(), String> {
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        let clock_ms = node.clock.shows(self.now_ms);
+        let clock_ms = node.machine.clock_ms(self.now_ms);
         let Some(process) = &mut node.process else { return Ok(()) };
         match process.metadata.raft_mut().handle(input, clock_ms) {
             Ok(()) => self.step(id),
@@ -57,7 +57,7 @@ impl World {
     pub(super) fn decide(&mut self, number: u64, id: i32, ask: &ControllerAsk) -> Result<(), String> {
         let (seed, planted) = (self.random.next_u64(), self.planted);
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        let clock_ms = node.clock.shows(self.now_ms);
+        let clock_ms = node.machine.clock_ms(self.now_ms);
         let Some(process) = &mut node.process else { return Ok(()) };
         let image = process.metadata.image().clone();
         let decision = process.metadata.run(
@@ -94,8 +94,7 @@ impl World {
     pub(super) fn step(&mut self, id: i32) -> Result<(), String> {
         let mut ends = self.metadata_ends();
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        let clock_ms = node.clock.shows(self.now_ms);
-        node.disk.set_now_ms(clock_ms);
+        let clock_ms = node.machine.clock_ms(self.now_ms);
         let Some(process) = &mut node.process else { return Ok(()) };
         let mut lost = Vec::new();
         let known = process.publications.len();
@@ -122,11 +121,10 @@ impl World {
         }
         let wake_ms = process.metadata.next_event_ms();
         if wake_ms < i64::MAX {
-            let at_ms = node.clock.when(wake_ms).max(self.now_ms + 1);
+            let at_ms = node.machine.clock.when(wake_ms).max(self.now_ms + 1);
             self.schedule.at(at_ms, Event::Wake { node: id, incarnation: node.incarnation });
         }
-        let delay_ms = (node.disk.take_delay_us() / 1000) as i64;
-        node.busy_until_ms = node.busy_until_ms.max(self.now_ms + delay_ms);
+        node.machine.takes_its_time(self.now_ms);
         for (number, _) in lost {
             self.answer(number, Told::Controller(ControllerTold::NotController));
         }
@@ -154,7 +152,7 @@ impl World {
     pub(super) fn publish(&mut self, id: i32) -> Result<(), String> {
         let planted = self.planted;
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        let clock_ms = node.clock.shows(self.now_ms);
+        let clock_ms = node.machine.clock_ms(self.now_ms);
         let Some(process) = &mut node.process else { return Ok(()) };
         let mut released = Vec::new();
         for publication in process.publications.drain(..) {
@@ -194,13 +192,12 @@ impl World {
     /// Whatever a broker has done: those who wait learn of it, and what must hold is looked at.
     pub(super) fn afterwards(&mut self, id: i32) -> Result<(), String> {
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        let clock_ms = node.clock.shows(self.now_ms);
-        let delay_ms = (node.disk.take_delay_us() / 1000) as i64;
-        node.busy_until_ms = node.busy_until_ms.max(self.now_ms + delay_ms);
+        let clock_ms = node.machine.clock_ms(self.now_ms);
+        node.machine.takes_its_time(self.now_ms);
         let Some(broker) = node.process.as_mut().and_then(|process| process.broker.as_mut()) else {
             return Ok(());
         };
-        if broker.has_failed() || node.disk.is_halted() {
+        if broker.has_failed() || node.machine.disk.is_halted() {
             return self.down(id, &"its log directory has failed");
         }
         broker.tell_committed(clock_ms);
@@ -227,13 +224,12 @@ impl World {
         let Some(process) = node.process.as_ref().filter(|_| node.incarnation == incarnation) else {
             return Ok(());
         };
-        if node.busy_until_ms > self.now_ms {
-            let at_ms = node.busy_until_ms;
+        if let Some(at_ms) = node.machine.busy_until(self.now_ms) {
             self.schedule.at(at_ms, Event::Wake { node: id, incarnation });
             return Ok(());
         }
         // Only if that is still its time: each step plans the next.
-        if process.metadata.next_event_ms() > node.clock.shows(self.now_ms) {
+        if process.metadata.next_event_ms() > node.machine.clock_ms(self.now_ms) {
             return Ok(());
         }
         self.step(id)
@@ -245,15 +241,16 @@ impl World {
         let Some(node) = self.nodes.get_mut(&id).filter(|node| node.incarnation == incarnation) else {
             return Ok(());
         };
-        let at_ms = next_ms.max(node.busy_until_ms);
+        let busy_until_ms = node.machine.busy_until(self.now_ms);
+        let at_ms = next_ms.max(busy_until_ms.unwrap_or(0));
         self.schedule.at(at_ms, Event::Tick { node: id, incarnation });
-        if node.busy_until_ms > self.now_ms {
+        if busy_until_ms.is_some() {
             return Ok(());
         }
         self.publish(id)?;
         let keeps_house = self.random.chance(2);
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        let clock_ms = node.clock.shows(self.now_ms);
+        let clock_ms = node.machine.clock_ms(self.now_ms);
         let directory_id = node.directory_id;
         let Some(Process { metadata, life, broker: Some(broker), .. }) = &mut node.process else {
             return Ok(());
@@ -283,10 +280,11 @@ impl World {
 
     /// Followers on a node send their next fetches.
     pub(super) fn fetch(&mut self, id: i32) {
-        let Some(node) = self.nodes.get_mut(&id).filter(|node| node.busy_until_ms <= self.now_ms) else {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if node.machine.busy_until(self.now_ms).is_some() {
             return;
-        };
-        let clock_ms = node.clock.shows(self.now_ms);
+        }
+        let clock_ms = node.machine.clock_ms(self.now_ms);
         let Some(Process { life, broker: Some(broker), .. }) = &mut node.process else { return };
         if !life.is_registered {
             return;
@@ -331,8 +329,7 @@ impl World {
         }
         let answers = std::sync::Arc::clone(&self.answers);
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        node.disk.set_now_ms(node.clock.shows(self.now_ms));
-        let clock_ms = node.clock.shows(self.now_ms);
+        let clock_ms = node.machine.clock_ms(self.now_ms);
         let life = (node.incarnation as i32) * 16 + id + 1;
         let Some(Process { life: registered, broker: Some(broker), .. }) = &mut node.process else {
             return Ok(());
@@ -399,8 +396,7 @@ impl World {
     /// A node hears an answer.
     pub(super) fn node_hears(&mut self, id: i32, number: u64, call: &Call, told: Told) -> Result<(), String> {
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        node.disk.set_now_ms(node.clock.shows(self.now_ms));
-        let clock_ms = node.clock.shows(self.now_ms);
+        let clock_ms = node.machine.clock_ms(self.now_ms);
         let Some(process) = &mut node.process else { return Ok(()) };
         match (told, &mut process.broker) {
             (Told::Quorum(result), _) => {

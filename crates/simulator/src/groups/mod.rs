@@ -10,12 +10,14 @@ use std::sync::atomic::Ordering;
 
 use common::ErrorCode;
 use group::RequestContext;
-use io::{SeededRandom, SimulatedDisk};
+use io::SeededRandom;
 use parking_lot::Mutex;
 use protocol::messages::OffsetFetchRequest;
 use protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 
-use crate::machine::{BASE_MS, format};
+use crate::fault::Fault;
+use crate::machine::{Clock, Machine, Trouble, format};
+use crate::network::{Network, Outage};
 use crate::planted::Planted;
 use crate::run::{Counts, Run};
 use crate::schedule::Schedule;
@@ -49,7 +51,14 @@ enum Event {
     Start,
     Fault,
     Heal,
-    End,
+}
+
+/// The broker's number in the network.
+const BROKER: i32 = 0;
+
+/// A client's number in the network.
+fn node_of(client: usize) -> i32 {
+    1 + client as i32
 }
 
 /// An answer on its way out: the client, the number of the request, the answer.
@@ -69,7 +78,8 @@ struct World {
     planted: Option<Planted>,
     now_ms: i64,
     schedule: Schedule<Event>,
-    disk: SimulatedDisk,
+    network: Network,
+    machine: Machine,
     survives_power_loss: bool,
     broker: Option<Broker>,
     clients: Vec<Client>,
@@ -85,8 +95,8 @@ struct World {
 
 pub(crate) fn run(run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
     let mut random = SeededRandom::new(run.seed);
-    let disk = SimulatedDisk::new(random.next_u64());
-    format(&disk, 1)?;
+    let machine = Machine::new(Clock::new(&mut random, 100, 1), &mut random);
+    format(&machine.disk, 1)?;
     let mut clients = Vec::new();
     for index in 0..1 + random.below(3) {
         clients.push(Client::new(Kind::Committer, &format!("alone-{index}"), ""));
@@ -103,8 +113,9 @@ pub(crate) fn run(run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
         trace: Arc::clone(trace),
         planted: run.planted,
         now_ms: 0,
-        schedule: Schedule::new(),
-        disk,
+        schedule: Schedule::new(FAULTS_MS + SETTLING_MS),
+        network: Network::new(),
+        machine,
         survives_power_loss,
         broker: None,
         clients,
@@ -123,24 +134,28 @@ pub(crate) fn run(run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
     world.schedule.at(5, Event::Tick);
     world.schedule.at(10_000, Event::Fault);
     world.schedule.at(FAULTS_MS, Event::Heal);
-    world.schedule.at(FAULTS_MS + SETTLING_MS, Event::End);
-    while let Some((at_ms, event)) = world.schedule.next() {
-        world.now_ms = world.now_ms.max(at_ms);
-        if matches!(event, Event::End) {
-            break;
-        }
+    while let Some(event) = world.schedule.next(&mut world.now_ms) {
         world.happens(event)?;
     }
     world.look_at_the_end()?;
+    world.network.count(&mut world.counts.faults);
+    world.machine.count(&mut world.counts.faults);
     Ok(world.counts)
 }
 
 impl World {
     fn clock_ms(&self) -> i64 {
-        BASE_MS + self.now_ms
+        self.machine.clock_ms(self.now_ms)
     }
 
     fn happens(&mut self, event: Event) -> Result<(), String> {
+        if self.broker.is_some()
+            && matches!(event, Event::Ask { .. } | Event::Tick)
+            && let Some(at_ms) = self.machine.busy_until(self.now_ms)
+        {
+            self.schedule.at(at_ms, event);
+            return Ok(());
+        }
         match event {
             Event::Act(client) => self.act(client),
             Event::Ask { client, number, ask } => self.ask(client, number, *ask),
@@ -154,14 +169,15 @@ impl World {
             Event::Fault => self.fault(),
             Event::Heal => {
                 self.healed = true;
-                self.disk.halt_after(u64::MAX);
+                self.network.heal();
+                self.machine.heal();
                 self.trace.note(self.now_ms, format_args!("nothing fails any more"));
             }
-            Event::End => {}
         }
+        self.machine.takes_its_time(self.now_ms);
         self.send_answers();
         if self.broker.as_ref().is_some_and(|broker| broker.failed.load(Ordering::Relaxed))
-            || self.disk.is_halted()
+            || self.machine.disk.is_halted()
         {
             self.crash();
         }
@@ -207,9 +223,8 @@ impl World {
         self.next_number += 1;
         self.clients[index].asked = Some((number, now_ms));
         self.sent.insert(number, now_ms);
-        if self.healed || !self.random.chance(5) {
-            // One at a time and with patience: what is sent later never arrives before.
-            let at_ms = now_ms + 1 + self.random.below(90) as i64;
+        // One at a time and with patience: what is sent later never arrives before.
+        if let Some(at_ms) = self.network.arrival(node_of(index), BROKER, now_ms, &mut self.random) {
             self.schedule.at(at_ms, Event::Ask { client: index, number, ask: Box::new(ask) });
         }
     }
@@ -271,8 +286,8 @@ impl World {
     fn send_answers(&mut self) {
         for (client, number, told) in std::mem::take(&mut *self.answers.lock()) {
             let Some(sent_ms) = self.sent.remove(&number) else { continue };
-            if self.healed || !self.random.chance(5) {
-                let at_ms = self.now_ms + 1 + self.random.below(90) as i64;
+            let (way, now_ms) = (node_of(client), self.now_ms);
+            if let Some(at_ms) = self.network.arrival(BROKER, way, now_ms, &mut self.random) {
                 self.schedule.at(at_ms, Event::Told { client, number, sent_ms, told: Box::new(told) });
             }
         }
@@ -312,7 +327,6 @@ impl World {
 
     fn tick(&mut self) {
         let clock_ms = self.clock_ms();
-        self.disk.set_now_ms(clock_ms);
         let cleans = self.random.chance(3);
         let Some(broker) = &self.broker else { return };
         if broker.coordinator.next_deadline().is_some_and(|deadline_ms| deadline_ms <= clock_ms) {
@@ -332,24 +346,37 @@ impl World {
         }
         let next_ms = self.now_ms + 2000 + self.random.below(30_000) as i64;
         self.schedule.at(next_ms, Event::Fault);
-        if self.random.chance(50) {
-            self.disk.halt_after(self.random.below(30));
-        } else if self.broker.is_some() {
-            self.crash();
-        }
+        let ids: Vec<i32> = std::iter::once(BROKER).chain((0..self.clients.len()).map(node_of)).collect();
+        let (random, now_ms) = (&mut self.random, self.now_ms);
+        let what = match random.below(14) {
+            0..3 => self.machine.fails(Trouble::Halt, now_ms, random),
+            3..6 => {
+                if self.broker.is_some() {
+                    self.crash();
+                }
+                return;
+            }
+            6 => self.machine.fails(Trouble::Pause, now_ms, random),
+            7 => self.machine.fails(Trouble::SlowDisk, now_ms, random),
+            8 => self.machine.fails(Trouble::FullDisk, now_ms, random),
+            9 => self.network.fails(Outage::OneWay, &ids, random),
+            10 => self.network.fails(Outage::Alone, &ids, random),
+            11 => self.network.fails(Outage::Slow, &ids, random),
+            _ => {
+                self.network.is_whole();
+                self.machine.has_room();
+                "the network is whole, and there is room on the disk".to_owned()
+            }
+        };
+        self.trace.note(self.now_ms, format_args!("{what}"));
     }
 
     fn crash(&mut self) {
         self.broker = None;
         self.answers.lock().clear();
-        self.counts.crashes += 1;
-        if self.survives_power_loss && self.random.chance(60) {
-            self.disk.lose_power();
-        } else {
-            self.disk.kill();
-        }
-        self.trace
-            .note(self.now_ms, format_args!("the broker is gone, its disk did {:x}", self.disk.trace()));
+        self.counts.faults.add(Fault::Crash, 1);
+        let how = self.machine.ends(self.survives_power_loss && self.random.chance(60));
+        self.trace.note(self.now_ms, format_args!("the broker {how}"));
         let at_ms = self.now_ms + 50 + self.random.below(8000) as i64;
         self.schedule.at(at_ms, Event::Start);
     }
@@ -358,22 +385,26 @@ impl World {
         if self.broker.is_some() {
             return Ok(());
         }
-        self.disk.halt_after(match !self.healed && self.random.chance(10) {
+        let disk = self.machine.disk.clone();
+        disk.halt_after(match !self.healed && self.random.chance(10) {
             true => self.random.below(60),
             false => u64::MAX,
         });
         let first_id = self.random.next_u64();
         let clock_ms = self.clock_ms();
-        match Broker::start(&self.disk, self.survives_power_loss, self.planted, first_id, clock_ms) {
+        match Broker::start(&disk, self.survives_power_loss, self.planted, first_id, clock_ms) {
             Ok(broker) => {
                 self.broker = Some(broker);
                 self.trace.note(self.now_ms, format_args!("the broker is there"));
-                if !self.disk.is_halted() {
+                if !disk.is_halted() {
                     self.offsets_are_there()?;
                 }
                 Ok(())
             }
-            Err(_) if self.disk.is_halted() => Ok(()),
+            Err(_) if self.machine.refuses() => {
+                self.crash();
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }

@@ -16,6 +16,7 @@ use storage::{AppendOrigin, Log, LogManager};
 use super::model::Stop;
 use super::records::batch;
 use super::{config_of, open};
+use crate::fault::Fault;
 use crate::machine::{BASE_MS, format};
 use crate::planted::Planted;
 use crate::run::{Counts, Run};
@@ -80,6 +81,7 @@ pub(crate) fn run(run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
         world.step()?;
     }
     world.restart(Stop::PowerLoss)?;
+    world.counts.faults.add_disk(&world.disk);
     Ok(world.counts)
 }
 
@@ -240,10 +242,7 @@ impl World {
         }
         let at = self.random.below(bytes.len() as u64) as usize;
         if path.extension().is_some_and(|end| end == "log") {
-            let Some((start, base_offset)) = batch_around(&bytes, at) else { return Ok(()) };
-            if UNCOVERED.iter().any(|range| range.contains(&(at - start))) {
-                return Ok(());
-            }
+            let Some(base_offset) = covered_batch_around(&bytes, at) else { return Ok(()) };
             self.damaged.insert(base_offset);
         } else {
             self.lookups_may_miss = true;
@@ -267,7 +266,7 @@ impl World {
             Stop::Kill => self.disk.kill(),
             Stop::PowerLoss => self.disk.lose_power(),
         }
-        self.counts.crashes += 1;
+        self.counts.faults.add(Fault::Crash, 1);
         (self.logs, _) = open(&self.disk, self.segment_size, self.now_ms)?;
         self.create()?;
         let (log, copy) = (self.log(&leader())?, self.log(&follower())?);
@@ -297,8 +296,8 @@ impl World {
     }
 }
 
-/// Where the batch begins that holds a byte, and its base offset; none where earlier damage hides that.
-fn batch_around(bytes: &[u8], at: usize) -> Option<(usize, i64)> {
+/// The base offset of the batch that holds a byte, if its checksum covers that; none where earlier damage hides it.
+pub(crate) fn covered_batch_around(bytes: &[u8], at: usize) -> Option<i64> {
     let mut start = 0;
     loop {
         let head = bytes.get(start..)?;
@@ -309,7 +308,7 @@ fn batch_around(bytes: &[u8], at: usize) -> Option<(usize, i64)> {
             return None;
         }
         if at < start + size {
-            return Some((start, base_offset));
+            return (!UNCOVERED.iter().any(|range| range.contains(&(at - start)))).then_some(base_offset);
         }
         start += size;
     }

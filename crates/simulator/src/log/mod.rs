@@ -14,6 +14,7 @@ use storage::{
     AppendOrigin, CleanerConfig, CleanerHost, Log, LogCleaner, LogConfig, LogManager, LogManagerConfig,
 };
 
+use crate::fault::Fault;
 use crate::machine::{BASE_MS, format};
 use crate::planted::Planted;
 use crate::run::{Counts, Run};
@@ -92,6 +93,7 @@ pub(crate) fn run(run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
         world.step()?;
     }
     world.restart(Stop::PowerLoss)?;
+    world.counts.faults.add_disk(&world.disk);
     Ok(world.counts)
 }
 
@@ -211,12 +213,14 @@ impl World {
                 Ok(())
             }
             95..96 if self.faulty => {
-                let faults = DiskFaults {
-                    write_errors_per_million: 20_000,
-                    sync_errors_per_million: 20_000,
+                let used = self.disk.used_bytes();
+                let errors = if self.random.chance(50) { 20_000 } else { 0 };
+                self.disk.set_faults(DiskFaults {
+                    write_errors_per_million: errors,
+                    sync_errors_per_million: errors,
+                    capacity: (errors == 0).then(|| used + self.random.below(2000)),
                     ..DiskFaults::default()
-                };
-                self.disk.set_faults(faults);
+                });
                 Ok(())
             }
             _ => Err(End::Down),
@@ -467,7 +471,7 @@ impl World {
 
     fn reopen(&mut self, stop: Stop) -> Result<(), String> {
         self.trace.note(self.now_ms, format_args!("{stop:?}, the disk did {:x}", self.disk.trace()));
-        self.counts.crashes += 1;
+        self.counts.faults.add(Fault::Crash, 1);
         loop {
             match stop {
                 Stop::Kill => self.disk.kill(),

@@ -4,29 +4,34 @@
 
 mod check;
 mod node;
+mod planted;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::ErrorCode;
-use io::{DiskFaults, SeededRandom};
+use io::SeededRandom;
 use raft::{
     OffsetAndEpoch, QuorumRequest, QuorumResponse, RaftInput, RaftOutput, RequestFailure, ResponseBody,
 };
 
-use crate::machine::end_faults;
-use crate::network::Network;
+use crate::fault::{Fault, Faults};
+use crate::machine::Trouble;
+use crate::network::{Network, Outage};
 use crate::planted::Planted;
 use crate::run::{Counts, Run};
 use crate::schedule::Schedule;
 use crate::trace::Trace;
 use check::Checker;
 use node::{Node, Waiting};
+use planted::UnwrittenVote;
 
 /// How long things go wrong, in ms.
 const FAULTS_MS: i64 = 20_000;
 /// How long it may take until all is well again.
 const HEALING_MS: i64 = 20_000;
+/// Behind the last write, when all know of it.
+const END_MS: i64 = FAULTS_MS + HEALING_MS + 3_000;
 
 enum Event {
     Request { from: i32, to: i32, connection: u64, token: u64, request: QuorumRequest },
@@ -37,7 +42,6 @@ enum Event {
     Fault,
     Heal,
     LastWrite,
-    End,
 }
 
 /// A request that waits for its answer.
@@ -63,7 +67,7 @@ struct World {
     next_token: u64,
     next_value: u64,
     checker: Checker,
-    crashes: u64,
+    faults: Faults,
     healed: bool,
 }
 
@@ -81,14 +85,14 @@ pub(crate) fn run(run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
         trace: Arc::clone(trace),
         planted: run.planted,
         now_ms: 0,
-        schedule: Schedule::new(),
+        schedule: Schedule::new(END_MS),
         network: Network::new(),
         nodes,
         asked: BTreeMap::new(),
         next_token: 0,
         next_value: 0,
         checker: Checker::default(),
-        crashes: 0,
+        faults: Faults::default(),
         healed: false,
     };
     let ids: Vec<i32> = world.nodes.keys().copied().collect();
@@ -102,18 +106,16 @@ pub(crate) fn run(run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
     world.schedule.at(2000, Event::Fault);
     world.schedule.at(FAULTS_MS, Event::Heal);
     world.schedule.at(FAULTS_MS + HEALING_MS, Event::LastWrite);
-    while let Some((at_ms, event)) = world.schedule.next() {
-        world.now_ms = world.now_ms.max(at_ms);
-        if matches!(event, Event::End) {
-            break;
-        }
+    while let Some(event) = world.schedule.next(&mut world.now_ms) {
         world.happens(event)?;
     }
     world.look_at_the_end()?;
+    world.network.count(&mut world.faults);
+    world.nodes.values().for_each(|node| node.machine.count(&mut world.faults));
     Ok(Counts {
         acknowledged: world.checker.acknowledged,
-        crashes: world.crashes,
         checks: world.checker.checks,
+        faults: world.faults,
     })
 }
 
@@ -122,7 +124,7 @@ impl World {
     fn prepare(&mut self, id: i32) -> std::io::Result<()> {
         let Some(node) = self.nodes.get(&id) else { return Ok(()) };
         io::fs::create_dir_all(node.data_dir())?;
-        io::fs::sync_dir(node.disk.path())
+        io::fs::sync_dir(node.machine.disk.path())
     }
 
     fn plant(&mut self, id: i32) {
@@ -131,10 +133,10 @@ impl World {
             |path: &std::path::Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match self.planted {
             Some(Planted::CommitBeforeSync) => {
-                node.disk.forget_syncs(move |path| name(path).ends_with(".log"))
+                node.machine.disk.forget_syncs(move |path| name(path).ends_with(".log"))
             }
             Some(Planted::VoteBeforeSync) => {
-                node.disk.forget_syncs(move |path| name(path) == "__cluster_metadata-0")
+                node.machine.disk.forget_syncs(move |path| name(path) == "__cluster_metadata-0")
             }
             _ => {}
         }
@@ -143,14 +145,13 @@ impl World {
     fn happens(&mut self, event: Event) -> Result<(), String> {
         match event {
             Event::Request { from, to, connection, token, request } => {
-                let Some(node) = self.nodes.get(&to) else { return Ok(()) };
-                if node.busy_until_ms > self.now_ms && node.raft.is_some() {
-                    let at_ms = node.busy_until_ms;
-                    self.schedule.at(at_ms, Event::Request { from, to, connection, token, request });
-                    return Ok(());
-                }
+                let Some(node) = self.nodes.get_mut(&to) else { return Ok(()) };
                 if node.raft.is_none() {
                     self.fail(token, RequestFailure::Refused);
+                    return Ok(());
+                }
+                if let Some(at_ms) = node.machine.busy_until(self.now_ms) {
+                    self.schedule.at(at_ms, Event::Request { from, to, connection, token, request });
                     return Ok(());
                 }
                 if connection != self.network.connection(from, to) && self.random.chance(50) {
@@ -161,13 +162,12 @@ impl World {
             }
             Event::Response { to, token, result } => {
                 let Some(asked) = self.asked.get(&token) else { return Ok(()) };
-                let Some(node) = self.nodes.get(&to) else { return Ok(()) };
+                let Some(node) = self.nodes.get_mut(&to) else { return Ok(()) };
                 if asked.incarnation != node.incarnation || node.raft.is_none() {
                     self.asked.remove(&token);
                     return Ok(());
                 }
-                if node.busy_until_ms > self.now_ms {
-                    let at_ms = node.busy_until_ms;
+                if let Some(at_ms) = node.machine.busy_until(self.now_ms) {
                     self.schedule.at(at_ms, Event::Response { to, token, result });
                     return Ok(());
                 }
@@ -179,12 +179,7 @@ impl World {
             Event::Client => self.client(),
             Event::Fault => self.fault(),
             Event::Heal => self.heal(),
-            Event::LastWrite => {
-                self.write()?;
-                self.schedule.at(self.now_ms + 3000, Event::End);
-                Ok(())
-            }
-            Event::End => Ok(()),
+            Event::LastWrite => self.write(),
         }
     }
 
@@ -193,13 +188,12 @@ impl World {
         if node.incarnation != incarnation || node.raft.is_none() {
             return Ok(());
         }
-        if node.busy_until_ms > self.now_ms {
-            let at_ms = node.busy_until_ms;
+        if let Some(at_ms) = node.machine.busy_until(self.now_ms) {
             self.schedule.at(at_ms, Event::Wake { node: id, incarnation });
             return Ok(());
         }
         // Only if that is still its time: each step plans the next.
-        let clock_ms = node.clock.shows(self.now_ms);
+        let clock_ms = node.machine.clock_ms(self.now_ms);
         if node.raft.as_ref().is_some_and(|raft| raft.next_poll_ms() > clock_ms) {
             return Ok(());
         }
@@ -209,23 +203,31 @@ impl World {
     fn take(&mut self, id: i32, mut input: RaftInput) -> Result<(), String> {
         self.plant_input(&mut input);
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        let clock_ms = node.clock.shows(self.now_ms);
+        let clock_ms = node.machine.clock_ms(self.now_ms);
         let Some(raft) = &mut node.raft else { return Ok(()) };
-        match raft.handle(input, clock_ms) {
+        let unwritten = match self.planted {
+            Some(Planted::UnwrittenVote) => UnwrittenVote::plant(&node.machine),
+            _ => None,
+        };
+        let done = match raft.handle(input, clock_ms) {
             Ok(()) => self.step(id),
             Err(error) => self.down(id, &error),
+        };
+        if let Some((unwritten, node)) = unwritten.zip(self.nodes.get(&id)) {
+            unwritten.end(&node.machine);
         }
+        done
     }
 
     /// Lets a node do what it has to do, and sends what it has to say.
     fn step(&mut self, id: i32) -> Result<(), String> {
         let mut ends = self.nodes.iter().map(|(id, node)| (*id, node.log_end())).collect();
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        node.disk.set_now_ms(node.clock.shows(self.now_ms));
+        node.machine.disk.set_now_ms(node.machine.clock_ms(self.now_ms));
         if let Err(error) = node.poll(self.now_ms, &mut ends, &mut self.checker)? {
             return self.down(id, &error);
         }
-        let clock_ms = node.clock.shows(self.now_ms);
+        let clock_ms = node.machine.clock_ms(self.now_ms);
         let snapshot = node.raft.as_ref().is_some_and(|raft| raft.snapshot_due(clock_ms).is_some());
         if snapshot && let Err(error) = node.write_snapshot(self.now_ms) {
             return self.down(id, &error);
@@ -238,11 +240,10 @@ impl World {
         let wake_ms = raft.next_poll_ms();
         let epoch = raft.leader_and_epoch().epoch;
         if wake_ms < i64::MAX {
-            let at_ms = node.clock.when(wake_ms).max(self.now_ms + 1);
+            let at_ms = node.machine.clock.when(wake_ms).max(self.now_ms + 1);
             self.schedule.at(at_ms, Event::Wake { node: id, incarnation: node.incarnation });
         }
-        let delay_ms = (node.disk.take_delay_us() / 1000) as i64;
-        node.busy_until_ms = node.busy_until_ms.max(self.now_ms + delay_ms);
+        node.machine.takes_its_time(self.now_ms);
         if node.is_voter && !outputs.is_empty() {
             node.told_epoch = node.told_epoch.max(epoch);
         }
@@ -307,7 +308,7 @@ impl World {
 
     /// Something that the node stands on refused: its process ends.
     fn down(&mut self, id: i32, error: &dyn std::fmt::Display) -> Result<(), String> {
-        let expected = self.nodes.get(&id).is_some_and(|node| node.disk.is_halted());
+        let expected = self.nodes.get(&id).is_some_and(|node| node.machine.refuses());
         if !expected {
             return Err(format!("node {id}: {error}"));
         }
@@ -320,24 +321,13 @@ impl World {
         let after_ms = 10 + self.random.below(4000) as i64;
         let Some(node) = self.nodes.get_mut(&id) else { return };
         node.stop();
-        if loses_power {
-            node.disk.lose_power();
-        } else {
-            node.disk.kill();
-        }
-        self.trace.note(
-            self.now_ms,
-            format_args!(
-                "{id} {}, its disk did {:x}",
-                if loses_power { "loses its power" } else { "is killed" },
-                node.disk.trace()
-            ),
-        );
+        let how = node.machine.ends(loses_power);
+        self.trace.note(self.now_ms, format_args!("{id} {how}"));
         if self.planted == Some(Planted::ForgottenEpoch) {
             let _ = io::fs::remove_file(node.data_dir().join("__cluster_metadata-0").join("quorum-state"));
         }
         let incarnation = node.incarnation;
-        self.crashes += 1;
+        self.faults.add(Fault::Crash, 1);
         let others: Vec<i32> = self.nodes.keys().copied().filter(|other| *other != id).collect();
         for other in others {
             self.network.break_connection(id, other);
@@ -356,7 +346,7 @@ impl World {
             return Ok(());
         }
         if halts {
-            node.disk.halt_after(changes);
+            node.machine.disk.halt_after(changes);
         }
         match node.start(seed, self.now_ms) {
             Ok(()) => {
@@ -382,18 +372,16 @@ impl World {
 
     /// Somebody writes to whoever believes to lead.
     fn write(&mut self) -> Result<(), String> {
-        let leaders: Vec<i32> = self
-            .nodes
-            .values()
-            .filter(|node| node.active_epoch.is_some() && node.busy_until_ms <= self.now_ms)
-            .map(|node| node.id)
-            .collect();
+        let mut leaders = Vec::new();
+        for node in self.nodes.values_mut().filter(|node| node.active_epoch.is_some()) {
+            leaders.extend(node.machine.busy_until(self.now_ms).is_none().then_some(node.id));
+        }
         let Some(id) = self.random.pick(&leaders).copied() else { return Ok(()) };
         let key = self.random.below(10);
         self.next_value += 1;
         let value = self.next_value;
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        let clock_ms = node.clock.shows(self.now_ms);
+        let clock_ms = node.machine.clock_ms(self.now_ms);
         let (Some(raft), Some(epoch)) = (&mut node.raft, node.active_epoch) else { return Ok(()) };
         let mut record = key.to_be_bytes().to_vec();
         record.extend(value.to_be_bytes());
@@ -418,77 +406,47 @@ impl World {
         let next_ms = self.now_ms + 50 + self.random.below(1200) as i64;
         self.schedule.at(next_ms, Event::Fault);
         let ids: Vec<i32> = self.nodes.keys().copied().collect();
-        let (Some(one), Some(other)) = (self.random.pick(&ids).copied(), self.random.pick(&ids).copied())
-        else {
-            return Ok(());
-        };
-        match self.random.below(10) {
+        let Some(one) = self.random.pick(&ids).copied() else { return Ok(()) };
+        let random = &mut self.random;
+        let what = match random.below(13) {
             0 | 1 => {
                 if self.nodes.get(&one).is_some_and(|node| node.raft.is_some()) {
                     self.crash(one);
                 }
+                return Ok(());
             }
-            2 => {
-                let changes = self.random.below(12);
-                if let Some(node) = self.nodes.get(&one) {
-                    node.disk.halt_after(changes);
-                }
-            }
-            3 => {
-                let until_ms = self.now_ms + 50 + self.random.below(4000) as i64;
-                if let Some(node) = self.nodes.get_mut(&one) {
-                    node.busy_until_ms = until_ms;
-                }
-                self.trace.note(self.now_ms, format_args!("{one} pauses until {until_ms}"));
-            }
-            4 => {
-                self.network.cut(one, other);
-                self.trace.note(self.now_ms, format_args!("nothing goes from {one} to {other}"));
-            }
-            5 => {
-                for id in &ids {
-                    self.network.cut(one, *id);
-                    self.network.cut(*id, one);
-                }
-                self.trace.note(self.now_ms, format_args!("{one} is cut off"));
-            }
-            6 => {
-                // Two halves.
-                let half: Vec<i32> = ids.iter().copied().filter(|_| self.random.chance(50)).collect();
-                for from in &ids {
-                    for to in &ids {
-                        if half.contains(from) != half.contains(to) {
-                            self.network.cut(*from, *to);
-                        }
-                    }
-                }
-                self.trace.note(self.now_ms, format_args!("cut between {half:?} and the others"));
-            }
-            7 => self.network.break_connection(one, other),
-            8 => {
-                self.network.slowest_ms = *self.random.pick(&[1, 5, 50, 300]).unwrap_or(&5);
-                let sync_us = *self.random.pick(&[0, 1000, 100_000]).unwrap_or(&0);
-                if let Some(node) = self.nodes.get(&one) {
-                    node.disk.set_faults(DiskFaults { sync_us, ..DiskFaults::default() });
-                }
+            2 => self.trouble(one, Trouble::Halt),
+            3 => self.trouble(one, Trouble::Pause),
+            4 => self.trouble(one, Trouble::SlowDisk),
+            5 => self.trouble(one, Trouble::FullDisk),
+            6 => self.network.fails(Outage::OneWay, &ids, random),
+            7 => self.network.fails(Outage::Alone, &ids, random),
+            8 => self.network.fails(Outage::Halves, &ids, random),
+            9 => self.network.fails(Outage::Broken, &ids, random),
+            10 => self.network.fails(Outage::Slow, &ids, random),
+            11 => {
+                self.nodes.values().for_each(|node| node.machine.has_room());
+                "there is room on all disks".to_owned()
             }
             _ => {
-                self.network.heal();
-                self.trace.note(self.now_ms, format_args!("the network is whole"));
+                self.network.is_whole();
+                "the network is whole".to_owned()
             }
-        }
+        };
+        self.trace.note(self.now_ms, format_args!("{what}"));
         Ok(())
+    }
+
+    fn trouble(&mut self, id: i32, trouble: Trouble) -> String {
+        let Some(node) = self.nodes.get_mut(&id) else { return String::new() };
+        format!("{id} {}", node.machine.fails(trouble, self.now_ms, &mut self.random))
     }
 
     fn heal(&mut self) -> Result<(), String> {
         self.healed = true;
         self.network.heal();
-        self.network.slowest_ms = 5;
+        self.nodes.values_mut().for_each(|node| node.machine.heal());
         self.trace.note(self.now_ms, format_args!("nothing fails any more"));
-        for node in self.nodes.values_mut() {
-            node.busy_until_ms = 0;
-            end_faults(&node.disk);
-        }
         Ok(())
     }
 

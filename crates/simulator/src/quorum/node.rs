@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use common::Uuid;
-use io::{SeededRandom, SimulatedDisk};
+use io::SeededRandom;
 use raft::{Endpoint, MetadataLogConfig, OffsetAndEpoch, RaftConfig, RaftEvent, RaftNode};
 
 use super::check::{Checker, Image};
-use crate::machine::Clock;
+use crate::machine::{Clock, Machine};
 
 /// A record that waits for its commit.
 #[derive(Debug)]
@@ -20,19 +20,18 @@ pub(crate) struct Waiting {
 pub(crate) struct Node {
     pub id: i32,
     pub is_voter: bool,
-    pub disk: SimulatedDisk,
+    pub machine: Machine,
     pub raft: Option<RaftNode>,
     /// Counts the processes.
     pub incarnation: u64,
-    /// It does nothing before this time: it is paused, or its disk is slow.
-    pub busy_until_ms: i64,
-    pub clock: Clock,
     pub image: Image,
     /// What it has heard of the log: the offset behind that, and the epoch.
     pub heard: Option<OffsetAndEpoch>,
     /// The epoch in which it was told to lead.
     pub active_epoch: Option<i32>,
     pub waiting: Vec<Waiting>,
+    /// Whether it led when it was looked at last.
+    leads: bool,
     high_watermark: i64,
     /// Up to where it had the log when its process ended.
     log_end: i64,
@@ -46,15 +45,14 @@ impl Node {
         Node {
             id,
             is_voter,
-            disk: SimulatedDisk::new(random.next_u64()),
+            machine: Machine::new(Clock::new(random, 95, 11), random),
             raft: None,
             incarnation: 0,
-            busy_until_ms: 0,
-            clock: Clock::new(random, 95, 11),
             image: Image::default(),
             heard: None,
             active_epoch: None,
             waiting: Vec::new(),
+            leads: false,
             high_watermark: 0,
             log_end: 0,
             told_epoch: 0,
@@ -68,7 +66,7 @@ impl Node {
     }
 
     pub fn data_dir(&self) -> PathBuf {
-        self.disk.path().join("data")
+        self.machine.disk.path().join("data")
     }
 
     fn config(&self, seed: u64) -> RaftConfig {
@@ -94,8 +92,9 @@ impl Node {
         self.heard = None;
         self.active_epoch = None;
         self.waiting.clear();
+        self.leads = false;
         self.high_watermark = 0;
-        self.raft = Some(RaftNode::open(self.config(seed), self.clock.shows(now_ms))?);
+        self.raft = Some(RaftNode::open(self.config(seed), self.machine.clock_ms(now_ms))?);
         Ok(())
     }
 
@@ -117,7 +116,7 @@ impl Node {
         ends: &mut BTreeMap<i32, i64>,
         checker: &mut Checker,
     ) -> Result<raft::Result<()>, String> {
-        let clock_ms = self.clock.shows(now_ms);
+        let clock_ms = self.machine.clock_ms(now_ms);
         loop {
             let Some(raft) = &mut self.raft else { return Ok(Ok(())) };
             let events = match raft.poll(clock_ms) {
@@ -137,7 +136,8 @@ impl Node {
                 self.high_watermark = high_watermark;
             }
             ends.insert(self.id, raft.log_end_offset());
-            if raft.is_leader() {
+            let led = std::mem::replace(&mut self.leads, raft.is_leader());
+            if led || self.leads {
                 checker.commits.look_at(self.id, raft, ends)?;
             }
             if raft.is_leader() {
@@ -195,7 +195,7 @@ impl Node {
 
     /// Writes a snapshot of what it has heard.
     pub fn write_snapshot(&mut self, now_ms: i64) -> raft::Result<()> {
-        let clock_ms = self.clock.shows(now_ms);
+        let clock_ms = self.machine.clock_ms(now_ms);
         let (Some(raft), Some(heard)) = (&mut self.raft, self.heard) else { return Ok(()) };
         let records = self.image.0.iter().map(|(key, value)| {
             let mut record = key.to_be_bytes().to_vec();

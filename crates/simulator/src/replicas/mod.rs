@@ -8,14 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use common::{ErrorCode, Uuid};
-use io::{SeededRandom, SimulatedDisk};
+use io::SeededRandom;
 use metadata::{LeaderRecoveryState, PartitionRegistration};
 use replica::{AlterPartitionOutcome, AlteredPartition, NextFetch};
 use storage::AppendOrigin;
 
 use crate::committed::in_sync_has;
+use crate::fault::Fault;
 use crate::log::records::{Seen, batch, read_all, read_from};
-use crate::machine::{BASE_MS, format};
+use crate::machine::{BASE_MS, Clock, Machine, Trouble, format};
 use crate::planted::Planted;
 use crate::run::{Counts, Run};
 use crate::trace::Trace;
@@ -41,7 +42,7 @@ struct World {
     now_ms: i64,
     /// What the controller has committed.
     metadata: PartitionRegistration,
-    disks: BTreeMap<i32, SimulatedDisk>,
+    machines: BTreeMap<i32, Machine>,
     nodes: BTreeMap<i32, Node>,
     epochs: BTreeMap<i32, i64>,
     sessions: BTreeMap<i32, Session>,
@@ -68,7 +69,7 @@ pub(crate) fn run(run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
     let mut world = World {
         trace: Arc::clone(trace),
         planted: run.planted,
-        now_ms: BASE_MS,
+        now_ms: 0,
         metadata: PartitionRegistration {
             replicas: ids.clone(),
             directories: vec![Uuid::ZERO; ids.len()],
@@ -82,7 +83,10 @@ pub(crate) fn run(run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
             leader_epoch: 0,
             partition_epoch: 0,
         },
-        disks: ids.iter().map(|id| (*id, SimulatedDisk::new(random.next_u64()))).collect(),
+        machines: ids
+            .iter()
+            .map(|id| (*id, Machine::new(Clock::new(&mut random, 97, 7), &mut random)))
+            .collect(),
         nodes: BTreeMap::new(),
         epochs: BTreeMap::new(),
         sessions: BTreeMap::new(),
@@ -100,25 +104,28 @@ pub(crate) fn run(run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
         random,
     };
     for id in &ids {
-        format(&world.disks[id], *id)?;
+        format(&world.machines[id].disk, *id)?;
         world.start(*id)?;
     }
     for _ in 0..STEPS {
         world.step()?;
     }
     world.settle()?;
+    world.machines.values().for_each(|machine| machine.count(&mut world.counts.faults));
     Ok(world.counts)
 }
 
 impl World {
     fn start(&mut self, id: i32) -> Result<(), String> {
         self.now_ms += 1;
-        let disk = &self.disks[&id];
+        let machine = &self.machines[&id];
+        let disk = &machine.disk;
         disk.halt_after(match !self.healed && self.random.chance(10) {
             true => self.random.below(40),
             false => u64::MAX,
         });
-        match Node::start(disk, id, &self.metadata, self.syncs, self.now_ms) {
+        let clock_ms = machine.clock_ms(self.now_ms);
+        match Node::start(disk, id, &self.metadata, self.syncs, (self.now_ms, clock_ms)) {
             Ok(node) if !disk.is_halted() => {
                 self.trace.note(
                     self.now_ms,
@@ -134,8 +141,8 @@ impl World {
                 self.tell_epochs();
                 self.hear(id)
             }
-            Ok(_) | Err(_) if disk.is_halted() => {
-                disk.kill();
+            Ok(_) | Err(_) if machine.refuses() => {
+                self.ends(id, false);
                 Ok(())
             }
             Ok(_) => Ok(()),
@@ -154,30 +161,17 @@ impl World {
         if self.nodes.remove(&id).is_none() {
             return;
         }
-        self.counts.crashes += 1;
+        self.counts.faults.add(Fault::Crash, 1);
         self.epochs.remove(&id);
         self.tell_epochs();
         let others_in_sync =
             self.metadata.isr.iter().any(|other| *other != id && self.nodes.contains_key(other));
         // Without syncs the last one that is in sync must keep what it has: that is what Kafka promises, and no more.
         let loses_power = (self.syncs || others_in_sync) && self.random.chance(50);
-        let disk = &self.disks[&id];
-        if loses_power {
-            disk.lose_power();
-            if !self.syncs {
-                self.suspects.insert(id);
-            }
-        } else {
-            disk.kill();
+        if loses_power && !self.syncs {
+            self.suspects.insert(id);
         }
-        self.trace.note(
-            self.now_ms,
-            format_args!(
-                "{id} {}, its disk did {:x}",
-                if loses_power { "loses its power" } else { "is killed" },
-                disk.trace()
-            ),
-        );
+        self.ends(id, loses_power);
         if self.metadata.isr.len() > 1 && self.metadata.isr.contains(&id) {
             self.metadata.isr.retain(|replica| *replica != id);
             self.metadata.partition_epoch += 1;
@@ -185,6 +179,12 @@ impl World {
         if self.metadata.leader == id {
             self.elect();
         }
+    }
+
+    fn ends(&mut self, id: i32, loses_power: bool) {
+        let Some(machine) = self.machines.get_mut(&id) else { return };
+        let how = machine.ends(loses_power);
+        self.trace.note(self.now_ms, format_args!("{id} {how}"));
     }
 
     /// Somebody else of those in sync leads, or nobody.
@@ -214,7 +214,7 @@ impl World {
 
     /// A broker hears of the newest metadata.
     fn hear(&mut self, id: i32) -> Result<(), String> {
-        let (metadata, now_ms) = (Arc::new(self.metadata.clone()), self.now_ms);
+        let (metadata, now_ms) = (Arc::new(self.metadata.clone()), self.clock_ms(id));
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
         if let Err(error) = node.partition.update(Arc::clone(&metadata), now_ms) {
             return self.refused(id, &error);
@@ -236,7 +236,7 @@ impl World {
     }
 
     fn refused(&mut self, id: i32, error: &dyn std::fmt::Display) -> Result<(), String> {
-        if !self.disks[&id].is_halted() {
+        if !self.machines[&id].refuses() {
             return Err(format!("broker {id}: {error}"));
         }
         self.stop(id);
@@ -245,13 +245,15 @@ impl World {
 
     /// A follower sends its next fetch, and the leader answers.
     fn fetch(&mut self, id: i32) {
-        let now_ms = self.now_ms;
+        let now_ms = self.clock_ms(id);
         let Some(node) = self.nodes.get_mut(&id) else { return };
         if node.answer.is_some() {
             return;
         }
         let source = node.source;
         if self.cut_off == Some(id) || self.cut_off == Some(source) || !self.nodes.contains_key(&source) {
+            let is_there = self.nodes.contains_key(&source);
+            self.counts.faults.add(Fault::Cut, u64::from(is_there));
             if let Some(node) = self.nodes.get_mut(&id) {
                 node.fetcher.on_failure(now_ms);
             }
@@ -268,12 +270,14 @@ impl World {
         let NextFetch::Request(request) = node.fetcher.next(&|_| false, now_ms) else { return };
         let session = self.sessions.entry(id).or_default();
         let Some(leader) = self.nodes.get(&source) else { return };
-        let answer = leader.answer(session, &request, self.planted, now_ms);
+        let leader_ms = self.machines[&source].clock_ms(self.now_ms);
+        let answer = leader.answer(session, &request, self.planted, leader_ms);
         self.propose(source);
         let is_lost = self.random.chance(8);
         let Some(node) = self.nodes.get_mut(&id) else { return };
         if is_lost {
             // The request arrived, and the answer is lost with the connection.
+            self.counts.faults.add(Fault::OneWay, 1);
             node.fetcher.on_failure(now_ms);
         } else {
             node.answer = Some(answer);
@@ -282,7 +286,7 @@ impl World {
 
     /// What a leader has answered arrives.
     fn arrive(&mut self, id: i32) -> Result<(), String> {
-        let now_ms = self.now_ms;
+        let now_ms = self.clock_ms(id);
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
         let Some(answer) = node.answer.take() else { return Ok(()) };
         let before = node.partition.log().log_end_offset();
@@ -295,7 +299,7 @@ impl World {
         }
         let end = node.partition.log().log_end_offset();
         let high_watermark = node.high_watermark;
-        self.trace.note(now_ms, format_args!("{id} has {end}"));
+        self.trace.note(self.now_ms, format_args!("{id} has {end}"));
         if answer
             .partitions
             .first()
@@ -308,12 +312,23 @@ impl World {
                 "broker {id} cuts its log at {end}, below its high watermark {high_watermark}"
             ));
         }
-        self.down_if_halted(id);
+        self.down_if_failed(id);
         Ok(())
     }
 
-    fn down_if_halted(&mut self, id: i32) {
-        if self.disks[&id].is_halted() {
+    /// What the clock of a broker shows.
+    fn clock_ms(&self, id: i32) -> i64 {
+        self.machines[&id].clock_ms(self.now_ms)
+    }
+
+    /// Whether the disk of a broker has let it down: nothing more can be asked of it.
+    fn has_failed(&self, id: i32) -> bool {
+        let is_offline = self.nodes.get(&id).is_some_and(|node| node.logs.live_dirs().is_empty());
+        self.machines[&id].disk.is_halted() || is_offline && self.machines[&id].refuses()
+    }
+
+    fn down_if_failed(&mut self, id: i32) {
+        if self.has_failed(id) {
             self.stop(id);
         }
     }
@@ -346,7 +361,7 @@ impl World {
             })
         };
         if self.random.chance(75) {
-            let outcome = node.partition.on_altered(proposal.id, answer, self.now_ms);
+            let outcome = node.partition.on_altered(proposal.id, answer, self.clock_ms(id));
             assert!(outcome != AlterPartitionOutcome::Retry, "Invariant: none of these errors is passing");
         }
     }
@@ -359,16 +374,19 @@ impl World {
             self.next_value += 1;
             let size = self.random.below(60) as usize;
             let records = [(1, Some(self.next_value))];
-            let bytes = batch(&records, (producer.id, producer.sequence), size, self.now_ms);
+            let bytes = batch(&records, (producer.id, producer.sequence), size, BASE_MS + self.now_ms);
             producer.batch = Some((self.next_value, bytes));
         }
         if self.cut_off == Some(leader) {
             return Ok(());
         }
+        let Some(clock_ms) = self.machines.get(&leader).map(|machine| machine.clock_ms(self.now_ms)) else {
+            return Ok(());
+        };
         let (Some((value, bytes)), Some(node)) = (&producer.batch, self.nodes.get(&leader)) else {
             return Ok(());
         };
-        let appended = match node.partition.append_as_leader(bytes, AppendOrigin::Client, true, self.now_ms) {
+        let appended = match node.partition.append_as_leader(bytes, AppendOrigin::Client, true, clock_ms) {
             Ok(appended) => appended,
             Err(error) => {
                 let code = error.error_code();
@@ -384,7 +402,7 @@ impl World {
             if let Err(error) = node.partition.log().flush() {
                 return self.refused(leader, &error);
             }
-            node.partition.synced(&appended, self.now_ms);
+            node.partition.synced(&appended, clock_ms);
         }
         producer.waiting = Some((
             leader,
@@ -432,6 +450,7 @@ impl World {
                 }
             }
         }
+        let failed: BTreeSet<i32> = self.nodes.keys().copied().filter(|id| self.has_failed(*id)).collect();
         for (id, node) in &mut self.nodes {
             let log = node.partition.log();
             let high_watermark = log.high_watermark();
@@ -446,7 +465,7 @@ impl World {
                 ));
             }
             node.high_watermark = high_watermark;
-            if high_watermark > node.looked_at && !self.disks[id].is_halted() {
+            if high_watermark > node.looked_at && !failed.contains(id) {
                 for seen in read_from(&log, node.looked_at.max(log.log_start_offset()), high_watermark, 4000)?
                 {
                     self.counts.checks += 1;
@@ -466,7 +485,7 @@ impl World {
 
     fn step(&mut self) -> Result<(), String> {
         self.now_ms += 1 + self.random.below(4) as i64;
-        let count = self.disks.len() as u64;
+        let count = self.machines.len() as u64;
         let id = 1 + self.random.below(count) as i32;
         match self.random.below(100) {
             0..18 => self.produce(self.metadata.leader)?,
@@ -476,7 +495,7 @@ impl World {
             80..86 => self.hear(id)?,
             86..92 => {
                 if let Some(node) = self.nodes.get(&id) {
-                    let _ = node.partition.maybe_shrink_isr(self.now_ms);
+                    let _ = node.partition.maybe_shrink_isr(self.clock_ms(id));
                 }
                 self.propose(id);
             }
@@ -486,13 +505,15 @@ impl World {
                 }
             }
             // Mostly one at a time, sometimes all.
-            93 if self.nodes.len() == self.disks.len() || self.random.chance(15) => {
+            93 if self.nodes.len() == self.machines.len() || self.random.chance(15) => {
                 match self.random.chance(60) {
                     true => self.stop(id),
-                    false => self.disks[&id].halt_after(self.random.below(20)),
+                    false => self.trouble(id, Trouble::Halt),
                 }
             }
             93 => self.cut_off = None,
+            94 if self.random.chance(20) => self.trouble(id, Trouble::FullDisk),
+            94 if self.random.chance(30) => self.machines.values().for_each(Machine::has_room),
             95 => self.now_ms += MAX_LAG_MS / 2,
             96 => {
                 self.cut_off = self.random.chance(30).then_some(id);
@@ -524,10 +545,16 @@ impl World {
         self.check()?;
         for id in 1..=count as i32 {
             if self.nodes.contains_key(&id) {
-                self.down_if_halted(id);
+                self.down_if_failed(id);
             }
         }
         Ok(())
+    }
+
+    fn trouble(&mut self, id: i32, trouble: Trouble) {
+        let Some(machine) = self.machines.get_mut(&id) else { return };
+        let what = machine.fails(trouble, self.now_ms, &mut self.random);
+        self.trace.note(self.now_ms, format_args!("{id} {what}"));
     }
 
     /// Nothing fails any more; then all logs are the same, and have all that was acknowledged, once.
@@ -535,9 +562,11 @@ impl World {
         self.healed = true;
         self.cut_off = None;
         self.trace.note(self.now_ms, format_args!("nothing fails any more"));
-        let ids: Vec<i32> = self.disks.keys().copied().collect();
+        let ids: Vec<i32> = self.machines.keys().copied().collect();
         for id in &ids {
-            self.disks[id].halt_after(u64::MAX);
+            if let Some(machine) = self.machines.get_mut(id) {
+                machine.heal();
+            }
             if !self.nodes.contains_key(id) {
                 self.start(*id)?;
             }

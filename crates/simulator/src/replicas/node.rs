@@ -36,13 +36,13 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Starts a broker on what its disk has.
+    /// Starts a broker on what its disk has, in an epoch, at a time of its clock.
     pub fn start(
         disk: &SimulatedDisk,
         id: i32,
         metadata: &PartitionRegistration,
         syncs: bool,
-        now_ms: i64,
+        (epoch, now_ms): (i64, i64),
     ) -> Result<Node, String> {
         let config = Arc::new(LogConfig {
             segment_size: 2000,
@@ -62,7 +62,7 @@ impl Node {
         logs.load(&|_| Some(Arc::clone(&config)), &|_, _| false, now_ms)
             .map_err(|error| error.to_string())?;
         let broker = Arc::new(LocalBroker::new(id, MAX_LAG_MS));
-        broker.set_epoch(now_ms);
+        broker.set_epoch(epoch);
         let name = TopicPartition::new("t", 0);
         let log = logs.create_log(&name, Some(TOPIC), config, now_ms).map_err(|error| error.to_string())?;
         if syncs {
