@@ -27,6 +27,7 @@ mod groups;
 mod log;
 mod machine;
 mod network;
+mod offsets;
 mod planted;
 mod quorum;
 mod replicas;

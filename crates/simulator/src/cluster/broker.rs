@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use common::topic::GROUP_METADATA_TOPIC;
 use common::{ErrorCode, TopicIdPartition, TopicPartition, Uuid};
 use coordinator::{Appended, CoordinatorLog};
-use group::{DeletedTopic, GroupConfig, GroupCoordinator, TopicResolver, TopicsChange, TopicsImage};
+use group::{DeletedTopic, GroupConfig, GroupCoordinator, TopicsChange};
 use metadata::{LoaderUpdate, MetadataDelta, MetadataImage, PartitionRegistration};
 use protocol::messages::ListOffsetsRequest;
 use protocol::messages::fetch_request::FetchPartition;
@@ -20,6 +20,7 @@ use storage::{AppendOrigin, LogConfig, LogManager, LogManagerConfig};
 
 use super::messages::uuid;
 use super::node::{CLUSTER, Node, Plan};
+use crate::offsets::{self, Topics};
 use crate::planted::Planted;
 
 /// `replica.lag.time.max.ms`
@@ -61,41 +62,6 @@ pub(crate) struct Broker {
     pub seen: BTreeMap<TopicIdPartition, (i64, i64)>,
     settings: PartitionSettings,
     pub planted: Option<Planted>,
-}
-
-/// The topics of an image.
-pub(crate) struct Topics(pub Arc<MetadataImage>);
-
-impl TopicResolver for Topics {
-    fn topic_name(&self, id: Uuid) -> Option<String> {
-        self.0.topics.topic_by_id(&id).map(|topic| topic.name.to_string())
-    }
-
-    fn topic_id(&self, name: &str) -> Option<Uuid> {
-        self.0.topics.topic(name).map(|topic| topic.id)
-    }
-
-    fn has_partition(&self, name: &str, partition: i32) -> bool {
-        self.0.topics.topic(name).is_some_and(|topic| topic.partitions.contains_key(&partition))
-    }
-}
-
-impl TopicsImage for Topics {
-    fn version(&self) -> i64 {
-        self.0.provenance.last_contained_offset
-    }
-
-    fn partition_count(&self, name: &str) -> Option<i32> {
-        Some(self.0.topics.topic(name)?.partitions.len() as i32)
-    }
-
-    fn partition_racks(&self, _: &str, _: i32) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn for_each_name(&self, visit: &mut dyn FnMut(&str)) {
-        self.0.topics.sorted().iter().for_each(|topic| visit(&topic.name));
-    }
 }
 
 /// The coordinators' way to their log.
@@ -305,26 +271,13 @@ impl Broker {
                 continue;
             };
             let log = Arc::clone(&replica.log());
-            let (start, mut end) = (log.log_start_offset(), log.log_end_offset());
+            let mut end = log.log_end_offset();
             if self.planted == Some(Planted::HalfReadCoordinator) {
                 end -= 3;
             }
-            let mut read = |offset: i64, buffer: &mut Vec<u8>| {
-                if offset >= end {
-                    return Ok(());
-                }
-                let fetched = log.read(offset, 1000, end, true).map_err(|error| error.error_code())?;
-                fetched.records.read_into(buffer).map_err(|_| ErrorCode::KafkaStorageError)
-            };
             // A partition that does not load is refused to everybody; the next election tries again.
-            let _ = self.groups.load(
-                partition.partition,
-                info.partition.leader_epoch,
-                start,
-                log.high_watermark(),
-                &mut read,
-                now_ms,
-            );
+            let epoch = info.partition.leader_epoch;
+            let _ = offsets::load(&self.groups, partition.partition, epoch, &log, end, now_ms);
         }
     }
 

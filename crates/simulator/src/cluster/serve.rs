@@ -3,21 +3,17 @@
 use std::sync::Arc;
 
 use common::{ErrorCode, TopicIdPartition};
-use group::RequestContext;
 use parking_lot::Mutex;
 use protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
-use protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
-use protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
-use protocol::messages::{
-    FetchRequest, ListOffsetsRequest, ListOffsetsResponse, OffsetCommitRequest, OffsetFetchRequest,
-};
+use protocol::messages::{FetchRequest, ListOffsetsRequest, ListOffsetsResponse};
 use replica::Partition;
 use storage::{AppendInfo, AppendOrigin};
 
-use super::broker::{Broker, Topics, Unacknowledged};
+use super::broker::{Broker, Unacknowledged};
 use super::damage::with_fitting_checksums;
 use super::messages::Told;
 use crate::fetch::{Fetched, FetchedPartition};
+use crate::offsets;
 use crate::planted::Planted;
 
 /// Answers that coordinators gave: the number of the request, and what was said.
@@ -152,75 +148,19 @@ impl Broker {
 
     /// Commits an offset of partition 0 of the topic that is consumed.
     pub fn commit(&self, number: u64, group: &str, offset: i64, answers: &Answers, now_ms: i64) {
-        let request = OffsetCommitRequest {
-            group_id: group.to_owned(),
-            generation_id_or_member_epoch: -1,
-            topics: vec![OffsetCommitRequestTopic {
-                name: CONSUMED.to_owned(),
-                partitions: vec![OffsetCommitRequestPartition {
-                    partition_index: 0,
-                    committed_offset: offset,
-                    ..Default::default()
-                }],
-                ..Default::default()
-            }],
-            ..Default::default()
-        };
+        let request = offsets::commit_request(group, ("", -1), (CONSUMED, 0), offset);
         let answers = Arc::clone(answers);
-        self.groups.commit_offsets(
-            &context(),
-            request,
-            &Topics(Arc::clone(&self.image)),
-            now_ms,
-            Box::new(move |response| {
-                let outcome = response.topics.first().and_then(|topic| topic.partitions.first());
-                let error = outcome.map_or(ErrorCode::UnknownServerError, |partition| {
-                    ErrorCode::from_code(partition.error_code)
-                });
-                answers.lock().push((number, Told::Committed(error)));
-            }),
-        );
+        offsets::commit(&self.groups, "client", request, &self.image, now_ms, move |error| {
+            answers.lock().push((number, Told::Committed(error)));
+        });
     }
 
     /// Which offset is committed?
     pub fn committed_offset(&self, number: u64, group: &str, answers: &Answers, now_ms: i64) {
-        let request = OffsetFetchRequest {
-            groups: vec![OffsetFetchRequestGroup {
-                group_id: group.to_owned(),
-                topics: Some(vec![OffsetFetchRequestTopics {
-                    name: CONSUMED.to_owned(),
-                    partition_indexes: vec![0],
-                    ..Default::default()
-                }]),
-                member_epoch: -1,
-                ..Default::default()
-            }],
-            ..Default::default()
-        };
         let answers = Arc::clone(answers);
-        self.groups.fetch_offsets(
-            &context(),
-            request,
-            &Topics(Arc::clone(&self.image)),
-            now_ms,
-            Box::new(move |response| {
-                let group = response.groups.first();
-                let found = group.map_or(Err(ErrorCode::UnknownServerError), |group| {
-                    if group.error_code != 0 {
-                        return Err(ErrorCode::from_code(group.error_code));
-                    }
-                    let partition = group.topics.first().and_then(|topic| topic.partitions.first());
-                    match partition
-                        .map(|found| (ErrorCode::from_code(found.error_code), found.committed_offset))
-                    {
-                        Some((ErrorCode::None, offset)) => Ok(offset),
-                        Some((error, _)) => Err(error),
-                        None => Err(ErrorCode::UnknownServerError),
-                    }
-                });
-                answers.lock().push((number, Told::CommittedOffset(found)));
-            }),
-        );
+        offsets::committed(&self.groups, group, (CONSUMED, 0), &self.image, now_ms, move |found| {
+            answers.lock().push((number, Told::CommittedOffset(found)));
+        });
     }
 
     /// What is done from time to time. Whether the logs could be written.
@@ -233,8 +173,4 @@ impl Broker {
     pub fn has_failed(&self) -> bool {
         self.logs.live_dirs().is_empty()
     }
-}
-
-fn context() -> RequestContext {
-    RequestContext { api_version: 9, client_id: "client".to_owned(), client_host: "/127.0.0.1".to_owned() }
 }

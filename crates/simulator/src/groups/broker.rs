@@ -7,50 +7,30 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use common::topic::GROUP_METADATA_TOPIC;
 use common::{ErrorCode, TopicPartition, Uuid};
 use coordinator::{Appended, CoordinatorLog};
-use group::{GroupConfig, GroupCoordinator, TopicResolver, TopicsChange, TopicsImage};
+use group::{GroupConfig, GroupCoordinator, TopicsChange};
 use io::SimulatedDisk;
+use metadata::{MetadataDelta, MetadataImage};
+use protocol::messages::{PartitionRecord, TopicRecord};
 use storage::{
     AppendOrigin, CleanerConfig, CleanerHost, Log, LogCleaner, LogConfig, LogManager, LogManagerConfig,
 };
 
-use super::clients::{PARTITIONS, TOPIC};
+use super::clients::{PARTITIONS, TOPIC, WORDS};
+use crate::offsets::{self, Topics};
 use crate::planted::Planted;
 
 pub(crate) const OFFSETS_PARTITIONS: i32 = 2;
 
-/// The cluster's topics.
-struct Topics;
-
-impl TopicResolver for Topics {
-    fn topic_name(&self, id: Uuid) -> Option<String> {
-        (id == TOPIC).then(|| "words".to_owned())
+/// The cluster's metadata: one topic.
+pub(crate) fn image() -> Result<Arc<MetadataImage>, String> {
+    let mut delta = MetadataDelta::new(&MetadataImage::empty());
+    let failed = |error: metadata::ReplayError| error.to_string();
+    delta.replay(&TopicRecord { name: WORDS.to_owned(), topic_id: TOPIC }.into()).map_err(failed)?;
+    for partition_id in 0..PARTITIONS {
+        let record = PartitionRecord { partition_id, topic_id: TOPIC, ..PartitionRecord::default() };
+        delta.replay(&record.into()).map_err(failed)?;
     }
-
-    fn topic_id(&self, name: &str) -> Option<Uuid> {
-        (name == "words").then_some(TOPIC)
-    }
-
-    fn has_partition(&self, name: &str, partition: i32) -> bool {
-        name == "words" && (0..PARTITIONS).contains(&partition)
-    }
-}
-
-impl TopicsImage for Topics {
-    fn version(&self) -> i64 {
-        1
-    }
-
-    fn partition_count(&self, name: &str) -> Option<i32> {
-        (name == "words").then_some(PARTITIONS)
-    }
-
-    fn partition_racks(&self, _: &str, _: i32) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn for_each_name(&self, visit: &mut dyn FnMut(&str)) {
-        visit("words");
-    }
+    Ok(Arc::new(delta.apply(MetadataImage::empty().provenance)))
 }
 
 /// The coordinators' log. Where records must survive the loss of power they are committed by a later sync.
@@ -96,6 +76,7 @@ impl Broker {
     /// Starts it. `survives_power_loss`: records are committed by syncs, not at once.
     pub fn start(
         disk: &SimulatedDisk,
+        image: &Arc<MetadataImage>,
         survives_power_loss: bool,
         planted: Option<Planted>,
         first_id: u64,
@@ -143,23 +124,14 @@ impl Broker {
             Box::new(|_| {}),
             Box::new(move || Uuid::from_u128(u128::from(ids.fetch_add(1, Ordering::Relaxed)))),
         );
-        let change = TopicsChange { created: true, names: vec!["words".to_owned()] };
-        coordinator.on_metadata_update(Arc::new(Topics), &change, now_ms);
+        let change = TopicsChange { created: true, names: vec![WORDS.to_owned()] };
+        coordinator.on_metadata_update(Arc::new(Topics(Arc::clone(image))), &change, now_ms);
         for (index, log) in &offsets {
             let mut end = log.log_end_offset();
             if planted == Some(Planted::UnreadEnd) {
                 end -= 2;
             }
-            let mut read = |offset: i64, buffer: &mut Vec<u8>| {
-                if offset >= end {
-                    return Ok(());
-                }
-                let fetched = log.read(offset, 1000, end, true).map_err(|error| error.error_code())?;
-                fetched.records.read_into(buffer).map_err(|_| ErrorCode::KafkaStorageError)
-            };
-            let start = log.log_start_offset();
-            coordinator
-                .load(*index, 0, start, log.high_watermark(), &mut read, now_ms)
+            offsets::load(&coordinator, *index, 0, log, end, now_ms)
                 .map_err(|error| format!("{GROUP_METADATA_TOPIC}-{index} does not load: {error:?}"))?;
         }
         let cleaner = LogCleaner::new(
@@ -167,10 +139,6 @@ impl Broker {
             CleanerConfig { dedupe_buffer_size: 1 << 20, ..CleanerConfig::default() },
         );
         Ok(Broker { coordinator, logs, cleaner, failed })
-    }
-
-    pub fn topics() -> &'static dyn TopicResolver {
-        &Topics
     }
 
     /// Syncs and commits what was appended.

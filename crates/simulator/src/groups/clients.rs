@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use common::{ErrorCode, Uuid};
 use protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use protocol::messages::join_group_request::JoinGroupRequestProtocol;
-use protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use protocol::messages::*;
 
+use crate::offsets::commit_request;
+
 /// The one topic that is consumed.
 pub(crate) const TOPIC: Uuid = Uuid::from_u128(0x1111_0000_0000_0000_0000_0000_0000_0001);
+pub(crate) const WORDS: &str = "words";
 pub(crate) const PARTITIONS: i32 = 5;
 
 pub(crate) const CLASSIC_SESSION_MS: i64 = 10_000;
@@ -101,21 +103,8 @@ impl Client {
     }
 
     pub fn commit(&self, partition: i32, offset: i64) -> Ask {
-        let request = OffsetCommitRequest {
-            group_id: self.group.clone(),
-            generation_id_or_member_epoch: self.epoch,
-            member_id: self.member_id.clone(),
-            topics: vec![OffsetCommitRequestTopic {
-                name: "words".to_owned(),
-                partitions: vec![OffsetCommitRequestPartition {
-                    partition_index: partition,
-                    committed_offset: offset,
-                    ..Default::default()
-                }],
-                ..Default::default()
-            }],
-            ..Default::default()
-        };
+        let member = (self.member_id.as_str(), self.epoch);
+        let request = commit_request(&self.group, member, (WORDS, partition), offset);
         Ask::Commit { partition, offset, request }
     }
 
@@ -128,7 +117,7 @@ impl Client {
                 member_id: self.member_id.clone(),
                 member_epoch: self.epoch,
                 rebalance_timeout_ms: 60_000,
-                subscribed_topic_names: Some(vec!["words".to_owned()]),
+                subscribed_topic_names: Some(vec![WORDS.to_owned()]),
                 topic_partitions: Some(match self.owned.is_empty() {
                     true => Vec::new(),
                     false => {

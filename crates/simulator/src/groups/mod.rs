@@ -9,21 +9,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use common::ErrorCode;
-use group::RequestContext;
 use io::SeededRandom;
+use metadata::MetadataImage;
 use parking_lot::Mutex;
-use protocol::messages::OffsetFetchRequest;
-use protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 
 use crate::fault::Fault;
 use crate::machine::{Clock, Machine, Trouble, format};
 use crate::network::{Network, Outage};
+use crate::offsets::{self, context};
 use crate::planted::Planted;
 use crate::run::{Counts, Run};
 use crate::schedule::Schedule;
 use crate::trace::Trace;
 use broker::Broker;
-use clients::{Ask, Client, Kind, PARTITIONS, Told};
+use clients::{Ask, Client, Kind, PARTITIONS, Told, WORDS};
 
 /// How long things go wrong, in ms.
 const FAULTS_MS: i64 = 240_000;
@@ -81,6 +80,7 @@ struct World {
     network: Network,
     machine: Machine,
     survives_power_loss: bool,
+    image: Arc<MetadataImage>,
     broker: Option<Broker>,
     clients: Vec<Client>,
     answers: Answers,
@@ -117,6 +117,7 @@ pub(crate) fn run(run: &Run, trace: &Arc<Trace>) -> Result<Counts, String> {
         network: Network::new(),
         machine,
         survives_power_loss,
+        image: broker::image()?,
         broker: None,
         clients,
         answers: Answers::default(),
@@ -232,27 +233,16 @@ impl World {
     fn ask(&mut self, client: usize, number: u64, ask: Ask) {
         let clock_ms = self.clock_ms();
         let Some(broker) = &self.broker else { return };
-        let context = |api_version| RequestContext {
-            api_version,
-            client_id: format!("client-{client}"),
-            client_host: "/127.0.0.1".to_owned(),
-        };
+        let name = format!("client-{client}");
+        let context = |api_version| context(api_version, &name);
         let answers = Arc::clone(&self.answers);
         let coordinator = &broker.coordinator;
         match ask {
-            Ask::Commit { partition, offset, request } => coordinator.commit_offsets(
-                &context(9),
-                request,
-                Broker::topics(),
-                clock_ms,
-                Box::new(move |response| {
-                    let outcome = response.topics.first().and_then(|topic| topic.partitions.first());
-                    let error = outcome.map_or(ErrorCode::UnknownServerError, |partition| {
-                        ErrorCode::from_code(partition.error_code)
-                    });
+            Ask::Commit { partition, offset, request } => {
+                offsets::commit(coordinator, &name, request, &self.image, clock_ms, move |error| {
                     answers.lock().push((client, number, Told::Commit { partition, offset, error }));
-                }),
-            ),
+                });
+            }
             Ask::Beat(request) => coordinator.consumer_group_heartbeat(
                 &context(1),
                 request,
@@ -392,7 +382,7 @@ impl World {
         });
         let first_id = self.random.next_u64();
         let clock_ms = self.clock_ms();
-        match Broker::start(&disk, self.survives_power_loss, self.planted, first_id, clock_ms) {
+        match Broker::start(&disk, &self.image, self.survives_power_loss, self.planted, first_id, clock_ms) {
             Ok(broker) => {
                 self.broker = Some(broker);
                 self.trace.note(self.now_ms, format_args!("the broker is there"));
@@ -416,38 +406,14 @@ impl World {
         for ((group, partition), committed) in &mut self.commits {
             let found = Arc::new(Mutex::new(None));
             let place = Arc::clone(&found);
-            let request = OffsetFetchRequest {
-                groups: vec![OffsetFetchRequestGroup {
-                    group_id: group.clone(),
-                    topics: Some(vec![OffsetFetchRequestTopics {
-                        name: "words".to_owned(),
-                        partition_indexes: vec![*partition],
-                        ..Default::default()
-                    }]),
-                    member_epoch: -1,
-                    ..Default::default()
-                }],
-                ..Default::default()
-            };
-            let context = RequestContext { api_version: 9, ..RequestContext::default() };
-            broker.coordinator.fetch_offsets(
-                &context,
-                request,
-                Broker::topics(),
-                clock_ms,
-                Box::new(move |response| *place.lock() = Some(response)),
-            );
-            let Some(response) = found.lock().take() else {
+            let reply = move |offset| *place.lock() = Some(offset);
+            let groups = &broker.coordinator;
+            offsets::committed(groups, group, (WORDS, *partition), &self.image, clock_ms, reply);
+            let Some(found) = found.lock().take() else {
                 return Err(format!("the offset of {group}-{partition} is not answered behind a start"));
             };
-            let offset = response
-                .groups
-                .first()
-                .filter(|group| group.error_code == 0)
-                .and_then(|group| {
-                    group.topics.first()?.partitions.first().map(|found| found.committed_offset)
-                })
-                .ok_or_else(|| format!("the offset of {group}-{partition} is refused: {response:?}"))?;
+            let offset =
+                found.map_err(|error| format!("the offset of {group}-{partition} is refused: {error:?}"))?;
             self.counts.checks += 1;
             let known = offset == committed.acknowledged
                 || offset > committed.acknowledged && committed.sent.contains(&offset)
