@@ -30,6 +30,9 @@ const AWAIT_LIMIT: Duration = Duration::from_secs(180);
 /// The script that is played on a cluster of two brokers, each with two log directories.
 const SEVERAL_BROKERS: &str = "reassign";
 
+/// The script whose applications take their time to start, in JVMs of their own.
+const WITH_APPLICATIONS: &str = "streams-groups";
+
 /// Whose tool. Both words are as long: no column may get wider by them.
 const APACHE: &str = "aaa";
 const MILENA: &str = "mmm";
@@ -58,11 +61,16 @@ pub fn run(world: &World, report: &mut Report) -> Result<(), String> {
             bootstrap: broker.bootstrap(),
             controllers: format!("127.0.0.1:{}", node.controller),
         };
-        let is_ours = |script: &Path| script.file_stem().is_none_or(|name| name != SEVERAL_BROKERS);
+        let whole = !world.smoke || *kind == world.kind;
+        let is_ours = |script: &Path| {
+            script
+                .file_stem()
+                .is_none_or(|name| name != SEVERAL_BROKERS && (whole || name != WITH_APPLICATIONS))
+        };
         play(world, *kind, &place, is_ours, &differences, report)?;
         broker.stop()?;
         // Several of Apache's brokers take half a minute to start and to stop.
-        if !world.smoke || *kind == world.kind {
+        if whole {
             several_brokers(world, *kind, &differences, report)?;
         }
     }
