@@ -164,7 +164,7 @@ impl LeaderState {
                 Some(index) => {
                     let mut follower = before.swap_remove(index);
                     if isr_before.contains(replica) && !registration.isr.contains(replica) {
-                        follower.settled = None;
+                        follower.unsettle();
                         follower.last_caught_up_ms = 0;
                     }
                     follower

@@ -110,7 +110,10 @@ impl LazyFile {
 
     /// Closes the handle here.
     pub fn close(&self) {
-        self.0.store(None);
+        // A change waits for readers of all such files, a look for nobody.
+        if self.0.load().is_some() {
+            self.0.store(None);
+        }
     }
 }
 

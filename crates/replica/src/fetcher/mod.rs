@@ -18,9 +18,6 @@ use storage::{AppendError, LogManager};
 use crate::{LeaderOffsets, LocalBroker, Partition, PartitionError};
 use session::{FetchSession, Wanted};
 
-/// How often what is fetched is compared with the logs although nothing was heard of them: their starts move by themselves.
-const COMPARE_INTERVAL_MS: i64 = 5_000;
-
 /// The first pause after an error that metadata on their way to the leader, or to here, will end; it doubles with each further
 /// one up to `replica.fetch.backoff.ms`.
 ///
@@ -57,7 +54,8 @@ pub struct ReplicaFetcher {
     dirty: BTreeSet<TopicIdPartition>,
     /// Replicas that are left alone until a time.
     delayed: BTreeSet<(i64, TopicIdPartition)>,
-    compared_ms: i64,
+    /// [`LogManager::log_start_moves`] when what is fetched was last compared with all logs.
+    log_start_moves: u64,
 }
 
 struct Replica {
@@ -113,7 +111,7 @@ impl ReplicaFetcher {
             session: FetchSession::default(),
             dirty: BTreeSet::new(),
             delayed: BTreeSet::new(),
-            compared_ms: i64::MIN,
+            log_start_moves: 0,
         }
     }
 
@@ -168,8 +166,10 @@ impl ReplicaFetcher {
             self.delayed.pop_first();
             self.set_state(id, State::Fetching);
         }
-        if now_ms.saturating_sub(self.compared_ms) >= COMPARE_INTERVAL_MS {
-            self.compared_ms = now_ms;
+        let log_start_moves = self.logs.log_start_moves();
+        if log_start_moves != self.log_start_moves {
+            // Retention does not say whose.
+            self.log_start_moves = log_start_moves;
             self.dirty.extend(self.replicas.keys().copied());
         }
         let mut changes = Vec::with_capacity(self.dirty.len());

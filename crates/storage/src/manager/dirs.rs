@@ -150,15 +150,27 @@ impl LogDir {
     }
 
     /// Writes a checkpoint, if it changed.
-    pub fn write_checkpoint(
+    pub fn write_checkpoint<'l, I>(
         &self,
         file: &'static str,
-        offsets: HashMap<TopicPartition, i64>,
-    ) -> Result<(), CheckpointError> {
+        offsets: impl Fn() -> I,
+    ) -> Result<(), CheckpointError>
+    where
+        I: Iterator<Item = (&'l TopicPartition, i64)>,
+    {
         let mut written = self.written.lock();
-        if written.get(file) == Some(&offsets) {
-            return Ok(());
+        if let Some(known) = written.get(file) {
+            let mut count = 0;
+            let is_known = |(partition, offset): (&TopicPartition, i64)| {
+                count += 1;
+                known.get(partition) == Some(&offset)
+            };
+            if offsets().all(is_known) && count == known.len() {
+                return Ok(());
+            }
         }
+        let offsets: HashMap<_, _> =
+            offsets().map(|(partition, offset)| (partition.clone(), offset)).collect();
         write_offsets(&self.path.join(file), &offsets)?;
         written.insert(file, offsets);
         Ok(())

@@ -1,6 +1,5 @@
 //! What the server has done from time to time, and at the end.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -213,19 +212,16 @@ impl LogManager {
         offset: impl Fn(&Log) -> Option<i64>,
     ) -> Result<(), LogError> {
         let _one_at_a_time = self.checkpoints.lock();
-        let mut by_dir: HashMap<_, HashMap<TopicPartition, i64>> = HashMap::new();
-        // A future log is in another directory than the partition's log, and so in another file.
-        for log in self.all_logs() {
-            if let Some(offset) = offset(&log) {
-                let offsets = by_dir.entry(log.dir_health().dir().to_owned()).or_default();
-                offsets.insert(log.topic_partition().clone(), offset);
-            }
-        }
+        let logs = self.all_logs();
         // One directory that fails does not keep the others from being written.
         let mut result = Ok(());
         for dir in self.live() {
-            let offsets = by_dir.remove(&dir.path).unwrap_or_default();
-            if let Err(error) = dir.write_checkpoint(file, offsets) {
+            // A future log is in another directory than the partition's log, and so in another file.
+            let here = || {
+                let logs = logs.iter().filter(|log| Arc::ptr_eq(log.dir_health(), &dir.health));
+                logs.filter_map(|log| offset(log).map(|offset| (log.topic_partition(), offset)))
+            };
+            if let Err(error) = dir.write_checkpoint(file, here) {
                 result = Err(checkpoint_failed(dir, file, error));
             }
         }

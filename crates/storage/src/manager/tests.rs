@@ -231,3 +231,41 @@ fn a_failed_directory_takes_its_logs_offline_and_no_others() {
     let failed = logs[0].dir_health().dir() == fs::canonicalize(dirs[0].path()).unwrap();
     assert_eq!((marked(&dirs[0]), marked(&dirs[1])), (!failed, failed));
 }
+
+#[test]
+fn retention_says_that_the_start_of_a_log_has_moved() {
+    let dir = tempfile::tempdir().unwrap();
+    let manager = start(&[dir.path()]);
+    let log = create(&manager, "t", 0);
+    append(&log, 3);
+    log.update_high_watermark(3);
+    assert_eq!((manager.retention(NOW_MS), manager.log_start_moves()), (0, 0));
+    let later = NOW_MS + log.config().retention_ms + 1;
+    assert_eq!((manager.retention(later), manager.log_start_moves(), log.log_start_offset()), (1, 1, 3));
+    assert_eq!((manager.retention(later), manager.log_start_moves()), (0, 1));
+}
+
+#[test]
+fn checkpoints_are_written_when_something_has_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let manager = start(&[dir.path()]);
+    let file = dir.path().join("replication-offset-checkpoint");
+    let log = create(&manager, "t", 0);
+    append(&log, 3);
+    let is_written = || {
+        manager.checkpoint_high_watermarks().unwrap();
+        let is_written = file.exists();
+        let _ = fs::remove_file(&file);
+        is_written
+    };
+    assert!(is_written());
+    assert!(!is_written());
+    log.update_high_watermark(2);
+    assert!(is_written());
+    assert!(!is_written());
+    create(&manager, "t", 1);
+    assert!(is_written());
+    manager.delete_log(&TopicPartition::new("t", 1), NOW_MS).unwrap();
+    assert!(is_written());
+    assert!(!is_written());
+}
