@@ -11,13 +11,13 @@
 //! | log | yes | yes | yes | - | - | - | - | - | yes | - |
 //! | damage | yes | yes | yes | - | - | - | - | - | - | yes |
 //! | groups | yes | yes | yes | yes | yes | yes | yes | yes | yes | - |
-//! | quorum | yes | yes | yes | yes | yes | yes | yes | yes | yes | - |
+//! | quorum | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes |
 //! | replicas | yes | yes | yes | yes | yes | - | yes | - | yes | - |
 //! | cluster | yes | yes | yes | yes | yes | yes | yes | yes | yes | yes |
 //!
 //! A log has no network and nobody who waits for it. Replicas take a step when chance has it: each may pause behind any, and none
-//! waits for a disk. Bits flip where somebody else has them: a log and its copy, a cluster. Of KRaft that cannot be asked: a voter
-//! that no longer has what it said it has may elect whoever has not either.
+//! waits for a disk. Bits flip where somebody else has them: in a log and its copy, on one broker of a cluster, on those who watch a
+//! quorum. Of its voters that cannot be asked: one that no longer has what it said it has may elect somebody who has not either.
 
 mod cluster;
 mod committed;

@@ -1,10 +1,13 @@
 //! What a node stands on: its clock, its disk, and whether it does anything at all at present.
 
+use std::path::{Path, PathBuf};
+
 use common::Uuid;
 use io::{DiskFaults, SeededRandom, SimulatedDisk};
 use storage::checkpoint::MetaProperties;
 
 use crate::fault::{Fault, Faults};
+use crate::log::damage::covered_batch_around;
 
 /// When everything begins, in ms since 1970.
 pub(crate) const BASE_MS: i64 = 1_700_000_000_000;
@@ -170,6 +173,27 @@ impl Machine {
         faults.add(Fault::Skew, u64::from(self.clock.is_wrong()));
         faults.add_disk(&self.disk);
     }
+}
+
+/// The files of a log that hold its records, in their order.
+pub(crate) fn segments(dir: &Path) -> Vec<PathBuf> {
+    let entries = io::fs::read_dir(dir).unwrap_or_default();
+    let paths = entries.into_iter().map(|entry| entry.path);
+    paths.filter(|path| path.extension().is_some_and(|end| end == "log")).collect()
+}
+
+/// Flips a bit of a segment at or behind a byte, if a checksum covers it. Gives its number and the base offset of the batch.
+pub(crate) fn flip(
+    disk: &SimulatedDisk,
+    path: &Path,
+    from: usize,
+    random: &mut SeededRandom,
+) -> Option<(u8, i64)> {
+    let bytes = io::fs::read(path).ok()?;
+    let at = from + random.below((bytes.len() - from) as u64) as usize;
+    let bit = random.below(8) as u8;
+    let offset = covered_batch_around(&bytes, at)?;
+    disk.flip_bit_at(path, at as u64, bit).then_some((bit, offset))
 }
 
 /// From now on the disk does what it should. A node that it has stopped stays so.

@@ -54,11 +54,9 @@ impl Scenario {
         match self {
             Scenario::Log => &[Crash, TornWrite, LostWrite, FullDisk],
             Scenario::Damage => &[Crash, TornWrite, LostWrite, BitFlip],
-            Scenario::Groups | Scenario::Quorum => {
-                &[Crash, TornWrite, LostWrite, Cut, OneWay, Pause, Skew, SlowDisk, FullDisk]
-            }
+            Scenario::Groups => &[Crash, TornWrite, LostWrite, Cut, OneWay, Pause, Skew, SlowDisk, FullDisk],
             Scenario::Replicas => &[Crash, TornWrite, LostWrite, Cut, OneWay, Skew, FullDisk],
-            Scenario::Cluster => &Fault::ALL,
+            Scenario::Quorum | Scenario::Cluster => &Fault::ALL,
         }
     }
 

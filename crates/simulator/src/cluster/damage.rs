@@ -17,8 +17,7 @@ use replica::Partition;
 use super::broker::Broker;
 use super::{Event, World};
 use crate::fetch::Fetched;
-use crate::log::damage::covered_batch_around;
-use crate::machine::end_faults;
+use crate::machine::{end_faults, flip, segments};
 
 /// Where a batch has its checksum; what that covers lies behind it.
 const CRC: std::ops::Range<usize> = 17..21;
@@ -45,11 +44,7 @@ impl World {
                 Some((path, from)) => (path, *from),
                 None => (self.random.pick(&files)?, 0),
             };
-            let bytes = io::fs::read(path).ok()?;
-            let at = from + self.random.below((bytes.len() - from) as u64) as usize;
-            if let Some(offset) = covered_batch_around(&bytes, at)
-                && disk.flip_bit_at(path, at as u64, self.random.below(8) as u8)
-            {
+            if let Some((_, offset)) = flip(&disk, path, from, &mut self.random) {
                 let dir = path.parent().and_then(Path::file_name).unwrap_or_default();
                 flipped.push(format!("{} at {offset}", dir.to_string_lossy()));
             }
@@ -128,12 +123,6 @@ fn log_dirs(disk: &Path) -> Vec<PathBuf> {
         .filter(|entry| is_log(&entry.name.to_string_lossy()))
         .map(|entry| entry.path)
         .collect()
-}
-
-fn segments(dir: &Path) -> Vec<PathBuf> {
-    let entries = io::fs::read_dir(dir).unwrap_or_default();
-    let paths = entries.into_iter().map(|entry| entry.path);
-    paths.filter(|path| path.extension().is_some_and(|end| end == "log")).collect()
 }
 
 fn is_whole(file: &Path) -> bool {

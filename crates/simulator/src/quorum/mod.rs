@@ -7,6 +7,7 @@ mod node;
 mod planted;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use common::ErrorCode;
@@ -16,7 +17,7 @@ use raft::{
 };
 
 use crate::fault::{Fault, Faults};
-use crate::machine::Trouble;
+use crate::machine::{Trouble, flip, segments};
 use crate::network::{Network, Outage};
 use crate::planted::Planted;
 use crate::run::{Counts, Run};
@@ -202,25 +203,40 @@ impl World {
 
     fn take(&mut self, id: i32, mut input: RaftInput) -> Result<(), String> {
         self.plant_input(&mut input);
-        let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
-        let clock_ms = node.machine.clock_ms(self.now_ms);
-        let Some(raft) = &mut node.raft else { return Ok(()) };
-        let unwritten = match self.planted {
-            Some(Planted::UnwrittenVote) => UnwrittenVote::plant(&node.machine),
-            _ => None,
-        };
-        let done = match raft.handle(input, clock_ms) {
-            Ok(()) => self.step(id),
-            Err(error) => self.down(id, &error),
-        };
-        if let Some((unwritten, node)) = unwritten.zip(self.nodes.get(&id)) {
-            unwritten.end(&node.machine);
-        }
-        done
+        self.on_its_disk(id, |world| {
+            let Some(node) = world.nodes.get_mut(&id) else { return Ok(()) };
+            let clock_ms = node.machine.clock_ms(world.now_ms);
+            let Some(raft) = &mut node.raft else { return Ok(()) };
+            match raft.handle(input, clock_ms) {
+                Ok(()) => world.goes_on(id),
+                Err(error) => world.down(id, &error),
+            }
+        })
     }
 
     /// Lets a node do what it has to do, and sends what it has to say.
     fn step(&mut self, id: i32) -> Result<(), String> {
+        self.on_its_disk(id, |world| world.goes_on(id))
+    }
+
+    /// A node does something, perhaps with a bug in what it does with its disk.
+    fn on_its_disk(
+        &mut self,
+        id: i32,
+        what: impl FnOnce(&mut World) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let machine = self.nodes.get(&id).map(|node| &node.machine);
+        let machine = machine.filter(|_| self.planted == Some(Planted::UnwrittenVote));
+        let unwritten = machine.and_then(UnwrittenVote::plant);
+        let done = what(self);
+        if let Some((unwritten, node)) = unwritten.zip(self.nodes.get(&id)) {
+            unwritten.end(&node.machine);
+        }
+        done?;
+        self.nodes.get_mut(&id).map_or(Ok(()), Node::has_written_what_it_told)
+    }
+
+    fn goes_on(&mut self, id: i32) -> Result<(), String> {
         let mut ends = self.nodes.iter().map(|(id, node)| (*id, node.log_end())).collect();
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
         node.machine.disk.set_now_ms(node.machine.clock_ms(self.now_ms));
@@ -308,7 +324,10 @@ impl World {
 
     /// Something that the node stands on refused: its process ends.
     fn down(&mut self, id: i32, error: &dyn std::fmt::Display) -> Result<(), String> {
-        let expected = self.nodes.get(&id).is_some_and(|node| node.machine.refuses());
+        let expected = self
+            .nodes
+            .get(&id)
+            .is_some_and(|node| node.machine.refuses() || node.machine.disk.damage().flipped_bits > 0);
         if !expected {
             return Err(format!("node {id}: {error}"));
         }
@@ -408,7 +427,7 @@ impl World {
         let ids: Vec<i32> = self.nodes.keys().copied().collect();
         let Some(one) = self.random.pick(&ids).copied() else { return Ok(()) };
         let random = &mut self.random;
-        let what = match random.below(13) {
+        let what = match random.below(14) {
             0 | 1 => {
                 if self.nodes.get(&one).is_some_and(|node| node.raft.is_some()) {
                     self.crash(one);
@@ -428,6 +447,10 @@ impl World {
                 self.nodes.values().for_each(|node| node.machine.has_room());
                 "there is room on all disks".to_owned()
             }
+            12 => match self.flip(one) {
+                Some(what) => what,
+                None => return Ok(()),
+            },
             _ => {
                 self.network.is_whole();
                 "the network is whole".to_owned()
@@ -435,6 +458,15 @@ impl World {
         };
         self.trace.note(self.now_ms, format_args!("{what}"));
         Ok(())
+    }
+
+    /// A bit flips in the log of a node that only watches; a voter must keep what it said it has. Says where.
+    fn flip(&mut self, id: i32) -> Option<String> {
+        let node = self.nodes.get(&id).filter(|node| !node.is_voter)?;
+        let files: Vec<PathBuf> = segments(&node.data_dir().join("__cluster_metadata-0"));
+        let path = self.random.pick(&files)?;
+        let (bit, offset) = flip(&node.machine.disk, path, 0, &mut self.random)?;
+        Some(format!("bit {bit} of {id}'s batch at {offset} flips"))
     }
 
     fn trouble(&mut self, id: i32, trouble: Trouble) -> String {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use common::Uuid;
 use io::SeededRandom;
-use raft::{Endpoint, MetadataLogConfig, OffsetAndEpoch, RaftConfig, RaftEvent, RaftNode};
+use raft::{Endpoint, MetadataLogConfig, OffsetAndEpoch, QuorumStateStore, RaftConfig, RaftEvent, RaftNode};
 
 use super::check::{Checker, Image};
 use crate::machine::{Clock, Machine};
@@ -37,6 +37,8 @@ pub(crate) struct Node {
     log_end: i64,
     /// The highest epoch of anything it sent.
     pub told_epoch: i32,
+    /// The highest that was looked for on its disk.
+    written_epoch: i32,
     voters: Vec<(i32, String, u16)>,
 }
 
@@ -56,6 +58,7 @@ impl Node {
             high_watermark: 0,
             log_end: 0,
             told_epoch: 0,
+            written_epoch: 0,
             voters,
         }
     }
@@ -105,6 +108,23 @@ impl Node {
         self.incarnation += 1;
         self.active_epoch = None;
         self.waiting.clear();
+    }
+
+    /// What it told of is on its disk.
+    pub fn has_written_what_it_told(&mut self) -> Result<(), String> {
+        if self.told_epoch <= self.written_epoch || self.raft.is_none() || self.machine.disk.is_halted() {
+            return Ok(());
+        }
+        let store = QuorumStateStore::new(&self.data_dir().join("__cluster_metadata-0"));
+        let written = store.read().map_err(|error| error.to_string())?;
+        self.written_epoch = written.map_or(0, |written| written.epoch);
+        if self.written_epoch < self.told_epoch {
+            return Err(format!(
+                "node {} told of epoch {}, and has written {}",
+                self.id, self.told_epoch, self.written_epoch
+            ));
+        }
+        Ok(())
     }
 
     /// Lets the node sync, wait and hear, and looks at all of it.
