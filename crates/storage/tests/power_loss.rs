@@ -110,6 +110,24 @@ fn logs_deleted_together_do_not_come_back() {
 }
 
 #[test]
+fn what_a_killed_broker_had_deleted_does_not_come_back_behind_its_next_start() {
+    for seed in 0..SEEDS {
+        let disk = SimulatedDisk::new(seed);
+        let manager = open(&disk);
+        let log = create(&manager, 1);
+        append(&log, 0);
+        log.flush().unwrap();
+        // It has another name, which nobody has synced yet, and it was the only one.
+        assert!(manager.begin_deletion(&partition(), NOW_MS).unwrap());
+        disk.kill();
+        let manager = open(&disk);
+        assert!(manager.get_log(&partition()).is_none(), "seed {seed}");
+        disk.lose_power();
+        assert!(open(&disk).get_log(&partition()).is_none(), "seed {seed}");
+    }
+}
+
+#[test]
 fn checkpoints_forget_all_deleted_logs_when_one_of_them_is_made_anew() {
     let name = |index| TopicPartition::new("many", index);
     let disk = SimulatedDisk::new(1);

@@ -133,7 +133,14 @@ impl Model {
                         // Segments are not synced in their order: behind what was required there may be holes, and in a compacted
                         // log nobody can tell them from compaction.
                         let found = |record: &Seen| seen.iter().any(|seen| seen.offset == record.offset);
-                        history.retain(|record| record.offset < required || found(record));
+                        // A tombstone that has taken all before it away, and went in its time, is no hole.
+                        let has_deleted = |record: &Seen| {
+                            let is_left = |seen: &Seen| seen.key == record.key && seen.offset < record.offset;
+                            record.value.is_none() && !seen.iter().any(is_left)
+                        };
+                        history.retain(|record| {
+                            record.offset < required || found(record) || has_deleted(record)
+                        });
                     }
                     match stop {
                         // The loss of power can still take what was not synced before.

@@ -154,6 +154,7 @@ impl LogManager {
             cleaner_offsets: dir.read_checkpoint(CLEANER_OFFSET_CHECKPOINT_FILE),
         });
         let mut jobs = Vec::new();
+        let mut has_names = clean_shutdown;
         // The partitions of a topic share its name.
         let mut topics: HashSet<Arc<str>> = HashSet::new();
         for entry in fs::read_dir(&dir.path)? {
@@ -173,8 +174,11 @@ impl LogManager {
                 Some(topic) => partition.topic = Arc::clone(topic),
                 None => drop(topics.insert(Arc::clone(&partition.topic))),
             }
+            if &*partition.topic == CLUSTER_METADATA_TOPIC {
+                continue;
+            }
+            has_names = true;
             match kind {
-                _ if &*partition.topic == CLUSTER_METADATA_TOPIC => {}
                 DirKind::Current | DirKind::Future => {
                     let (dir, checkpoints) = (Arc::clone(dir), Arc::clone(&checkpoints));
                     let is_future = kind == DirKind::Future;
@@ -190,9 +194,9 @@ impl LogManager {
                 }
             }
         }
-        if clean_shutdown || !jobs.is_empty() {
+        if has_names {
             // Divergence: Kafka does not sync the directory. A mark that came back when the power goes would have the logs taken as
-            // they lie there. And the names of logs that a killed broker made are made to last.
+            // they lie there. And the names that a killed broker gave to logs that it made or deleted are made to last.
             fs::sync_dir(&dir.path)?;
         }
         if jobs.len() >= MANY_NAMES {
