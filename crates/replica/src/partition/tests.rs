@@ -7,7 +7,10 @@ use storage::{AppendOrigin, LogConfig, OpenOptions};
 
 use super::*;
 use crate::testing::{batch, registration};
-use crate::{AlterPartitionOutcome, CommitWait, FetchWaiter, FollowerPosition, Watch};
+use crate::{
+    AlterPartitionOutcome, CommitWait, FetchWaiter, FollowerPosition, SessionChanges, Settled, SettledAt,
+    SettledReader, Watch,
+};
 
 struct World {
     partition: Arc<Partition>,
@@ -235,4 +238,34 @@ fn what_followers_had_before_an_epoch_of_somebody_else_counts_no_more() {
     assert_eq!(world.high_watermark(), 1, "2 has not fetched in this epoch");
     let _ = world.fetch_by(2, 2);
     assert_eq!(world.high_watermark(), 2);
+}
+
+#[test]
+fn a_session_hears_of_a_settled_partition_once_and_its_fetch_is_woken_by_records_alone() {
+    let world = world(registration(&[1, 2, 3], &[1, 2, 3], 1), 1, LogConfig::default());
+    world.append(false).unwrap();
+    let _ = world.fetch_by(2, 1);
+    let session = Arc::new(SessionChanges::default());
+    let waiter = FetchWaiter::new(1);
+    session.wake(Some(&waiter));
+    let is_woken = || waiter.poll(&mut Context::from_waker(Waker::noop())).is_ready();
+    let at = |high_watermark| SettledAt {
+        offset: 1,
+        current_leader_epoch: 0,
+        high_watermark,
+        log_start_offset: 0,
+        reader: SettledReader::Follower(2),
+    };
+    let settle = |at: &SettledAt, token| world.partition.settle(at, &Settled::new(&session, token));
+    assert!(!settle(&at(1), 7), "that is not what it was told");
+    assert!(settle(&at(0), 7));
+    // The other follower has it too: it is committed, which is told with the next answer.
+    let _ = world.fetch_by(3, 1);
+    assert_eq!((world.high_watermark(), session.take(), is_woken()), (1, vec![7], false));
+    assert!(settle(&at(1), 8));
+    world.append(false).unwrap();
+    world.append(false).unwrap();
+    assert_eq!((session.take(), is_woken()), (vec![8], true));
+    assert!(!settle(&at(1), 9), "there are records behind it");
+    assert_eq!(session.take(), [0_u64; 0]);
 }
