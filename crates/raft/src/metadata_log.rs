@@ -208,6 +208,7 @@ impl MetadataLog {
             let bytes = self.read(offset, self.config.max_batch_size_bytes, self.end_offset())?;
             let before = offset;
             for batch in Batches::new(&bytes) {
+                let batch = batch.and_then(|batch| batch.verify_crc().map(|()| batch));
                 let batch = batch.map_err(|error| self.corrupt(offset, error.to_string()))?;
                 if batch.base_offset() > offset {
                     return Err(self.corrupt(offset, format!("the next batch is at {}", batch.base_offset())));

@@ -349,6 +349,7 @@ impl RaftNode {
         let bytes = self.read(offset, self.config.log.max_batch_size_bytes)?;
         let mut batches = Vec::new();
         for batch in protocol::records::Batches::new(&bytes) {
+            let batch = batch.and_then(|batch| batch.verify_crc().map(|()| batch));
             let batch = batch.map_err(|error| self.log.corrupt(offset, error.to_string()))?;
             let read = CommittedBatch::read(&batch);
             batches.push(read.map_err(|error| self.log.corrupt(offset, error.to_string()))?);

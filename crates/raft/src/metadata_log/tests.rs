@@ -51,6 +51,28 @@ fn logs_are_compared_by_offset_and_epoch() {
 }
 
 #[test]
+fn a_bit_that_flips_in_a_record_is_seen_when_the_log_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut log = open(directory.path(), unlimited());
+    for _ in 0..3 {
+        append(&mut log, 1, 100);
+    }
+    let file = log.dir().join("00000000000000000000.log");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let second = bytes.len() / 3;
+    // In the middle of the record, of which no header tells.
+    bytes[second + 100] ^= 4;
+    std::fs::write(&file, bytes).unwrap();
+    let mut seen = Vec::new();
+    let error = log.for_each_batch(0, |batch| {
+        seen.push(batch.base_offset());
+        Ok(())
+    });
+    assert!(matches!(error, Err(RaftError::CorruptLog { offset: 1, .. })), "{error:?}");
+    assert_eq!(seen, [0]);
+}
+
+#[test]
 fn by_size_the_oldest_snapshot_goes_until_one_is_left() {
     let directory = tempfile::tempdir().unwrap();
     let config =

@@ -61,6 +61,8 @@ impl RaftNode {
             self.recent.clear();
             let bytes = self.log.read(next, self.config.log.max_batch_size_bytes, high_watermark)?;
             for batch in Batches::new(&bytes) {
+                // The disk is believed no more than the leader is.
+                let batch = batch.and_then(|batch| batch.verify_crc().map(|()| batch));
                 let batch = batch.map_err(|error| self.log.corrupt(next, error.to_string()))?;
                 let batch = CommittedBatch::read(&batch);
                 let batch = batch.map_err(|error| self.log.corrupt(next, error.to_string()))?;
