@@ -69,7 +69,8 @@ impl LeaderEpochCache {
     }
 
     /// Recovery has found a batch. The file of the epochs is synced when they change, and records are not: after a crash it can name
-    /// an epoch for offsets where an older log is back. What contradicts the batch is dropped, and its epoch noted if it is newer.
+    /// epochs, later ones or earlier ones, for offsets where an older log is back. What contradicts the batch is dropped, and its
+    /// own epoch noted where it begins.
     pub fn found_batch(&mut self, epoch: i32, base_offset: i64, last_offset: i64) {
         if epoch < 0 {
             return;
@@ -79,7 +80,17 @@ impl LeaderEpochCache {
             self.epochs.truncate(first);
             self.version += 1;
         }
-        if self.latest_epoch().is_none_or(|latest| epoch > latest) {
+        let covering = self.epochs.partition_point(|entry| entry.start_offset <= base_offset);
+        if covering.checked_sub(1).is_some_and(|index| self.epochs[index].epoch == epoch) {
+            return;
+        }
+        let from = self.epochs.partition_point(|entry| entry.start_offset < base_offset);
+        let to = self.epochs.partition_point(|entry| entry.epoch <= epoch).max(from);
+        if to < self.epochs.len() {
+            self.epochs.splice(from..to, [EpochEntry { epoch, start_offset: base_offset }]);
+            self.version += 1;
+        } else {
+            self.epochs.truncate(from);
             self.assign(epoch, base_offset);
         }
     }
@@ -251,5 +262,24 @@ mod tests {
         assert_eq!(cache.epoch_for_offset(10), Some(2));
         assert_eq!(cache.epoch_for_offset(19), Some(2));
         assert_eq!(cache.epoch_for_offset(500), Some(4));
+    }
+
+    #[test]
+    fn batches_that_are_found_are_believed() {
+        let found = |entries: &[(i32, i64)], batches: &[(i32, i64, i64)]| {
+            let entries = entries.iter().map(|&(epoch, start_offset)| EpochEntry { epoch, start_offset });
+            let mut cache = LeaderEpochCache::from_entries(entries);
+            batches.iter().for_each(|&(epoch, first, last)| cache.found_batch(epoch, first, last));
+            cache.entries().iter().map(|entry| (entry.epoch, entry.start_offset)).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&[], &[(3, 0, 4), (3, 5, 5), (4, 6, 9)]), [(3, 0), (4, 6)]);
+        assert_eq!(found(&[(1, 0), (2, 5)], &[(1, 0, 4), (2, 5, 9)]), [(1, 0), (2, 5)]);
+        // The file is that of a newer log: of later epochs, and of earlier ones where its leader had other records.
+        assert_eq!(found(&[(2, 0)], &[(1, 0, 9)]), [(1, 0)]);
+        assert_eq!(found(&[(0, 0), (2, 1)], &[(1, 0, 0), (1, 1, 1)]), [(1, 0)]);
+        assert_eq!(found(&[(0, 0), (3, 4)], &[(0, 0, 1), (2, 2, 3), (2, 4, 4)]), [(0, 0), (2, 2)]);
+        // What no batch speaks against stays.
+        assert_eq!(found(&[(0, 0), (5, 9)], &[(0, 0, 1), (2, 2, 3)]), [(0, 0), (2, 2), (5, 9)]);
+        assert_eq!(found(&[(1, 5), (5, 9)], &[(1, 3, 6), (-1, 7, 8)]), [(1, 3), (5, 9)]);
     }
 }

@@ -244,6 +244,63 @@ fn epochs_are_those_of_the_records() {
     assert!(came_back.get() > 0, "no seed brings the old records back");
 }
 
+/// The metadata log, which lies before a snapshot with a later epoch, is emptied so: one that began behind the snapshot would be of no use.
+#[test]
+fn a_log_that_is_being_emptied_begins_where_it_began_or_where_it_is_to_begin() {
+    let mut shortened = 0;
+    for seed in 0..SEEDS * 4 {
+        let disk = SimulatedDisk::new(seed);
+        let manager = open(&disk);
+        let log = create(&manager, 1);
+        for _ in 0..4 {
+            append(&log, 0);
+            log.roll(NOW_MS).unwrap();
+        }
+        log.flush().unwrap();
+        disk.halt_after(seed % 24);
+        let _ = manager.truncate_fully_and_start_at(&partition(), 1, NOW_MS);
+        drop((log, manager));
+        disk.lose_power();
+        let log = open(&disk).get_log(&partition()).expect("it was synced");
+        let (start, end) = (log.log_start_offset(), log.log_end_offset());
+        assert!(start == 0 || (start, end) == (1, 1), "seed {seed}: {start}..{end}");
+        shortened += i32::from(start == 0 && end < 4);
+    }
+    assert!(shortened > 0, "no seed stops it halfway");
+}
+
+/// A follower led in epoch 1, then followed a leader whose records at the same offsets are of epochs 0 and 2.
+#[test]
+fn epochs_are_those_of_the_records_also_where_the_file_has_earlier_ones() {
+    let work = |disk: &SimulatedDisk| {
+        let log = create(&open(disk), 1);
+        (0..2).for_each(|_| append(&log, 1));
+        log.flush().unwrap();
+        log.truncate_to(0, NOW_MS).unwrap();
+        append(&log, 0);
+        append(&log, 2);
+        log.write_checkpoints().unwrap();
+    };
+    let came_back = std::cell::Cell::new(0);
+    after_power_loss(work, |seed, manager| {
+        let log = manager.get_log(&partition()).expect("it was synced");
+        let mut bytes = Vec::new();
+        log.read(0, 10_000, log.log_end_offset(), true).unwrap().records.read_into(&mut bytes).unwrap();
+        for batch in protocol::records::Batches::new(&bytes) {
+            let batch = batch.unwrap();
+            let (offset, epoch) = (batch.base_offset(), batch.partition_leader_epoch());
+            came_back.set(came_back.get() + i32::from((offset, epoch) == (0, 1)));
+            let end_of = |epoch| log.end_offset_for_epoch(epoch).map_or(0, |end| end.offset);
+            let (before, end) = (end_of(epoch - 1), end_of(epoch));
+            assert!(
+                (before..end).contains(&offset),
+                "seed {seed}: {epoch} at {offset}, not in {before}..{end}"
+            );
+        }
+    });
+    assert!(came_back.get() > 0, "no seed brings the old records back");
+}
+
 #[test]
 fn a_clean_stop_keeps_the_producers() {
     let work = |disk: &SimulatedDisk| {

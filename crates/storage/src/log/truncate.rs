@@ -113,8 +113,9 @@ impl Log {
         self.lower_first_dirty_offset(offset);
         let config = self.config.load();
         let old: Vec<Arc<LogSegment>> = self.segments.load().as_ref().clone();
-        // The old files go out of the way first: one of them may have the new one's name.
-        for segment in &old {
+        // The old files go out of the way first: one of them may have the new one's name. The newest of them goes first, so that what a
+        // crash leaves begins where the log began: one that began later could lack what comes before it.
+        for segment in old.iter().rev() {
             self.delete_segment_later(segment, now_ms)?;
         }
         let preallocate = config.preallocate.then_some(config.segment_size.max(0) as u64);
