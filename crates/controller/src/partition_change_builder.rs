@@ -168,6 +168,9 @@ impl<'a> PartitionChangeBuilder<'a> {
     }
 
     /// Replicas that leave an ISR which is too small stay eligible.
+    ///
+    /// Divergence: in Kafka also those that leave with a reassignment. They are not asked to lead, and as long as they count as
+    /// eligible nobody else is, the last leader included: such a partition stays without a leader.
     fn populate_target_elr(&mut self) {
         if !self.environment.elr_enabled {
             return;
@@ -180,7 +183,9 @@ impl<'a> PartitionChangeBuilder<'a> {
         candidates.sort_unstable();
         candidates.dedup();
         candidates.retain(|replica| {
-            !self.target_isr.contains(replica) && self.unclean_shutdown_replica != Some(*replica)
+            self.target_replicas.contains(replica)
+                && !self.target_isr.contains(replica)
+                && self.unclean_shutdown_replica != Some(*replica)
         });
         self.target_elr = candidates;
     }

@@ -2,9 +2,10 @@ use metadata::LeaderRecoveryState;
 use protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use protocol::messages::alter_partition_request::{BrokerState, PartitionData, TopicData};
 use protocol::messages::elect_leaders_request::TopicPartitions;
+use protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use protocol::messages::{
     AlterPartitionReassignmentsRequest, AlterPartitionRequest, ElectLeadersRequest,
-    ListPartitionReassignmentsRequest, alter_partition_response,
+    IncrementalAlterConfigsRequest, ListPartitionReassignmentsRequest, alter_partition_response,
 };
 
 use super::*;
@@ -251,28 +252,24 @@ fn a_reassignment_can_be_taken_back() {
     cluster.assert_replay_is_complete();
 }
 
+fn set_min_isr(cluster: &mut Cluster, value: &str) {
+    let config = AlterableConfig {
+        name: "min.insync.replicas".to_owned(),
+        config_operation: 0,
+        value: Some(value.to_owned()),
+    };
+    let resource =
+        AlterConfigsResource { resource_type: 2, resource_name: "topic".to_owned(), configs: vec![config] };
+    let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+    let context = cluster.context(1);
+    let result = cluster.controller.incremental_alter_configs(&context, &request);
+    assert_eq!(cluster.commit(result).responses[0].error_message, None);
+}
+
 #[test]
 fn eligible_replicas_are_kept_below_min_isr_and_forgotten_when_it_changes() {
-    use protocol::messages::IncrementalAlterConfigsRequest;
-    use protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
     let mut cluster = Cluster::of(3);
     cluster.create_assigned("topic", &[&[0, 1, 2]]);
-    let set_min_isr = |cluster: &mut Cluster, value: &str| {
-        let config = AlterableConfig {
-            name: "min.insync.replicas".to_owned(),
-            config_operation: 0,
-            value: Some(value.to_owned()),
-        };
-        let resource = AlterConfigsResource {
-            resource_type: 2,
-            resource_name: "topic".to_owned(),
-            configs: vec![config],
-        };
-        let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
-        let context = cluster.context(1);
-        let result = cluster.controller.incremental_alter_configs(&context, &request);
-        assert_eq!(cluster.commit(result).responses[0].error_message, None);
-    };
     set_min_isr(&mut cluster, "2");
     alter(&mut cluster, 0, &[0, 1], |_| {});
     assert!(cluster.partition("topic", 0).elr.is_empty());
@@ -285,5 +282,19 @@ fn eligible_replicas_are_kept_below_min_isr_and_forgotten_when_it_changes() {
     set_min_isr(&mut cluster, "1");
     assert!(cluster.partition("topic", 0).elr.is_empty());
     assert!(matches!(cluster.log.last(), Some((MetadataRecord::ClearElr(_), 0))));
+    cluster.assert_replay_is_complete();
+}
+
+#[test]
+fn who_leaves_with_a_reassignment_is_not_eligible() {
+    let mut cluster = Cluster::of(3);
+    cluster.create_assigned("topic", &[&[0, 1]]);
+    set_min_isr(&mut cluster, "2");
+    alter(&mut cluster, 0, &[0], |_| {});
+    assert_eq!(reassign(&mut cluster, Some(&[2, 1])), ErrorCode::None);
+    assert_eq!(error(&alter(&mut cluster, 0, &[0, 2], |_| {})), ErrorCode::NewLeaderElected);
+    let partition = cluster.partition("topic", 0).clone();
+    assert_eq!((&partition.replicas[..], &partition.isr[..]), (&[2, 1][..], &[2][..]));
+    assert_eq!(partition.elr, [1]);
     cluster.assert_replay_is_complete();
 }
