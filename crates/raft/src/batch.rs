@@ -41,7 +41,7 @@ pub enum BatchError {
 }
 
 impl CommittedBatch {
-    /// Reads a batch. Its checksum was looked at by the caller, or by the log's recovery.
+    /// Reads a batch. Its checksum was looked at by the caller.
     pub(crate) fn read(batch: &RecordBatch<'_>) -> Result<CommittedBatch, BatchError> {
         let records = batch.decompress(MAX_BATCH_SIZE_BYTES)?;
         let mut read = CommittedBatch {

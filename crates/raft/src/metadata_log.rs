@@ -207,9 +207,8 @@ impl MetadataLog {
         while offset < self.end_offset() {
             let bytes = self.read(offset, self.config.max_batch_size_bytes, self.end_offset())?;
             let before = offset;
-            for batch in Batches::new(&bytes) {
-                let batch = batch.and_then(|batch| batch.verify_crc().map(|()| batch));
-                let batch = batch.map_err(|error| self.corrupt(offset, error.to_string()))?;
+            for batch in self.batches(offset, &bytes) {
+                let batch = batch?;
                 if batch.base_offset() > offset {
                     return Err(self.corrupt(offset, format!("the next batch is at {}", batch.base_offset())));
                 }
@@ -365,6 +364,21 @@ impl MetadataLog {
             tracing::info!("Deleted unneeded snapshot file with path {}", path.display());
         }
         Ok(())
+    }
+
+    /// The batches in what was read of the log from `offset` on. The disk is believed no more than a leader is: each has a checksum
+    /// that fits.
+    pub(crate) fn batches<'a>(
+        &'a self,
+        mut offset: i64,
+        bytes: &'a [u8],
+    ) -> impl Iterator<Item = Result<RecordBatch<'a>>> {
+        Batches::new(bytes).map(move |batch| {
+            let batch = batch.and_then(|batch| batch.verify_crc().map(|()| batch));
+            let batch = batch.map_err(|error| self.corrupt(offset, error.to_string()))?;
+            offset = batch.next_offset();
+            Ok(batch)
+        })
     }
 
     /// Renames the snapshots before `id`, so that they are gone for readers; their files go after a delay.

@@ -347,14 +347,15 @@ impl RaftNode {
     /// Errors: a damaged log; the disk.
     pub fn committed_batches(&self, offset: i64) -> Result<Vec<CommittedBatch>> {
         let bytes = self.read(offset, self.config.log.max_batch_size_bytes)?;
-        let mut batches = Vec::new();
-        for batch in protocol::records::Batches::new(&bytes) {
-            let batch = batch.and_then(|batch| batch.verify_crc().map(|()| batch));
-            let batch = batch.map_err(|error| self.log.corrupt(offset, error.to_string()))?;
-            let read = CommittedBatch::read(&batch);
-            batches.push(read.map_err(|error| self.log.corrupt(offset, error.to_string()))?);
-        }
-        Ok(batches)
+        self.parse_committed(offset, &bytes)
+    }
+
+    /// The batches in what was read of the log from `offset` on.
+    fn parse_committed(&self, offset: i64, bytes: &[u8]) -> Result<Vec<CommittedBatch>> {
+        let parse = |batch: Result<RecordBatch<'_>>| {
+            CommittedBatch::read(&batch?).map_err(|error| self.log.corrupt(offset, error.to_string()))
+        };
+        self.log.batches(offset, bytes).map(parse).collect()
     }
 
     /// The leader and the epoch.

@@ -1,7 +1,5 @@
 //! What a server hears of the log, and how far it has heard it.
 
-use protocol::records::Batches;
-
 use super::RaftNode;
 use crate::core::EpochState;
 use crate::error::{RaftError, Result};
@@ -60,13 +58,8 @@ impl RaftNode {
             // Behind: the log has all of it, and nothing of `recent` can come before it.
             self.recent.clear();
             let bytes = self.log.read(next, self.config.log.max_batch_size_bytes, high_watermark)?;
-            for batch in Batches::new(&bytes) {
-                // The disk is believed no more than the leader is.
-                let batch = batch.and_then(|batch| batch.verify_crc().map(|()| batch));
-                let batch = batch.map_err(|error| self.log.corrupt(next, error.to_string()))?;
-                let batch = CommittedBatch::read(&batch);
-                let batch = batch.map_err(|error| self.log.corrupt(next, error.to_string()))?;
-                next = self.commit(batch, events);
+            for batch in self.parse_committed(next, &bytes)? {
+                self.commit(batch, events);
             }
         }
         Ok(())
