@@ -147,6 +147,34 @@ impl<M: Member> Members<M> {
     }
 }
 
+/// Whether the epoch that a member of a group of this type says is its own. The one before is too, if it has nothing that it should not
+/// have: the answer that said the new one may have been lost.
+///
+/// # Errors
+/// FENCED_MEMBER_EPOCH.
+pub(crate) fn check_epoch(
+    group_type: GroupType,
+    said: i32,
+    (member_epoch, previous_member_epoch): (i32, i32),
+    has_only_its_own: impl FnOnce() -> bool,
+) -> Result<(), Refusal> {
+    let word = match said {
+        0 => return Ok(()),
+        _ if said == member_epoch => return Ok(()),
+        _ if said > member_epoch => "greater",
+        _ if said == previous_member_epoch && has_only_its_own() => return Ok(()),
+        _ => "smaller",
+    };
+    let name = group_type.name();
+    Err(Refusal::new(
+        ErrorCode::FencedMemberEpoch,
+        format!(
+            "The {name} group member has a {word} member epoch ({said}) than the one known by the group \
+             coordinator ({member_epoch}). The member must abandon all its partitions and rejoin."
+        ),
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::classic::ClassicGroupState;
 use crate::config::Env;
+use crate::members::check_epoch;
 use crate::metrics::add;
 use crate::shard::{Timer, TimerKey};
 use crate::{Ctx, Group, GroupRecord, GroupResult, GroupShard, GroupType, RequestContext};
@@ -381,10 +382,8 @@ impl ConsumerGroup {
 }
 
 impl ConsumerGroupMember {
-    /// Whether the epoch that the member says is its own. The one before is too, if it has nothing that it should not have:
-    /// the answer that said the new one may have been lost.
+    /// See [`crate::members::check_epoch`].
     fn check_epoch(&self, request: &ConsumerGroupHeartbeatRequest) -> Result<(), Refusal> {
-        let epoch = request.member_epoch;
         let has_only_its_own = || {
             request.topic_partitions.as_ref().is_some_and(|reported| {
                 reported.iter().all(|topic| {
@@ -395,21 +394,8 @@ impl ConsumerGroupMember {
                 })
             })
         };
-        let word = match epoch {
-            0 => return Ok(()),
-            _ if epoch == self.member_epoch => return Ok(()),
-            _ if epoch > self.member_epoch => "greater",
-            _ if epoch == self.previous_member_epoch && has_only_its_own() => return Ok(()),
-            _ => "smaller",
-        };
-        Err(Refusal::new(
-            ErrorCode::FencedMemberEpoch,
-            format!(
-                "The consumer group member has a {word} member epoch ({epoch}) than the one known by the group \
-                 coordinator ({}). The member must abandon all its partitions and rejoin.",
-                self.member_epoch
-            ),
-        ))
+        let epochs = (self.member_epoch, self.previous_member_epoch);
+        check_epoch(GroupType::Consumer, request.member_epoch, epochs, has_only_its_own)
     }
 }
 

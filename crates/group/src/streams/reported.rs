@@ -7,7 +7,9 @@ use protocol::messages::streams_group_heartbeat_request::TaskIds as ReportedTask
 use super::StreamsGroupMember;
 use super::tasks::{Tasks, TasksTuple, contains, from_ids};
 use super::topics::ConfiguredTopology;
+use crate::GroupType;
 use crate::consumer::Refusal;
+use crate::members::check_epoch;
 
 /// The tasks that a member says it has.
 pub(super) struct Reported {
@@ -59,10 +61,8 @@ impl Reported {
 }
 
 impl StreamsGroupMember {
-    /// Whether the epoch that the member says is its own. The one before is too, if it has nothing that it should not have:
-    /// the answer that said the new one may have been lost.
+    /// See [`crate::members::check_epoch`].
     pub(super) fn check_epoch(&self, request: &StreamsGroupHeartbeatRequest) -> Result<(), Refusal> {
-        let epoch = request.member_epoch;
         let has_only = |reported: &Option<Vec<ReportedTaskIds>>, tasks: &Tasks| {
             reported.as_ref().is_some_and(|reported| {
                 reported.iter().all(|ids| {
@@ -79,20 +79,7 @@ impl StreamsGroupMember {
                 && has_only(&request.standby_tasks, &self.assigned.standby)
                 && has_only(&request.warmup_tasks, &self.assigned.warmup)
         };
-        let word = match epoch {
-            0 => return Ok(()),
-            _ if epoch == self.member_epoch => return Ok(()),
-            _ if epoch > self.member_epoch => "greater",
-            _ if epoch == self.previous_member_epoch && has_only_its_own() => return Ok(()),
-            _ => "smaller",
-        };
-        Err(Refusal::new(
-            ErrorCode::FencedMemberEpoch,
-            format!(
-                "The streams group member has a {word} member epoch ({epoch}) than the one known by the group \
-                 coordinator ({}). The member must abandon all its partitions and rejoin.",
-                self.member_epoch
-            ),
-        ))
+        let epochs = (self.member_epoch, self.previous_member_epoch);
+        check_epoch(GroupType::Streams, request.member_epoch, epochs, has_only_its_own)
     }
 }
