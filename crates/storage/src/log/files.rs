@@ -80,7 +80,7 @@ impl Log {
     /// The same, the new name synced now or by the caller.
     pub(crate) fn rename_dir_with(&self, name: &str, sync: Sync) -> Result<(), LogError> {
         let _no_sync_meanwhile = self.flush.lock();
-        let mut writer = self.writer.lock();
+        let _nothing_is_written_meanwhile = self.writer.lock();
         self.health.check()?;
         let old = self.dir();
         let new = old.with_file_name(name);
@@ -94,7 +94,6 @@ impl Log {
         self.abort_cleaning();
         result().map_err(|error| self.fail("Error while renaming the log's directory", error))?;
         self.dir.set(&new);
-        writer.producers.set_dir(&new);
         Ok(())
     }
 

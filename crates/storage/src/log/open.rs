@@ -206,14 +206,14 @@ fn load(
         }
     };
     let mut loader = Loader {
-        dir,
+        partition_dir,
         names: &names,
         options,
         segments: Vec::with_capacity(base_offsets.len()),
-        producers: ProducerStateManager::new(dir, &names, options.producer_id_expiration_ms),
+        producers: ProducerStateManager::new(partition_dir, &names, options.producer_id_expiration_ms),
         has_recovered: false,
     };
-    loader.open_segments(partition_dir, &base_offsets, &mut epochs)?;
+    loader.open_segments(&base_offsets, &mut epochs)?;
     if !options.clean_shutdown {
         loader.recover_unflushed(&mut epochs)?;
     }
@@ -263,7 +263,7 @@ fn load(
     let mut producers = if knows_all || !has_recovered {
         recovered
     } else {
-        ProducerStateManager::open(dir, options.producer_id_expiration_ms)?
+        ProducerStateManager::open(partition_dir, options.producer_id_expiration_ms)?
     };
     producers.remove_stray_snapshots(&base_offsets)?;
     let clean = options.clean_shutdown;
@@ -400,7 +400,7 @@ fn has(names: &[String], name: &str) -> bool {
 }
 
 struct Loader<'a> {
-    dir: &'a Path,
+    partition_dir: &'a Arc<PartitionDir>,
     /// The files in it, before anything was recovered.
     names: &'a [String],
     options: &'a OpenOptions,
@@ -412,17 +412,12 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     /// Opens the segments. One whose indexes are missing or damaged is recovered, unless it will be anyway.
-    fn open_segments(
-        &mut self,
-        partition_dir: &Arc<PartitionDir>,
-        base_offsets: &[i64],
-        epochs: &mut LeaderEpochCache,
-    ) -> io::Result<()> {
+    fn open_segments(&mut self, base_offsets: &[i64], epochs: &mut LeaderEpochCache) -> io::Result<()> {
         let first_unflushed = base_offsets
             .partition_point(|base_offset| *base_offset <= self.options.recovery_point)
             .saturating_sub(1);
         for (index, &base_offset) in base_offsets.iter().enumerate() {
-            let segment = Arc::new(LogSegment::open(partition_dir, base_offset)?);
+            let segment = Arc::new(LogSegment::open(self.partition_dir, base_offset)?);
             self.segments.push(Arc::clone(&segment));
             let recovered_later = !self.options.clean_shutdown && index >= first_unflushed;
             if !recovered_later && let Some(fault) = self.index_fault(&segment)? {
@@ -495,7 +490,8 @@ impl Loader<'_> {
         let before = self.segments.get(..index).unwrap_or_default();
         let base_offset = segment.base_offset();
         if self.producers.map_end_offset() != base_offset || self.producers.is_empty() {
-            self.producers = ProducerStateManager::open(self.dir, self.options.producer_id_expiration_ms)?;
+            self.producers =
+                ProducerStateManager::open(self.partition_dir, self.options.producer_id_expiration_ms)?;
             let start = self.options.log_start_offset;
             rebuild_producer_state(
                 &mut self.producers,

@@ -10,7 +10,7 @@ mod snapshots;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::io::fs;
@@ -23,6 +23,8 @@ use snapshot::{SnapshotError, read_snapshot, write_snapshot};
 use snapshots::Snapshots;
 
 use crate::AppendOrigin;
+use crate::file_names::producer_snapshot_file;
+use crate::paths::PartitionDir;
 
 /// A transaction that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +45,7 @@ struct TxnMetadata {
 
 /// The producers of one log.
 pub(crate) struct ProducerStateManager {
-    dir: Arc<Path>,
+    dir: Arc<PartitionDir>,
     producer_id_expiration_ms: i64,
     producers: HashMap<i64, ProducerStateEntry, RandomState>,
     /// The open transactions by first offset.
@@ -59,18 +61,21 @@ pub(crate) struct ProducerStateManager {
 
 impl ProducerStateManager {
     /// The empty state of the log in `dir`, with the snapshots that lie there known but not read.
-    pub fn open(dir: &Path, producer_id_expiration_ms: i64) -> io::Result<ProducerStateManager> {
-        let names = fs::read_dir(dir)?.into_iter().filter_map(|entry| entry.name.into_string().ok());
+    pub fn open(dir: &Arc<PartitionDir>, producer_id_expiration_ms: i64) -> io::Result<ProducerStateManager> {
+        let names = fs::read_dir(&*dir.get())?.into_iter().filter_map(|entry| entry.name.into_string().ok());
         let names: Vec<String> = names.collect();
         Ok(ProducerStateManager::new(dir, &names, producer_id_expiration_ms))
     }
 
     /// The same, of a directory with these files.
-    pub fn new(dir: &Path, names: &[String], producer_id_expiration_ms: i64) -> ProducerStateManager {
-        let dir: Arc<Path> = Arc::from(dir);
+    pub fn new(
+        dir: &Arc<PartitionDir>,
+        names: &[String],
+        producer_id_expiration_ms: i64,
+    ) -> ProducerStateManager {
         ProducerStateManager {
-            snapshots: Snapshots::among(Arc::clone(&dir), names),
-            dir,
+            snapshots: Snapshots::among(names),
+            dir: Arc::clone(dir),
             producer_id_expiration_ms,
             producers: HashMap::default(),
             ongoing: BTreeMap::new(),
@@ -78,12 +83,6 @@ impl ProducerStateManager {
             map_end_offset: 0,
             last_snapshot_offset: 0,
         }
-    }
-
-    /// Follows a rename of the log's directory.
-    pub fn set_dir(&mut self, dir: &Path) {
-        self.dir = Arc::from(dir);
-        self.snapshots.set_dir(&self.dir);
     }
 
     /// Whether nothing is known that a truncation would have to undo.
@@ -191,7 +190,7 @@ impl ProducerStateManager {
         if self.map_end_offset <= self.last_snapshot_offset {
             return Ok(None);
         }
-        let path = crate::file_names::producer_snapshot_file(&self.dir, self.map_end_offset);
+        let path = producer_snapshot_file(&self.dir.get(), self.map_end_offset);
         write_snapshot(&path, self.producers.values(), sync)?;
         self.snapshots.insert(self.map_end_offset);
         self.last_snapshot_offset = self.map_end_offset;
@@ -207,7 +206,7 @@ impl ProducerStateManager {
             if self.producers.is_empty() || !self.snapshots.contains(self.map_end_offset) {
                 return Ok(false);
             }
-            let path = crate::file_names::producer_snapshot_file(&self.dir, self.map_end_offset);
+            let path = producer_snapshot_file(&self.dir.get(), self.map_end_offset);
             ::io::fs::File::open(path)?.sync_all()?;
         }
         Ok(!self.producers.is_empty())
@@ -216,12 +215,12 @@ impl ProducerStateManager {
     /// Deletes the snapshots that belong to no segment, but the newest if it is ahead of all segments: that is the one a
     /// clean stop has left.
     pub fn remove_stray_snapshots(&mut self, segment_base_offsets: &[i64]) -> io::Result<()> {
-        self.snapshots.remove_strays(segment_base_offsets)
+        self.snapshots.remove_strays(&self.dir.get(), segment_base_offsets)
     }
 
     /// Renames the snapshot of a deleted segment; the caller deletes the file later.
     pub fn mark_snapshot_deleted(&mut self, offset: i64) -> io::Result<Option<PathBuf>> {
-        self.snapshots.mark_deleted(offset)
+        self.snapshots.mark_deleted(&self.dir.get(), offset)
     }
 
     /// Makes the state that before `log_end_offset` as far as snapshots can: drops those outside the log and loads the newest
@@ -232,7 +231,8 @@ impl ProducerStateManager {
         log_end_offset: i64,
         now_ms: i64,
     ) -> io::Result<()> {
-        self.snapshots.retain(|offset| offset <= log_end_offset && offset > log_start_offset)?;
+        self.snapshots
+            .retain(&self.dir.get(), |offset| offset <= log_end_offset && offset > log_start_offset)?;
         if log_end_offset == self.map_end_offset {
             self.on_log_start_offset_incremented(log_start_offset);
             return Ok(());
@@ -243,7 +243,7 @@ impl ProducerStateManager {
 
     fn load_from_snapshot(&mut self, log_start_offset: i64, now_ms: i64) -> io::Result<()> {
         while let Some(offset) = self.snapshots.latest() {
-            let path = crate::file_names::producer_snapshot_file(&self.dir, offset);
+            let path = producer_snapshot_file(&self.dir.get(), offset);
             match read_snapshot(&path) {
                 Ok(entries) => {
                     for entry in entries {
@@ -260,7 +260,7 @@ impl ProducerStateManager {
                 }
                 Err(error) => {
                     tracing::warn!(path = %path.display(), %error, "the producer snapshot cannot be used; an older one will be");
-                    self.snapshots.remove(offset)?;
+                    self.snapshots.remove(&self.dir.get(), offset)?;
                 }
             }
         }
@@ -280,7 +280,7 @@ impl ProducerStateManager {
     /// Forgets everything, snapshots included: the log begins anew at `offset`.
     pub fn truncate_fully_and_start_at(&mut self, offset: i64) -> io::Result<()> {
         self.clear();
-        self.snapshots.retain(|_| false)?;
+        self.snapshots.retain(&self.dir.get(), |_| false)?;
         self.last_snapshot_offset = 0;
         self.map_end_offset = offset;
         Ok(())

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use ::io::fs;
 
@@ -12,22 +11,17 @@ use crate::file_names::{
     segment_file,
 };
 
-/// The offsets at which there are snapshots.
+/// The offsets at which there are snapshots. Whoever changes something says where they lie.
 #[derive(Debug)]
 pub(super) struct Snapshots {
-    dir: Arc<Path>,
     offsets: BTreeSet<i64>,
 }
 
 impl Snapshots {
     /// Those among the files of a directory.
-    pub fn among(dir: Arc<Path>, names: &[String]) -> Snapshots {
+    pub fn among(names: &[String]) -> Snapshots {
         let snapshots = names.iter().filter(|name| name.ends_with(PRODUCER_SNAPSHOT_FILE_SUFFIX));
-        Snapshots { dir, offsets: snapshots.filter_map(|name| offset_from_file_name(name)).collect() }
-    }
-
-    pub fn set_dir(&mut self, dir: &Arc<Path>) {
-        self.dir = Arc::clone(dir);
+        Snapshots { offsets: snapshots.filter_map(|name| offset_from_file_name(name)).collect() }
     }
 
     pub fn latest(&self) -> Option<i64> {
@@ -43,22 +37,22 @@ impl Snapshots {
     }
 
     /// Deletes one.
-    pub fn remove(&mut self, offset: i64) -> io::Result<()> {
+    pub fn remove(&mut self, dir: &Path, offset: i64) -> io::Result<()> {
         self.offsets.remove(&offset);
-        match fs::remove_file(producer_snapshot_file(&self.dir, offset)) {
+        match fs::remove_file(producer_snapshot_file(dir, offset)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 
     /// Deletes those of which `keep` says no.
-    pub fn retain(&mut self, keep: impl Fn(i64) -> bool) -> io::Result<()> {
+    pub fn retain(&mut self, dir: &Path, keep: impl Fn(i64) -> bool) -> io::Result<()> {
         let dropped: Vec<i64> = self.offsets.iter().copied().filter(|&offset| !keep(offset)).collect();
-        dropped.into_iter().try_for_each(|offset| self.remove(offset))
+        dropped.into_iter().try_for_each(|offset| self.remove(dir, offset))
     }
 
     /// Deletes those that lie at no segment's base offset. The newest of them stays if it is not below the last segment.
-    pub fn remove_strays(&mut self, segment_base_offsets: &[i64]) -> io::Result<()> {
+    pub fn remove_strays(&mut self, dir: &Path, segment_base_offsets: &[i64]) -> io::Result<()> {
         let last_base_offset = segment_base_offsets.iter().max().copied();
         let mut strays: Vec<i64> =
             self.offsets.iter().copied().filter(|offset| !segment_base_offsets.contains(offset)).collect();
@@ -67,16 +61,16 @@ impl Snapshots {
         {
             strays.pop();
         }
-        strays.into_iter().try_for_each(|offset| self.remove(offset))
+        strays.into_iter().try_for_each(|offset| self.remove(dir, offset))
     }
 
     /// Renames one with `.deleted`. Returns the new path, or `None` if there is no such snapshot.
-    pub fn mark_deleted(&mut self, offset: i64) -> io::Result<Option<PathBuf>> {
+    pub fn mark_deleted(&mut self, dir: &Path, offset: i64) -> io::Result<Option<PathBuf>> {
         if !self.offsets.remove(&offset) {
             return Ok(None);
         }
-        let renamed = segment_file(&self.dir, offset, PRODUCER_SNAPSHOT_FILE_SUFFIX, DELETED_FILE_SUFFIX);
-        match fs::rename(producer_snapshot_file(&self.dir, offset), &renamed) {
+        let renamed = segment_file(dir, offset, PRODUCER_SNAPSHOT_FILE_SUFFIX, DELETED_FILE_SUFFIX);
+        match fs::rename(producer_snapshot_file(dir, offset), &renamed) {
             Ok(()) => Ok(Some(renamed)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),

@@ -25,7 +25,7 @@ struct State {
 impl State {
     fn new() -> State {
         let dir = tempfile::tempdir().unwrap();
-        let manager = ProducerStateManager::open(dir.path(), 1000).unwrap();
+        let manager = ProducerStateManager::open(&PartitionDir::new(dir.path()), 1000).unwrap();
         State { _dir: dir, manager, next_offset: 0 }
     }
 
@@ -163,7 +163,7 @@ fn a_snapshot_brings_producers_and_open_transactions_back() {
     state.append_as(AppendOrigin::Client, 2, (2, 0, 0), true).unwrap();
     assert!(state.manager.take_snapshot(true).unwrap().is_some());
     assert!(state.manager.take_snapshot(true).unwrap().is_none());
-    let dir = state._dir.path();
+    let dir = &PartitionDir::new(state._dir.path());
     let mut manager = ProducerStateManager::open(dir, 1000).unwrap();
     manager.truncate_and_reload(0, 10, NOW_MS + 500).unwrap();
     assert_eq!(manager.map_end_offset(), 5);
@@ -198,7 +198,7 @@ fn stray_snapshots_go_but_the_newest() {
     for offset in [1, 5, 6, 9] {
         std::fs::write(crate::file_names::producer_snapshot_file(dir.path(), offset), b"").unwrap();
     }
-    let mut manager = ProducerStateManager::open(dir.path(), 1000).unwrap();
+    let mut manager = ProducerStateManager::open(&PartitionDir::new(dir.path()), 1000).unwrap();
     manager.remove_stray_snapshots(&[0, 5]).unwrap();
     assert_eq!(manager.latest_snapshot_offset(), Some(9));
     let mut left: Vec<_> =
