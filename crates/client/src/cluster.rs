@@ -10,7 +10,9 @@ use protocol::messages::metadata_request::MetadataRequestTopic;
 use protocol::messages::metadata_response::MetadataResponseTopic;
 use protocol::messages::{MetadataRequest, MetadataResponse};
 
+use crate::backoff::Retries;
 use crate::connection::Connection;
+use crate::place::{Place, Slot, at_hand};
 use crate::{ClientConfig, ClientError, MetadataRecovery};
 
 /// A broker's id and address.
@@ -61,9 +63,6 @@ pub(crate) struct Cluster {
     shared: Arc<Shared>,
 }
 
-/// The place of a connection: who finds it empty or lost fills it, while the others wait for that broker alone.
-type Slot = Arc<tokio::sync::Mutex<Option<Arc<Connection>>>>;
-
 struct Shared {
     config: ClientConfig,
     /// To whoever answered among the bootstrap servers.
@@ -84,11 +83,6 @@ struct Brokers {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The connection in a slot, if it is there and at hand.
-fn at_hand(slot: &Slot) -> Option<Arc<Connection>> {
-    slot.try_lock().ok()?.as_ref().filter(|connection| !connection.is_lost()).cloned()
 }
 
 impl Cluster {
@@ -134,8 +128,8 @@ impl Cluster {
             return Ok(connection);
         }
         let mut bootstrap = self.shared.bootstrap.lock().await;
-        if let Some(connection) = bootstrap.as_ref().filter(|connection| !connection.is_lost()) {
-            return Ok(Arc::clone(connection));
+        if let Some(connection) = bootstrap.connection() {
+            return Ok(connection);
         }
         let mut last_error = None;
         let mut tried = Vec::new();
@@ -149,7 +143,7 @@ impl Cluster {
                 Ok(connection) => {
                     self.shared.reached.store(true, Ordering::Relaxed);
                     let connection = Arc::new(connection);
-                    *bootstrap = Some(Arc::clone(&connection));
+                    bootstrap.fill(&connection);
                     return Ok(connection);
                 }
                 Err(error) => last_error = last_error.or(Some(error)),
@@ -177,19 +171,16 @@ impl Cluster {
             ));
         };
         let mut place = slot.lock().await;
-        if let Some(connection) = place.as_ref().filter(|connection| !connection.is_lost()) {
-            return Ok(Arc::clone(connection));
+        if let Some(connection) = place.connection() {
+            return Ok(connection);
         }
-        let opened = Connection::open(&address, &self.shared.config).await;
-        let connection = Arc::new(opened.map_err(|error| match error {
+        place.connect(&address, &self.shared.config).await.map_err(|error| match error {
             ClientError::Connection { address, reason } => ClientError::Connection {
                 reason: format!("{reason} (broker {id} says in its advertised.listeners that it is there)"),
                 address,
             },
             error => error,
-        })?);
-        *place = Some(Arc::clone(&connection));
-        Ok(connection)
+        })
     }
 
     /// A connection to the broker that takes requests for the controller.
@@ -225,7 +216,7 @@ impl Cluster {
         );
         *lock(&self.shared.brokers) = Brokers::default();
         lock(&self.shared.topics).clear();
-        *self.shared.bootstrap.lock().await = None;
+        *self.shared.bootstrap.lock().await = Place::default();
         *lock(&self.shared.without_metadata) = None;
     }
 
@@ -327,6 +318,7 @@ impl Cluster {
             return Ok(topic);
         }
         let deadline = Instant::now() + patience;
+        let mut retries = Retries::new(&self.shared.config);
         loop {
             let error = match self.metadata(Some(&[name.to_owned()]), auto_create).await {
                 Ok(response) => {
@@ -352,7 +344,7 @@ impl Cluster {
             if !self.may_retry(&error) || Instant::now() >= deadline {
                 return Err(error);
             }
-            tokio::time::sleep(self.shared.config.retry_backoff).await;
+            retries.wait().await;
         }
     }
 
@@ -513,6 +505,31 @@ mod tests {
             assert!(client.nodes().await.is_err());
             assert_eq!(client.any().await.unwrap().address(), address);
         }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_idle_is_closed_and_one_that_is_waited_on_is_not() {
+        let broker = FakeBroker::start(1).await;
+        let idle = Duration::from_millis(40);
+        let config = ClientConfig { connections_max_idle: idle, ..ClientConfig::new(broker.address()) };
+        let client = Cluster::new(config);
+        let connection = client.any().await.unwrap();
+        broker.state().metadata_faults.push_back(Fault::Hang);
+        assert!(tokio::time::timeout(10 * idle, client.nodes()).await.is_err());
+        assert!(!connection.is_lost(), "an answer is still to come");
+
+        let client = Cluster::new(client.config().clone());
+        client.nodes().await.unwrap();
+        let connection = client.any().await.unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !connection.is_lost() {
+            assert!(Instant::now() < deadline);
+            tokio::time::sleep(idle).await;
+        }
+        // Nobody notices: the next one is made when it is needed.
+        let before = broker.state().connections;
+        assert_eq!(client.nodes().await.unwrap().len(), 2);
+        assert_eq!(broker.state().connections, before + 1);
     }
 
     #[test]

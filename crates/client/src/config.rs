@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::ClientError;
+use crate::{ClientError, backoff};
 
 /// What a client does when none of the brokers that it knows can be reached (`metadata.recovery.strategy`, KIP-899).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,10 +24,21 @@ pub struct ClientConfig {
     pub client_id: String,
     /// `request.timeout.ms`.
     pub request_timeout: Duration,
-    /// `socket.connection.setup.timeout.ms`.
+    /// `socket.connection.setup.timeout.ms`: how long a connection may take to be made, before the broker has answered anything.
     pub connect_timeout: Duration,
-    /// `retry.backoff.ms`.
+    /// `socket.connection.setup.timeout.max.ms`: the same where several failed before, each of which doubles it (KIP-601).
+    pub connect_timeout_max: Duration,
+    /// `reconnect.backoff.ms`: the pause before a broker is connected to again that could not be reached.
+    pub reconnect_backoff: Duration,
+    /// `reconnect.backoff.max.ms`: the longest such pause; each failure doubles it.
+    pub reconnect_backoff_max: Duration,
+    /// `connections.max.idle.ms`: a connection that nothing was asked on for so long is closed.
+    pub connections_max_idle: Duration,
+    /// `retry.backoff.ms`: the pause before something is tried again that failed.
     pub retry_backoff: Duration,
+    /// `retry.backoff.max.ms`: the longest such pause; each failure of the same thing doubles it (KIP-580). A consumer's fetches, and
+    /// what it asks its coordinator as a member, come after the first pause each time.
+    pub retry_backoff_max: Duration,
     /// `metadata.max.age.ms`.
     pub metadata_max_age: Duration,
     /// `default.api.timeout.ms`: how long an operation may take with all its retries.
@@ -53,7 +64,12 @@ impl ClientConfig {
             client_id: "milena".to_owned(),
             request_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),
+            connect_timeout_max: Duration::from_secs(30),
+            reconnect_backoff: Duration::from_millis(50),
+            reconnect_backoff_max: Duration::from_secs(1),
+            connections_max_idle: Duration::from_secs(540),
             retry_backoff: Duration::from_millis(100),
+            retry_backoff_max: Duration::from_secs(1),
             metadata_max_age: Duration::from_secs(300),
             api_timeout: Duration::from_secs(60),
             metadata_recovery: MetadataRecovery::Rebootstrap,
@@ -73,7 +89,17 @@ impl ClientConfig {
             "client.id" => self.client_id = value.to_owned(),
             "request.timeout.ms" => self.request_timeout = millis(key, value)?,
             "socket.connection.setup.timeout.ms" => self.connect_timeout = millis(key, value)?,
+            "socket.connection.setup.timeout.max.ms" => self.connect_timeout_max = millis(key, value)?,
+            "reconnect.backoff.ms" => self.reconnect_backoff = millis(key, value)?,
+            "reconnect.backoff.max.ms" => self.reconnect_backoff_max = millis(key, value)?,
+            "connections.max.idle.ms" => {
+                // Less than nothing is never, as in Java.
+                let is_never = value.trim().starts_with('-') && value.trim().parse::<i64>().is_ok();
+                self.connections_max_idle =
+                    millis(key, if is_never { "9223372036854775807" } else { value })?;
+            }
             "retry.backoff.ms" => self.retry_backoff = millis(key, value)?,
+            "retry.backoff.max.ms" => self.retry_backoff_max = millis(key, value)?,
             "metadata.max.age.ms" => self.metadata_max_age = millis(key, value)?,
             "default.api.timeout.ms" => self.api_timeout = millis(key, value)?,
             "metadata.recovery.strategy" => {
@@ -90,6 +116,30 @@ impl ClientConfig {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// How long it takes until something is tried again of which `failed` tries failed before this one.
+    pub(crate) fn retry_pause(&self, failed: u32) -> Duration {
+        backoff::after(self.retry_backoff, self.retry_backoff_max, failed)
+    }
+
+    /// The same for a broker that could not be reached.
+    pub(crate) fn reconnect_pause(&self, failed: u32) -> Duration {
+        // Where the longest is shorter than the first it is not looked at, as in Java.
+        let longest = self.reconnect_backoff_max.max(self.reconnect_backoff);
+        backoff::after(self.reconnect_backoff, longest, failed)
+    }
+
+    /// How long a connection may take to be made where `failed` failed before.
+    pub(crate) fn setup_timeout(&self, failed: u32) -> Duration {
+        match failed {
+            0 => self.connect_timeout,
+            _ => backoff::after(
+                self.connect_timeout,
+                self.connect_timeout_max.max(self.connect_timeout),
+                failed,
+            ),
+        }
     }
 }
 

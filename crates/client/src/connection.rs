@@ -102,19 +102,24 @@ struct Sending {
     stream: OwnedWriteHalf,
     /// A request was begun and not written to its end: whoever sent it gave up in the middle.
     is_torn: bool,
-    /// Shared with the task that reads: who sends, queues; who reads, takes from the front.
-    waiting: Arc<std::sync::Mutex<VecDeque<Waiting>>>,
+}
+
+/// What those who send share with the task that reads.
+struct Shared {
+    address: Arc<str>,
+    lost: AtomicBool,
+    next_correlation_id: AtomicI32,
+    /// Who sends, queues; who reads, takes from the front.
+    waiting: std::sync::Mutex<VecDeque<Waiting>>,
+    sending: Mutex<Sending>,
 }
 
 /// A connection to a broker.
 pub(crate) struct Connection {
-    address: Arc<str>,
+    shared: Arc<Shared>,
     client_id: String,
     request_timeout: Duration,
-    next_correlation_id: AtomicI32,
-    sending: Mutex<Sending>,
     reading: JoinHandle<()>,
-    lost: Arc<AtomicBool>,
     versions: HashMap<ApiKey, (i16, i16)>,
 }
 
@@ -127,35 +132,43 @@ impl Drop for Connection {
 impl Connection {
     /// Connects, and asks which versions the broker speaks.
     pub(crate) async fn open(address: &str, config: &ClientConfig) -> Result<Connection, ClientError> {
+        Connection::open_within(address, config, config.connect_timeout).await
+    }
+
+    /// The same, where each of the two may take so long.
+    pub(crate) async fn open_within(
+        address: &str,
+        config: &ClientConfig,
+        setup_timeout: Duration,
+    ) -> Result<Connection, ClientError> {
         let failed = |error: &std::io::Error| ClientError::connection(address, error);
-        let stream = match tokio::time::timeout(config.connect_timeout, connect(address, config)).await {
+        let stream = match tokio::time::timeout(setup_timeout, connect(address, config)).await {
             Ok(connected) => connected.map_err(|error| failed(&error))?,
             Err(_) => return Err(failed(&std::io::ErrorKind::TimedOut.into())),
         };
         stream.set_nodelay(true).map_err(|error| failed(&error))?;
         let (reader, writer) = stream.into_split();
-        let waiting = Arc::new(std::sync::Mutex::new(VecDeque::new()));
-        let lost = Arc::new(AtomicBool::new(false));
-        let address: Arc<str> = Arc::from(address);
-        let reading =
-            tokio::spawn(read_answers(reader, Arc::clone(&waiting), Arc::clone(&lost), Arc::clone(&address)));
+        let shared = Arc::new(Shared {
+            address: Arc::from(address),
+            lost: AtomicBool::new(false),
+            next_correlation_id: AtomicI32::new(0),
+            waiting: std::sync::Mutex::default(),
+            sending: Mutex::new(Sending { stream: writer, is_torn: false }),
+        });
+        let reading = tokio::spawn(read(reader, Arc::clone(&shared), config.connections_max_idle));
         let mut connection = Connection {
-            address,
+            shared,
             client_id: config.client_id.clone(),
             request_timeout: config.request_timeout,
-            next_correlation_id: AtomicI32::new(0),
-            sending: Mutex::new(Sending { stream: writer, is_torn: false, waiting }),
             reading,
-            lost,
             versions: HashMap::new(),
         };
         // Something that accepts connections and never answers is not a broker: that is known sooner than a slow answer.
-        connection.versions = match tokio::time::timeout(config.connect_timeout, connection.negotiate()).await
-        {
+        connection.versions = match tokio::time::timeout(setup_timeout, connection.negotiate()).await {
             Ok(versions) => versions?,
             Err(_) => {
                 return Err(ClientError::Connection {
-                    address: connection.address.to_string(),
+                    address: connection.shared.address.to_string(),
                     reason: "it accepts connections and does not answer; is this a PLAINTEXT listener of a broker?"
                         .to_owned(),
                 });
@@ -167,12 +180,12 @@ impl Connection {
     /// Where the broker is, as it was connected to.
     #[cfg(test)]
     pub(crate) fn address(&self) -> &str {
-        &self.address
+        &self.shared.address
     }
 
     /// Whether the broker went away.
     pub(crate) fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Relaxed)
+        self.shared.lost.load(Ordering::Relaxed)
     }
 
     async fn negotiate(&self) -> Result<HashMap<ApiKey, (i16, i16)>, ClientError> {
@@ -207,8 +220,11 @@ impl Connection {
 
     /// The highest version of an API that both sides speak, at most `limit`.
     pub(crate) fn version(&self, api: ApiKey, limit: i16) -> Result<i16, ClientError> {
-        let unsupported =
-            |detail: String| ClientError::UnsupportedApi { address: self.address.to_string(), api, detail };
+        let unsupported = |detail: String| ClientError::UnsupportedApi {
+            address: self.shared.address.to_string(),
+            api,
+            detail,
+        };
         let (first, last) = *self.versions.get(&api).ok_or_else(|| unsupported(String::new()))?;
         let ours = api.versions();
         let highest = last.min(*ours.end()).min(limit);
@@ -270,8 +286,9 @@ impl Connection {
         version: i16,
         records: &[&[u8]],
     ) -> Result<(), ClientError> {
-        let frame = self.frame(request, version, self.next_correlation_id.fetch_add(1, Ordering::Relaxed))?;
-        let mut sending = self.sending.lock().await;
+        let correlation_id = self.shared.next_correlation_id.fetch_add(1, Ordering::Relaxed);
+        let frame = self.frame(request, version, correlation_id)?;
+        let mut sending = self.shared.sending.lock().await;
         self.write(&mut sending, &frame, records).await
     }
 
@@ -292,23 +309,22 @@ impl Connection {
         version: i16,
         records: &[&[u8]],
     ) -> Result<Pending, ClientError> {
-        let mut sending = self.sending.lock().await;
-        let correlation_id = self.next_correlation_id.fetch_add(1, Ordering::Relaxed);
+        let mut sending = self.shared.sending.lock().await;
+        let correlation_id = self.shared.next_correlation_id.fetch_add(1, Ordering::Relaxed);
         let frame = self.frame(request, version, correlation_id)?;
         let (answer, receiver) = oneshot::channel();
-        lock(&sending.waiting).push_back(Waiting { correlation_id, answer });
+        lock(&self.shared.waiting).push_back(Waiting { correlation_id, answer });
         if self.is_lost() {
-            return Err(closed(&self.address));
+            return Err(closed(&self.shared.address));
         }
         self.write(&mut sending, &frame, records).await?;
         Ok(Pending {
             receiver,
-            address: Arc::clone(&self.address),
+            shared: Arc::clone(&self.shared),
             api: Q::API_KEY,
             version,
             sent: Instant::now(),
             timeout: self.request_timeout,
-            lost: Arc::clone(&self.lost),
         })
     }
 
@@ -319,15 +335,15 @@ impl Connection {
         records: &[&[u8]],
     ) -> Result<(), ClientError> {
         if sending.is_torn {
-            self.lost.store(true, Ordering::Relaxed);
-            return Err(closed(&self.address));
+            self.shared.lost.store(true, Ordering::Relaxed);
+            return Err(closed(&self.shared.address));
         }
         sending.is_torn = true;
         let written = write_frame(&mut sending.stream, frame, records).await;
         sending.is_torn = false;
         written.map_err(|error| {
-            self.lost.store(true, Ordering::Relaxed);
-            ClientError::connection(&self.address, &error)
+            self.shared.lost.store(true, Ordering::Relaxed);
+            ClientError::connection(&self.shared.address, &error)
         })
     }
 
@@ -377,12 +393,11 @@ async fn write_frame(
 /// A request that was sent.
 pub(crate) struct Pending {
     receiver: oneshot::Receiver<Result<Bytes, ClientError>>,
-    address: Arc<str>,
+    shared: Arc<Shared>,
     api: ApiKey,
     version: i16,
     sent: Instant,
     timeout: Duration,
-    lost: Arc<AtomicBool>,
 }
 
 impl Pending {
@@ -390,12 +405,12 @@ impl Pending {
     pub(crate) async fn answer(&mut self) -> Result<Frame, ClientError> {
         let deadline = self.sent + self.timeout;
         let bytes = match tokio::time::timeout_at(deadline.into(), &mut self.receiver).await {
-            Ok(answered) => answered.unwrap_or_else(|_| Err(closed(&self.address)))?,
+            Ok(answered) => answered.unwrap_or_else(|_| Err(closed(&self.shared.address)))?,
             Err(_) => {
                 // Answers come in order: behind one that is missing, none can be trusted to come.
-                self.lost.store(true, Ordering::Relaxed);
+                self.shared.lost.store(true, Ordering::Relaxed);
                 return Err(ClientError::Timeout {
-                    address: self.address.to_string(),
+                    address: self.shared.address.to_string(),
                     api: self.api,
                     timeout_ms: self.timeout.as_millis() as u64,
                 });
@@ -410,11 +425,17 @@ impl Pending {
             Ok(bytes.len() - reader.remaining().len())
         })();
         let body = read.map_err(|error| ClientError::Answer {
-            address: self.address.to_string(),
+            address: self.shared.address.to_string(),
             api: self.api,
             error,
         })?;
-        Ok(Frame { bytes, body, api: self.api, version: self.version, address: Arc::clone(&self.address) })
+        Ok(Frame {
+            bytes,
+            body,
+            api: self.api,
+            version: self.version,
+            address: Arc::clone(&self.shared.address),
+        })
     }
 }
 
@@ -445,30 +466,60 @@ fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-async fn read_answers(
-    stream: OwnedReadHalf,
-    waiting: Arc<std::sync::Mutex<VecDeque<Waiting>>>,
-    lost: Arc<AtomicBool>,
-    address: Arc<str>,
-) {
+/// Hands answers to those who wait for them, until there are no more or nobody has asked for anything for long.
+async fn read(stream: OwnedReadHalf, shared: Arc<Shared>, max_idle: Duration) {
+    let error = tokio::select! {
+        biased;
+        error = read_answers(stream, &shared) => error,
+        () = idle(&shared, max_idle) => {
+            tracing::debug!("closing the connection to {}: it is idle", shared.address);
+            // The broker would close it sooner or later, perhaps just when something is sent.
+            drop(shared.sending.lock().await.stream.shutdown().await);
+            std::io::ErrorKind::UnexpectedEof.into()
+        }
+    };
+    shared.lost.store(true, Ordering::Relaxed);
+    for left in lock(&shared.waiting).drain(..) {
+        drop(left.answer.send(Err(ClientError::connection(&shared.address, &error))));
+    }
+}
+
+/// Until nothing was asked for about so long, and nothing is waited for (`connections.max.idle.ms`). The connection counts as lost
+/// then.
+async fn idle(shared: &Shared, max_idle: Duration) {
+    // Looked at a few times: a timer for each request would cost more than what it finds out.
+    const LOOKS: u32 = 4;
+    let mut asked = shared.next_correlation_id.load(Ordering::Relaxed);
+    let mut looks = 0;
+    while looks < LOOKS {
+        tokio::time::sleep(max_idle / LOOKS).await;
+        let waiting = lock(&shared.waiting);
+        let now = shared.next_correlation_id.load(Ordering::Relaxed);
+        looks = if now == asked && waiting.is_empty() { looks + 1 } else { 0 };
+        asked = now;
+        if looks == LOOKS {
+            // Invariant: who queues behind this sees it before it sends.
+            shared.lost.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What ends the answers.
+async fn read_answers(stream: OwnedReadHalf, shared: &Shared) -> std::io::Error {
     let mut stream = BufReader::with_capacity(16 * 1024, stream);
     let spare = Arc::default();
-    let error = loop {
+    loop {
         let bytes = match read_frame(&mut stream, &spare).await {
             Ok(bytes) => bytes,
-            Err(error) => break error,
+            Err(error) => return error,
         };
         let correlation_id = bytes.first_chunk::<4>().map(|bytes| i32::from_be_bytes(*bytes));
-        let next = lock(&waiting).pop_front();
+        let next = lock(&shared.waiting).pop_front();
         match next {
             Some(next) if Some(next.correlation_id) == correlation_id => drop(next.answer.send(Ok(bytes))),
             // An answer to nothing that was asked: this is not a broker, or the stream is out of step.
-            _ => break std::io::ErrorKind::InvalidData.into(),
+            _ => return std::io::ErrorKind::InvalidData.into(),
         }
-    };
-    lost.store(true, Ordering::Relaxed);
-    for left in lock(&waiting).drain(..) {
-        drop(left.answer.send(Err(ClientError::connection(&address, &error))));
     }
 }
 

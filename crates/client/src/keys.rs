@@ -131,8 +131,8 @@ pub const CONFIG_KEYS: &[ConfigKey] = &[
         .doc("Level of zstd."),
     key("config.providers", "producer, consumer, admin", "list").or("").low().not_yet(NO_PLUGINS)
         .doc("Names of Java classes that fill in ${provider:key} in values."),
-    key("connections.max.idle.ms", "producer, consumer, admin", "long").or("540000").not_yet(NOT_YET)
-        .doc("A connection without requests for this long is closed."),
+    key("connections.max.idle.ms", "producer, consumer, admin", "long").or("540000")
+        .doc("A connection without requests for this long is closed; never, where it is negative."),
     key("default.api.timeout.ms", "consumer, admin", "int").or("60000").valid("[0,...]")
         .doc("How long an operation may take with all that is tried again in it."),
     key("delivery.timeout.ms", "producer", "int").or("120000").valid("[0,...]")
@@ -215,18 +215,18 @@ pub const CONFIG_KEYS: &[ConfigKey] = &[
         .doc("Whether records without key go rather to partitions whose leader is in the producer's rack."),
     key("receive.buffer.bytes", "producer, consumer, admin", "int").or("-1").valid("[-1,...]")
         .doc("The socket's buffer for what comes; -1 leaves it to the system, which suits it to the connection. Kafka's default is 65536 for consumers, 32768 for producers."),
-    key("reconnect.backoff.max.ms", "producer, consumer, admin", "long").or("1000").valid("[0,...]").low().not_yet(NOT_YET)
+    key("reconnect.backoff.max.ms", "producer, consumer, admin", "long").or("1000").valid("[0,...]").low()
         .doc("The longest pause before a broker is connected to again."),
-    key("reconnect.backoff.ms", "producer, consumer, admin", "long").or("50").valid("[0,...]").low().not_yet(NOT_YET)
-        .doc("The first pause before a broker is connected to again."),
+    key("reconnect.backoff.ms", "producer, consumer, admin", "long").or("50").valid("[0,...]").low()
+        .doc("The first pause before a broker is connected to again that could not be reached; each failure doubles it."),
     key("request.timeout.ms", "producer, consumer, admin", "int").or("30000").valid("[0,...]")
         .doc("How long a request waits for its answer."),
     key("retries", "producer, admin", "int").or("2147483647").valid("[0,...,2147483647]").high()
         .doc("How often a batch is sent again after a broker said that it may be; `delivery.timeout.ms` bounds it too."),
-    key("retry.backoff.max.ms", "producer, consumer, admin", "long").or("1000").valid("[0,...]").low().not_yet(NOT_YET)
-        .doc("The longest pause before something that failed is tried again."),
+    key("retry.backoff.max.ms", "producer, consumer, admin", "long").or("1000").valid("[0,...]").low()
+        .doc("The longest pause before something that failed is tried again. What a consumer fetches, or asks as a member of a group, comes after `retry.backoff.ms` each time."),
     key("retry.backoff.ms", "producer, consumer, admin", "long").or("100").valid("[0,...]").low()
-        .doc("The pause before something that failed is tried again."),
+        .doc("The first pause before something that failed is tried again; each failure doubles it."),
     key("sasl.client.callback.handler.class", "producer, consumer, admin", "class").not_yet(NO_SASL)
         .doc("Java class that answers the callbacks of a SASL client."),
     key("sasl.jaas.config", "producer, consumer, admin", "password").not_yet(NO_SASL)
@@ -333,8 +333,8 @@ pub const CONFIG_KEYS: &[ConfigKey] = &[
         .doc("Whether a share consumer acknowledges records one by one or by its next poll."),
     key("share.acquire.mode", "share consumer", "string").or("BATCH_OPTIMIZED").valid("[batch_optimized, record_limit]").not_yet(NO_SHARE)
         .doc("Whether a share consumer takes whole batches or no more records than it wants."),
-    key("socket.connection.setup.timeout.max.ms", "producer, consumer, admin", "long").or("30000").not_yet(NOT_YET)
-        .doc("The longest that a connection may take to be made, after several that failed."),
+    key("socket.connection.setup.timeout.max.ms", "producer, consumer, admin", "long").or("30000")
+        .doc("The longest that a connection may take to be made, after several that failed; each failure doubles it."),
     key("socket.connection.setup.timeout.ms", "producer, consumer, admin", "long").or("10000")
         .doc("How long a connection may take to be made."),
     key("ssl.cipher.suites", "producer, consumer, admin", "list").or("").low().not_yet(NO_TLS)

@@ -51,6 +51,7 @@
 //!
 //! The programs in `examples` are whole ones; each is run as a test against a broker.
 
+mod backoff;
 mod cluster;
 mod config;
 mod connection;
@@ -58,6 +59,7 @@ mod error;
 #[cfg(test)]
 mod fake_broker;
 mod keys;
+mod place;
 mod trouble;
 
 pub use cluster::{Node, PartitionInfo, TopicInfo};

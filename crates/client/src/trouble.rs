@@ -13,6 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(crate) struct Trouble {
     since: Option<Instant>,
+    tries: u32,
     is_told: bool,
 }
 
@@ -24,6 +25,7 @@ impl Trouble {
 
     /// A try failed, of this partition or group.
     pub(crate) fn tell_of(&mut self, what: &str, error: &ClientError) {
+        self.tries = self.tries.saturating_add(1);
         let since = *self.since.get_or_insert_with(Instant::now);
         if since.elapsed() >= PATIENCE && !std::mem::replace(&mut self.is_told, true) {
             let error = error.to_string();
@@ -31,6 +33,11 @@ impl Trouble {
             let separator = if error.starts_with(what) { ("", "") } else { (what, ": ") };
             tracing::warn!("{}{}{error}; trying again", separator.0, separator.1);
         }
+    }
+
+    /// How many tries have failed since one went well.
+    pub(crate) fn tries(&self) -> u32 {
+        self.tries
     }
 
     /// A try went well.

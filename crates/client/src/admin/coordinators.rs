@@ -9,6 +9,7 @@ use protocol::ApiKey;
 use protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 
 use super::Admin;
+use crate::backoff::Retries;
 use crate::connection::Connection;
 use crate::{ClientError, Node};
 
@@ -105,6 +106,7 @@ impl Admin {
         let mut left: Vec<String> = groups.to_vec();
         left.sort_unstable();
         left.dedup();
+        let mut retries = Retries::new(self.cluster.config());
         // Coordinators are named by their ids: the connection to each is the cluster's.
         self.cluster.nodes().await?;
         while !left.is_empty() {
@@ -137,7 +139,7 @@ impl Admin {
             }
             left = again;
             if !left.is_empty() {
-                tokio::time::sleep(self.cluster.config().retry_backoff).await;
+                retries.wait().await;
                 // Who moved has another address.
                 self.cluster.nodes().await?;
             }

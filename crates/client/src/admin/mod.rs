@@ -31,6 +31,7 @@ use protocol::messages::{
 };
 use protocol::{ApiKey, Message, Request};
 
+use crate::backoff::Retries;
 use crate::cluster::Cluster;
 use crate::{ClientConfig, ClientError, Node};
 
@@ -140,6 +141,7 @@ impl Admin {
         // No longer than a connection may take: an address that is wrong stays wrong, and is to be named soon.
         let patience = self.cluster.config().connect_timeout.min(self.cluster.config().api_timeout);
         let deadline = std::time::Instant::now() + patience;
+        let mut retries = Retries::new(self.cluster.config());
         loop {
             let result = match self.controller_connection().await {
                 Ok(connection) => connection.call(request).await,
@@ -150,14 +152,14 @@ impl Admin {
                     // The first connection is a person's mistake more often than a broker's restart: only one that
                     // answered before is waited for.
                     self.cluster.any().await?;
-                    tokio::time::sleep(self.cluster.config().retry_backoff).await;
+                    retries.wait().await;
                 }
                 // It was just started, and is not let in yet: soon there is a broker.
                 Err(error)
                     if error.code() == Some(ErrorCode::LeaderNotAvailable)
                         && std::time::Instant::now() < deadline =>
                 {
-                    tokio::time::sleep(self.cluster.config().retry_backoff).await;
+                    retries.wait().await;
                     self.cluster.nodes().await?;
                 }
                 other => return other,

@@ -11,6 +11,7 @@ use protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 use super::Admin;
 use super::coordinators::left_out;
 use crate::ClientError;
+use crate::backoff::Retries;
 use crate::consumer::offsets::{self, Question};
 use crate::consumer::{IsolationLevel, OffsetAndTimestamp};
 
@@ -142,6 +143,7 @@ impl Admin {
         let deadline = Instant::now() + self.cluster.config().api_timeout;
         let mut done: ByPartition<T> = BTreeMap::new();
         let mut left = partitions;
+        let mut retries = Retries::new(self.cluster.config());
         while !left.is_empty() {
             let mut answers: HashMap<TopicPartition, Result<T, ClientError>> = HashMap::new();
             let mut by_leader: BTreeMap<i32, Vec<(TopicPartition, i32)>> = BTreeMap::new();
@@ -176,7 +178,7 @@ impl Admin {
             }
             left = again;
             if !left.is_empty() {
-                tokio::time::sleep(self.cluster.config().retry_backoff).await;
+                retries.wait().await;
             }
         }
         Ok(done)

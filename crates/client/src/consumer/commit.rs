@@ -23,6 +23,7 @@ use super::{ConsumerConfig, GroupProtocol};
 pub use crate::admin::OffsetAndMetadata;
 
 use crate::ClientError;
+use crate::backoff::Retries;
 
 /// The newest version of both APIs that names topics.
 const BY_NAME: i16 = 9;
@@ -119,6 +120,7 @@ async fn commit(
     if offsets.is_empty() {
         return Ok(());
     }
+    let mut retries = Retries::new(&config.client);
     loop {
         let error = match commit_once(group, config, offsets).await {
             Ok(()) => {
@@ -128,7 +130,7 @@ async fn commit(
             Err(error) => error,
         };
         let again = error.is_retriable() || error.code() == Some(ErrorCode::StaleMemberEpoch);
-        let backoff = config.client.retry_backoff;
+        let backoff = retries.pause();
         if !again || deadline.is_none_or(|deadline| Instant::now() + backoff >= deadline) {
             return Err(match error.code() {
                 Some(ErrorCode::StaleMemberEpoch) => ClientError::CommitFailed,
@@ -257,16 +259,18 @@ pub(super) async fn committed(
     patience: Duration,
 ) -> Result<HashMap<TopicPartition, Option<OffsetAndMetadata>>, ClientError> {
     let deadline = Instant::now() + patience;
+    let mut retries = Retries::new(&config.client);
     loop {
         let error = match committed_once(group, config, partitions).await {
             Ok(committed) => return Ok(committed),
             Err(error) => error,
         };
         let again = group.may_retry(&error) || error.code() == Some(ErrorCode::StaleMemberEpoch);
-        if !again || Instant::now() + config.client.retry_backoff >= deadline {
+        let backoff = retries.pause();
+        if !again || Instant::now() + backoff >= deadline {
             return Err(error);
         }
-        tokio::time::sleep(config.client.retry_backoff).await;
+        tokio::time::sleep(backoff).await;
     }
 }
 

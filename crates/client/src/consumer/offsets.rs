@@ -9,6 +9,7 @@ use protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
 use super::IsolationLevel;
 use crate::ClientError;
+use crate::backoff::Retries;
 use crate::cluster::Cluster;
 
 /// The timestamp that stands for the end.
@@ -84,6 +85,7 @@ pub(super) async fn ask_all(
     let deadline = Instant::now() + cluster.config().api_timeout;
     let mut left: Vec<(TopicPartition, i64)> = partitions.to_vec();
     let mut found = HashMap::new();
+    let mut retries = Retries::new(cluster.config());
     loop {
         let mut error = None;
         let mut by_leader: HashMap<i32, Vec<Question>> = HashMap::new();
@@ -120,7 +122,7 @@ pub(super) async fn ask_all(
         match error {
             _ if left.is_empty() => return Ok(found),
             Some(error) if !cluster.may_retry(&error) || Instant::now() >= deadline => return Err(error),
-            _ => tokio::time::sleep(cluster.config().retry_backoff).await,
+            _ => retries.wait().await,
         }
     }
 }

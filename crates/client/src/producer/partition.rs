@@ -282,8 +282,9 @@ impl Sender<'_> {
     }
 
     async fn wait_after(&mut self, error: &ClientError) {
+        let pause = self.shared.config.client.retry_pause(self.trouble.tries());
         self.trouble.tell(self.partition, error);
-        tokio::time::sleep(self.shared.config.client.retry_backoff).await;
+        tokio::time::sleep(pause).await;
     }
 
     /// Gives a batch to the leader's outbox.
