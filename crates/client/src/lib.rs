@@ -73,4 +73,4 @@ pub mod producer;
 
 pub use admin::{Admin, AlterConfigOp, NewTopic};
 pub use consumer::{Consumer, ConsumerConfig, ConsumerRecord};
-pub use producer::{Acks, Delivery, Producer, ProducerConfig, ProducerRecord, RecordMetadata};
+pub use producer::{Acks, Delivery, IntoBytes, Producer, ProducerConfig, ProducerRecord, RecordMetadata};

@@ -1,5 +1,6 @@
 //! A batch that fills, and what its records are told.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -110,19 +111,19 @@ impl Drop for Teller {
 }
 
 /// A record with the memory that it holds.
-pub(crate) struct NewRecord {
-    pub(crate) record: ProducerRecord,
+pub(crate) struct NewRecord<'a> {
+    pub(crate) record: ProducerRecord<'a>,
     /// Now, in ms since 1970.
     pub(crate) now_ms: i64,
     pub(crate) size: usize,
     pub(crate) memory: OwnedSemaphorePermit,
 }
 
-impl NewRecord {
+impl NewRecord<'_> {
     /// An upper bound for the bytes that a record takes in a batch of its own (`AbstractRecords.estimateSizeInBytesUpperBound`).
-    pub(crate) fn size_estimate(record: &ProducerRecord) -> usize {
+    pub(crate) fn size_estimate(record: &ProducerRecord<'_>) -> usize {
         const RECORD_OVERHEAD: usize = 21;
-        let bytes = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len) + 5;
+        let bytes = |value: &Option<Cow<'_, [u8]>>| value.as_ref().map_or(0, |value| value.len()) + 5;
         let headers: usize = record.headers.iter().map(|(key, value)| key.len() + 5 + bytes(value)).sum();
         RECORD_BATCH_OVERHEAD + RECORD_OVERHEAD + bytes(&record.key) + bytes(&record.value) + headers + 5
     }
@@ -174,7 +175,7 @@ impl Batch {
         self.builder.size_in_bytes()
     }
 
-    pub(crate) fn append(&mut self, new: NewRecord, partition: i32) -> Result<Delivery, ClientError> {
+    pub(crate) fn append(&mut self, new: NewRecord<'_>, partition: i32) -> Result<Delivery, ClientError> {
         let NewRecord { record, memory, now_ms, .. } = new;
         let timestamp = record.timestamp.unwrap_or(now_ms);
         let index = i64::from(self.builder.records_count());

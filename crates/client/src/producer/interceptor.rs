@@ -20,10 +20,9 @@ use crate::ClientError;
 /// struct Mark(AtomicU64);
 ///
 /// impl ProducerInterceptor for Mark {
-///     fn on_send(&self, mut record: ProducerRecord) -> ProducerRecord {
+///     fn on_send<'a>(&self, record: ProducerRecord<'a>) -> ProducerRecord<'a> {
 ///         self.0.fetch_add(1, Ordering::Relaxed);
-///         record.headers.push(("origin".to_owned(), Some(b"here".to_vec())));
-///         record
+///         record.with_header("origin", "here")
 ///     }
 /// }
 ///
@@ -32,7 +31,7 @@ use crate::ClientError;
 /// ```
 pub trait ProducerInterceptor: Send + Sync {
     /// The record that is sent in this one's place, before its partition is chosen.
-    fn on_send(&self, record: ProducerRecord) -> ProducerRecord {
+    fn on_send<'a>(&self, record: ProducerRecord<'a>) -> ProducerRecord<'a> {
         record
     }
 
@@ -56,7 +55,7 @@ impl Interceptors {
         self.0.is_empty()
     }
 
-    pub(crate) fn on_send(&self, record: ProducerRecord) -> ProducerRecord {
+    pub(crate) fn on_send<'a>(&self, record: ProducerRecord<'a>) -> ProducerRecord<'a> {
         self.0.iter().fold(record, |record, interceptor| interceptor.on_send(record))
     }
 

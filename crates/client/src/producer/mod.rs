@@ -17,6 +17,7 @@ mod topic;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -40,39 +41,86 @@ use partition::ProducerIdentity;
 use queue::PartitionQueue;
 use topic::Topic;
 
-/// A record to produce.
+/// A record to produce. What is borrowed is copied once: into the batch that it becomes part of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ProducerRecord {
+pub struct ProducerRecord<'a> {
     /// The topic it is for.
-    pub topic: String,
+    pub topic: Cow<'a, str>,
     /// The partition it is for; otherwise the key's hash decides, or the producer where there is no key.
     pub partition: Option<i32>,
     /// Milliseconds since 1970; otherwise now.
     pub timestamp: Option<i64>,
     /// Its key.
-    pub key: Option<Vec<u8>>,
+    pub key: Option<Cow<'a, [u8]>>,
     /// Its value; none is a tombstone.
-    pub value: Option<Vec<u8>>,
+    pub value: Option<Cow<'a, [u8]>>,
     /// Its headers, in order; keys may repeat.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    pub headers: Vec<RecordHeader<'a>>,
 }
 
-impl ProducerRecord {
+/// A header's key, and its value.
+pub type RecordHeader<'a> = (Cow<'a, str>, Option<Cow<'a, [u8]>>);
+
+impl<'a> ProducerRecord<'a> {
     /// A record with a value and nothing else.
-    pub fn new(topic: impl Into<String>, value: impl Into<Vec<u8>>) -> ProducerRecord {
-        ProducerRecord { topic: topic.into(), value: Some(value.into()), ..ProducerRecord::default() }
+    pub fn new(topic: impl Into<Cow<'a, str>>, value: impl IntoBytes<'a>) -> ProducerRecord<'a> {
+        ProducerRecord { topic: topic.into(), value: Some(value.into_bytes()), ..ProducerRecord::default() }
     }
 
     /// The record with this key.
-    pub fn with_key(mut self, key: impl Into<Vec<u8>>) -> ProducerRecord {
-        self.key = Some(key.into());
+    pub fn with_key(mut self, key: impl IntoBytes<'a>) -> ProducerRecord<'a> {
+        self.key = Some(key.into_bytes());
+        self
+    }
+
+    /// The record with one header more, behind the others.
+    pub fn with_header(
+        mut self,
+        key: impl Into<Cow<'a, str>>,
+        value: impl IntoBytes<'a>,
+    ) -> ProducerRecord<'a> {
+        self.headers.push((key.into(), Some(value.into_bytes())));
         self
     }
 
     /// The record for this partition.
-    pub fn with_partition(mut self, partition: i32) -> ProducerRecord {
+    pub fn with_partition(mut self, partition: i32) -> ProducerRecord<'a> {
         self.partition = Some(partition);
         self
+    }
+}
+
+/// What can be a record's key or value as it is: bytes and text, borrowed or not.
+pub trait IntoBytes<'a> {
+    /// The bytes; what was borrowed stays so.
+    fn into_bytes(self) -> Cow<'a, [u8]>;
+}
+
+macro_rules! into_bytes {
+    ($($type:ty: $value:ident => $bytes:expr),+ $(,)?) => {
+        $(impl<'a> IntoBytes<'a> for $type {
+            fn into_bytes(self) -> Cow<'a, [u8]> {
+                let $value = self;
+                $bytes
+            }
+        })+
+    };
+}
+
+into_bytes! {
+    &'a [u8]: bytes => Cow::Borrowed(bytes),
+    &'a Vec<u8>: bytes => Cow::Borrowed(bytes),
+    &'a bytes::Bytes: bytes => Cow::Borrowed(bytes),
+    &'a str: text => Cow::Borrowed(text.as_bytes()),
+    &'a String: text => Cow::Borrowed(text.as_bytes()),
+    Vec<u8>: bytes => Cow::Owned(bytes),
+    String: text => Cow::Owned(text.into_bytes()),
+    Cow<'a, [u8]>: bytes => bytes,
+}
+
+impl<'a, const N: usize> IntoBytes<'a> for &'a [u8; N] {
+    fn into_bytes(self) -> Cow<'a, [u8]> {
+        Cow::Borrowed(self)
     }
 }
 
@@ -147,17 +195,17 @@ impl Producer {
     /// # Errors
     /// [`ClientError::Record`] for a record that is larger than `max.request.size` or `buffer.memory`, that names a
     /// partition which is not there, or that finds no memory in time; otherwise if the topic's metadata cannot be had.
-    pub async fn send(&self, record: ProducerRecord) -> Result<Delivery, ClientError> {
+    pub async fn send(&self, record: ProducerRecord<'_>) -> Result<Delivery, ClientError> {
         let interceptors = &self.shared.config.interceptors;
         if interceptors.is_empty() {
             return self.queue(record).await;
         }
         let record = interceptors.on_send(record);
-        let place = TopicPartition::new(record.topic.as_str(), record.partition.unwrap_or(-1));
+        let place = TopicPartition::new(&*record.topic, record.partition.unwrap_or(-1));
         self.queue(record).await.inspect_err(|error| interceptors.on_acknowledgement(&place, Err(error)))
     }
 
-    async fn queue(&self, record: ProducerRecord) -> Result<Delivery, ClientError> {
+    async fn queue(&self, record: ProducerRecord<'_>) -> Result<Delivery, ClientError> {
         let shared = &self.shared;
         let config = &shared.config;
         let now_ms = now_ms();

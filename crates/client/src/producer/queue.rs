@@ -67,7 +67,7 @@ impl PartitionQueue {
     /// Takes a record. Whether a batch begins with it that may linger.
     pub(crate) fn append(
         &self,
-        new: NewRecord,
+        new: NewRecord<'_>,
         config: &ProducerConfig,
     ) -> Result<(Delivery, bool), ClientError> {
         let mut state = lock(&self.state);

@@ -19,7 +19,7 @@ fn config(broker: &FakeBroker) -> ProducerConfig {
     config
 }
 
-fn record(value: usize) -> ProducerRecord {
+fn record(value: usize) -> ProducerRecord<'static> {
     ProducerRecord::new(TOPIC, value.to_string()).with_partition(0)
 }
 
@@ -284,9 +284,9 @@ async fn a_topic_that_may_not_be_written_and_a_broker_that_is_not_there_are_said
 struct Witness(Arc<Mutex<Vec<String>>>);
 
 impl ProducerInterceptor for Witness {
-    fn on_send(&self, mut record: ProducerRecord) -> ProducerRecord {
+    fn on_send<'a>(&self, mut record: ProducerRecord<'a>) -> ProducerRecord<'a> {
         if let Some(value) = &mut record.value {
-            value.push(b'!');
+            value.to_mut().push(b'!');
         }
         record
     }

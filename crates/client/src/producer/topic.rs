@@ -45,7 +45,7 @@ impl Topic {
     /// The queue of the partition that a record of `size` bytes goes to; `open` makes one.
     pub(crate) fn queue_for(
         &self,
-        record: &ProducerRecord,
+        record: &ProducerRecord<'_>,
         size: usize,
         config: &ProducerConfig,
         open: impl FnOnce(TopicPartition) -> Arc<PartitionQueue>,
@@ -70,7 +70,7 @@ impl Topic {
         if let Some(queue) = &state.queues[index] {
             return Ok(Arc::clone(queue));
         }
-        let queue = open(TopicPartition::new(record.topic.as_str(), partition));
+        let queue = open(TopicPartition::new(&*record.topic, partition));
         state.queues[index] = Some(Arc::clone(&queue));
         Ok(queue)
     }

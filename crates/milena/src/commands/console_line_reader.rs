@@ -1,6 +1,9 @@
 //! Lines of standard input as records (`org.apache.kafka.tools.LineMessageReader`).
 
+use std::borrow::Cow;
+
 use client::ProducerRecord;
+use client::producer::RecordHeader;
 
 /// The names under which notes know the only reader there is.
 const NAMES: [&str; 3] = [
@@ -20,9 +23,6 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
         )),
     }
 }
-
-/// A header's key and value.
-type HeaderField = (String, Option<Vec<u8>>);
 
 /// How lines become records.
 #[derive(Debug)]
@@ -87,15 +87,15 @@ impl LineReader {
     /// The record in a line.
     ///
     /// Divergence: Kafka decodes the line as UTF-8 and so replaces bytes that are none; here they stay as they are.
-    pub(crate) fn record(&mut self, line: &[u8]) -> Result<ProducerRecord, String> {
+    pub(crate) fn record<'a>(&'a mut self, line: &'a [u8]) -> Result<ProducerRecord<'a>, String> {
         self.line_number += 1;
         let (headers, rest) =
             self.split(self.parse_headers, line, line, &self.headers_delimiter, "headers delimiter")?;
         let (key, value) = self.split(self.parse_key, line, rest, &self.key_separator, "key separator")?;
         let mut record = ProducerRecord {
-            topic: self.topic.clone(),
-            key: key.filter(|key| !self.is_null(key)).map(<[u8]>::to_vec),
-            value: Some(value).filter(|value| !self.is_null(value)).map(<[u8]>::to_vec),
+            topic: self.topic.as_str().into(),
+            key: key.filter(|key| !self.is_null(key)).map(Cow::Borrowed),
+            value: Some(value).filter(|value| !self.is_null(value)).map(Cow::Borrowed),
             ..ProducerRecord::default()
         };
         if let Some(headers) = headers.filter(|headers| !self.is_null(headers)) {
@@ -131,7 +131,7 @@ impl LineReader {
         }
     }
 
-    fn headers(&self, text: &[u8]) -> Result<Vec<HeaderField>, String> {
+    fn headers<'a>(&self, text: &'a [u8]) -> Result<Vec<RecordHeader<'a>>, String> {
         let mut pairs = Vec::new();
         let mut rest = text;
         while let Some(at) = find(rest, &self.headers_separator) {
@@ -146,8 +146,8 @@ impl LineReader {
         pairs.into_iter().map(|pair| self.header(pair)).collect()
     }
 
-    fn header(&self, pair: &[u8]) -> Result<HeaderField, String> {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    fn header<'a>(&self, pair: &'a [u8]) -> Result<RecordHeader<'a>, String> {
+        let text = String::from_utf8_lossy;
         let Some(at) = find(pair, &self.headers_key_separator) else {
             if self.ignore_error {
                 return Ok((text(pair), None));
@@ -166,7 +166,7 @@ impl LineReader {
                 text(key)
             ));
         }
-        Ok((text(key), Some(value).filter(|value| !self.is_null(value)).map(<[u8]>::to_vec)))
+        Ok((text(key), Some(value).filter(|value| !self.is_null(value)).map(Cow::Borrowed)))
     }
 }
 
@@ -248,11 +248,9 @@ mod tests {
 
     #[test]
     fn a_line_is_the_value_and_its_bytes_stay() {
-        let record = reader(&[]).unwrap().record(b"caf\xe9\tx").unwrap();
-        assert_eq!(
-            (record.topic.as_str(), record.key, record.value),
-            ("t", None, Some(b"caf\xe9\tx".to_vec()))
-        );
+        let mut reader = reader(&[]).unwrap();
+        let record = reader.record(b"caf\xe9\tx").unwrap();
+        assert_eq!(record, ProducerRecord::new("t", b"caf\xe9\tx"));
     }
 
     #[test]
@@ -261,7 +259,7 @@ mod tests {
         let record = reader.record(b"h1:v1,h2:NULL,\tk\tv\tw").unwrap();
         assert_eq!(record.key.as_deref(), Some(&b"k"[..]));
         assert_eq!(record.value.as_deref(), Some(&b"v\tw"[..]));
-        assert_eq!(record.headers, [("h1".to_owned(), Some(b"v1".to_vec())), ("h2".to_owned(), None)]);
+        assert_eq!(record.headers, [("h1".into(), Some(b"v1".as_slice().into())), ("h2".into(), None)]);
         let record = reader.record(b"NULL\tNULL\tNULL").unwrap();
         assert_eq!((record.key, record.value, record.headers.len()), (None, None, 0));
         assert_eq!(
@@ -278,8 +276,8 @@ mod tests {
     fn errors_may_be_ignored() {
         let mut reader = reader(&["parse.key=true", "key.separator=::", "ignore.error=true"]).unwrap();
         let record = reader.record(b"a:b").unwrap();
-        assert_eq!((record.key, record.value), (None, Some(b"a:b".to_vec())));
-        assert_eq!(reader.record(b"a::b").unwrap().key, Some(b"a".to_vec()));
+        assert_eq!((record.key, record.value), (None, Some(b"a:b".as_slice().into())));
+        assert_eq!(reader.record(b"a::b").unwrap().key, Some(b"a".as_slice().into()));
     }
 
     #[test]

@@ -260,9 +260,11 @@ struct Sizes {
 }
 
 impl Sending {
-    async fn send(&mut self, record: ProducerRecord) -> Result<(), String> {
-        let sizes =
-            Sizes { key: record.key.as_ref().map(Vec::len), value: record.value.as_ref().map(Vec::len) };
+    async fn send(&mut self, record: ProducerRecord<'_>) -> Result<(), String> {
+        let sizes = Sizes {
+            key: record.key.as_deref().map(<[u8]>::len),
+            value: record.value.as_deref().map(<[u8]>::len),
+        };
         match self.producer.send(record).await {
             Ok(delivery) if self.sync => delivery.await.map(drop).map_err(|error| error.to_string()),
             Ok(delivery) => {

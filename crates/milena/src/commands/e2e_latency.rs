@@ -272,21 +272,21 @@ impl Plan {
         })
     }
 
-    fn record(&self, random: &mut SmallRng) -> ProducerRecord {
+    fn record(&self, random: &mut SmallRng) -> ProducerRecord<'_> {
         let mut bytes = |size: usize| vec![random.random_range(b'A'..=b'Z'); size];
         let mut record = ProducerRecord::new(self.topic.as_str(), Vec::new());
-        record.key = Some(bytes(self.key_size));
-        record.value = Some(bytes(self.value_size));
+        record.key = Some(bytes(self.key_size).into());
+        record.value = Some(bytes(self.value_size).into());
         for _ in 0..self.headers {
             let key = String::from_utf8_lossy(&bytes(self.header_key_size)).into_owned();
-            record.headers.push((key, self.header_value_size.map(&mut bytes)));
+            record.headers.push((key.into(), self.header_value_size.map(|size| bytes(size).into())));
         }
         record
     }
 }
 
 /// What came has to be what was sent, and nothing else.
-fn check(sent: &ProducerRecord, read: &[ConsumerRecord]) -> Result<(), String> {
+fn check(sent: &ProducerRecord<'_>, read: &[ConsumerRecord]) -> Result<(), String> {
     let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
     let Some(record) = read.first() else {
         return Err(format!(

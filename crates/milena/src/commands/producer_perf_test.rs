@@ -1,5 +1,6 @@
 //! `milena producer-perf-test`, which is `kafka-producer-perf-test.sh` (`org.apache.kafka.tools.ProducerPerformance`).
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -173,7 +174,7 @@ impl Arguments {
             let value = self.value(payloads, number, &mut random);
             let size = value.len();
             let mut record = ProducerRecord::new(self.topic.as_str(), value);
-            record.key = self.key(number, &mut random);
+            record.key = self.key(number, &mut random).map(Cow::Owned);
             let sent = Instant::now();
             match producer.send(record).await {
                 Ok(delivery) => drop(sender.send(Sent { number, size, sent, delivery })),
@@ -195,14 +196,14 @@ impl Arguments {
         Ok(())
     }
 
-    fn value(&self, payloads: &[Vec<u8>], number: u64, random: &mut SmallRng) -> Vec<u8> {
+    fn value<'a>(&self, payloads: &'a [Vec<u8>], number: u64, random: &mut SmallRng) -> Cow<'a, [u8]> {
         if !payloads.is_empty() {
             let index = random.random_range(0..payloads.len());
-            return payloads.get(index).cloned().unwrap_or_default();
+            return Cow::Borrowed(payloads.get(index).map_or(&[][..], Vec::as_slice));
         }
         match self.record_size.and_then(|size| usize::try_from(size).ok()) {
-            Some(size) => (0..size).map(|_| random.random_range(b'A'..=b'Z')).collect(),
-            None => number.to_string().into_bytes(),
+            Some(size) => (0..size).map(|_| random.random_range(b'A'..=b'Z')).collect::<Vec<u8>>().into(),
+            None => number.to_string().into_bytes().into(),
         }
     }
 

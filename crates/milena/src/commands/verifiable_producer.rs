@@ -127,7 +127,7 @@ impl Arguments {
         };
         let key = self.repeating_keys.map(|keys| (number % keys).to_string());
         let mut record = ProducerRecord::new(self.topic.as_str(), value.as_str());
-        record.key = key.clone().map(String::into_bytes);
+        record.key = key.as_ref().map(|key| key.as_bytes().into());
         record.timestamp = (self.message_create_time >= 0).then(|| {
             let elapsed = i64::try_from(started.elapsed().as_millis()).unwrap_or(0);
             self.message_create_time.saturating_add(elapsed)

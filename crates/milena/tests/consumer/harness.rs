@@ -128,7 +128,7 @@ impl Broker {
                 let record = ProducerRecord {
                     topic: topic.into(),
                     partition: Some(partition),
-                    value: Some(format!("{partition}-{number}").into()),
+                    value: Some(format!("{partition}-{number}").into_bytes().into()),
                     ..ProducerRecord::default()
                 };
                 deliveries.push(producer.send(record).await.unwrap());

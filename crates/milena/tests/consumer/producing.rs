@@ -52,11 +52,11 @@ async fn every_record_has_its_result_with_every_codec_and_level() {
         for number in 0..300 {
             let record = ProducerRecord {
                 partition: (number % 3 == 0).then_some(2),
-                key: (number % 3 == 1).then(|| format!("key-{number}").into_bytes()),
+                key: (number % 3 == 1).then(|| format!("key-{number}").into_bytes().into()),
                 timestamp: Some(1_700_000_000_000 + number),
                 headers: vec![
-                    ("number".to_owned(), Some(number.to_string().into_bytes())),
-                    ("none".to_owned(), None),
+                    ("number".into(), Some(number.to_string().into_bytes().into())),
+                    ("none".into(), None),
                 ],
                 ..ProducerRecord::new(topic.as_str(), format!("value {number} value value value"))
             };
@@ -170,7 +170,7 @@ async fn an_idempotent_producer_is_known_to_its_leader() {
 struct Counter(Arc<Mutex<Vec<(TopicPartition, i64)>>>);
 
 impl ProducerInterceptor for Counter {
-    fn on_send(&self, record: ProducerRecord) -> ProducerRecord {
+    fn on_send<'a>(&self, record: ProducerRecord<'a>) -> ProducerRecord<'a> {
         record.with_key("intercepted")
     }
 

@@ -111,7 +111,7 @@ impl Arguments {
                 let key = rand::random_range(0..keys);
                 let value = (number % 100 >= self.percent_deletes).then_some(number);
                 let mut record = ProducerRecord::new(topic.as_str(), Vec::new()).with_key(key.to_string());
-                record.value = value.map(|value| value.to_string().into_bytes());
+                record.value = value.map(|value| value.to_string().into_bytes().into());
                 deliveries.push_back(producer.send(record).await.map_err(said)?);
                 last.insert((at, key), value).map_err(in_files)?;
                 number += 1;
