@@ -12,8 +12,10 @@ use crate::{Clock, Job, PARTITIONS, Result, Values};
 /// So many results are waited for later.
 const BEHIND: usize = 50_000;
 
+/// One worker beside the thread that produces or consumes, as librdkafka has one for its broker: on two processors, of which the broker wants
+/// one, more of them would mostly wake each other.
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
 }
 
 /// Each record's result is looked at.
