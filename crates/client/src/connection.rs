@@ -1,26 +1,25 @@
 //! A connection to one broker: requests are pipelined, answers come back in their order.
 
+mod answers;
+
 use std::collections::{HashMap, VecDeque};
 use std::io::IoSlice;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use common::ErrorCode;
 use protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use protocol::wire::Splice;
 use protocol::{ApiKey, Message, Reader, Request, request_frame_in_parts};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::{ClientConfig, ClientError};
-
-/// An answer larger than this is none: no broker sends one, and no memory is set aside for a size that is only claimed.
-const LARGEST_ANSWER: usize = 1 << 30;
 
 /// Longer than any `socket.connection.setup.timeout.ms` that makes sense.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3600);
@@ -49,46 +48,6 @@ impl Frame {
     pub(crate) fn read<'a, M: Message<'a>>(&'a self) -> Result<M, ClientError> {
         M::read(&mut Reader::new(&self.bytes[self.body..]), self.version)
             .map_err(|error| ClientError::Answer { address: self.address.to_string(), api: self.api, error })
-    }
-}
-
-/// Sizes of answers whose memory is kept: a fetch's, and not those that come once.
-const POOLED: std::ops::RangeInclusive<usize> = 64 * 1024..=8 * 1024 * 1024;
-/// So many buffers are kept for a connection.
-const SPARE: usize = 2;
-
-/// Memory of large answers that nobody reads any more, for the next ones: pages that were never touched cost more than what is
-/// read into them.
-#[derive(Default)]
-struct SpareBuffers(std::sync::Mutex<Vec<Vec<u8>>>);
-
-impl SpareBuffers {
-    fn take(&self) -> Option<Vec<u8>> {
-        lock(&self.0).pop()
-    }
-}
-
-/// A large answer; its memory goes back when the last record of it is dropped.
-struct Pooled {
-    bytes: Vec<u8>,
-    home: Weak<SpareBuffers>,
-}
-
-impl AsRef<[u8]> for Pooled {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for Pooled {
-    fn drop(&mut self) {
-        let Some(home) = self.home.upgrade() else { return };
-        let mut spare = lock(&home.0);
-        if spare.len() < SPARE && self.bytes.capacity() <= *POOLED.end() {
-            let mut bytes = std::mem::take(&mut self.bytes);
-            bytes.clear();
-            spare.push(bytes);
-        }
     }
 }
 
@@ -126,6 +85,18 @@ pub(crate) struct Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.reading.abort();
+        // Nobody else would tell those who still wait.
+        self.shared.end(&std::io::ErrorKind::UnexpectedEof.into());
+    }
+}
+
+impl Shared {
+    /// No answer comes any more.
+    fn end(&self, error: &std::io::Error) {
+        self.lost.store(true, Ordering::Relaxed);
+        for left in lock(&self.waiting).drain(..) {
+            drop(left.answer.send(Err(ClientError::connection(&self.address, error))));
+        }
     }
 }
 
@@ -155,7 +126,7 @@ impl Connection {
             waiting: std::sync::Mutex::default(),
             sending: Mutex::new(Sending { stream: writer, is_torn: false }),
         });
-        let reading = tokio::spawn(read(reader, Arc::clone(&shared), config.connections_max_idle));
+        let reading = tokio::spawn(answers::read(reader, Arc::clone(&shared), config.connections_max_idle));
         let mut connection = Connection {
             shared,
             client_id: config.client_id.clone(),
@@ -466,103 +437,22 @@ fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Hands answers to those who wait for them, until there are no more or nobody has asked for anything for long.
-async fn read(stream: OwnedReadHalf, shared: Arc<Shared>, max_idle: Duration) {
-    let error = tokio::select! {
-        biased;
-        error = read_answers(stream, &shared) => error,
-        () = idle(&shared, max_idle) => {
-            tracing::debug!("closing the connection to {}: it is idle", shared.address);
-            // The broker would close it sooner or later, perhaps just when something is sent.
-            drop(shared.sending.lock().await.stream.shutdown().await);
-            std::io::ErrorKind::UnexpectedEof.into()
-        }
-    };
-    shared.lost.store(true, Ordering::Relaxed);
-    for left in lock(&shared.waiting).drain(..) {
-        drop(left.answer.send(Err(ClientError::connection(&shared.address, &error))));
-    }
-}
+#[cfg(test)]
+mod tests {
+    use protocol::messages::MetadataRequest;
 
-/// Until nothing was asked for about so long, and nothing is waited for (`connections.max.idle.ms`). The connection counts as lost
-/// then.
-async fn idle(shared: &Shared, max_idle: Duration) {
-    // Looked at a few times: a timer for each request would cost more than what it finds out.
-    const LOOKS: u32 = 4;
-    let mut asked = shared.next_correlation_id.load(Ordering::Relaxed);
-    let mut looks = 0;
-    while looks < LOOKS {
-        tokio::time::sleep(max_idle / LOOKS).await;
-        let waiting = lock(&shared.waiting);
-        let now = shared.next_correlation_id.load(Ordering::Relaxed);
-        looks = if now == asked && waiting.is_empty() { looks + 1 } else { 0 };
-        asked = now;
-        if looks == LOOKS {
-            // Invariant: who queues behind this sees it before it sends.
-            shared.lost.store(true, Ordering::Relaxed);
-        }
-    }
-}
+    use super::*;
+    use crate::fake_broker::{FakeBroker, Fault};
 
-/// What ends the answers.
-async fn read_answers(stream: OwnedReadHalf, shared: &Shared) -> std::io::Error {
-    let mut stream = BufReader::with_capacity(16 * 1024, stream);
-    let spare = Arc::default();
-    loop {
-        let bytes = match read_frame(&mut stream, &spare).await {
-            Ok(bytes) => bytes,
-            Err(error) => return error,
-        };
-        let correlation_id = bytes.first_chunk::<4>().map(|bytes| i32::from_be_bytes(*bytes));
-        let next = lock(&shared.waiting).pop_front();
-        match next {
-            Some(next) if Some(next.correlation_id) == correlation_id => drop(next.answer.send(Ok(bytes))),
-            // An answer to nothing that was asked: this is not a broker, or the stream is out of step.
-            _ => return std::io::ErrorKind::InvalidData.into(),
-        }
-    }
-}
-
-/// Whether the first bytes of an answer are those of a record of TLS instead of a size: an alert or a handshake, of version 3.
-fn is_tls(size: i32) -> bool {
-    matches!(size.to_be_bytes(), [0x15 | 0x16, 3, 0..=4, _])
-}
-
-async fn read_frame(
-    stream: &mut BufReader<OwnedReadHalf>,
-    spare: &Arc<SpareBuffers>,
-) -> std::io::Result<Bytes> {
-    let size = stream.read_i32().await?;
-    if is_tls(size) {
-        return Err(std::io::Error::new(
-            std::io::ErrorKind::InvalidData,
-            "it answers in TLS; this is not a PLAINTEXT listener of a broker",
-        ));
-    }
-    let size = usize::try_from(size).ok().filter(|size| (4..=LARGEST_ANSWER).contains(size));
-    let Some(size) = size else {
-        return Err(std::io::Error::new(
-            std::io::ErrorKind::InvalidData,
-            "the answer has no possible size; is this a PLAINTEXT listener of a broker?",
-        ));
-    };
-    // Memory is set aside as bytes come, not by the size that is claimed.
-    let is_pooled = POOLED.contains(&size);
-    let mut bytes = match is_pooled.then(|| spare.take()).flatten() {
-        Some(bytes) => bytes,
-        None => Vec::with_capacity(size.min(2 * 1024 * 1024)),
-    };
-    while bytes.len() < size {
-        let left = size - bytes.len();
-        if bytes.len() == bytes.capacity() {
-            bytes.reserve_exact(left.min(bytes.len()));
-        }
-        if stream.read_buf(&mut (&mut bytes).limit(left)).await? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    match is_pooled {
-        true => Ok(Bytes::from_owner(Pooled { bytes, home: Arc::downgrade(spare) })),
-        false => Ok(Bytes::from(bytes)),
+    #[tokio::test]
+    async fn who_waits_is_told_when_the_connection_is_given_up() {
+        let broker = FakeBroker::start(1).await;
+        broker.state().metadata_faults.push_back(Fault::Hang);
+        let connection = Connection::open(&broker.address(), &ClientConfig::new("")).await.unwrap();
+        let version = connection.version(ApiKey::Metadata, i16::MAX).unwrap();
+        let mut pending = connection.post(&MetadataRequest::default(), version).await.unwrap();
+        drop(connection);
+        let answer = tokio::time::timeout(Duration::from_secs(10), pending.answer()).await.unwrap();
+        assert!(matches!(answer, Err(ClientError::Connection { .. })));
     }
 }
