@@ -204,6 +204,12 @@ impl Cluster {
         Ok(nodes)
     }
 
+    /// The racks of the brokers, by id, as far as they have one.
+    pub(crate) fn racks(&self) -> HashMap<i32, String> {
+        let brokers = lock(&self.shared.brokers);
+        brokers.nodes.values().filter_map(|(node, _)| Some((node.id, node.rack.clone()?))).collect()
+    }
+
     fn may_rebootstrap(&self) -> bool {
         self.shared.config.metadata_recovery == MetadataRecovery::Rebootstrap
     }

@@ -120,7 +120,7 @@ pub const CONFIG_KEYS: &[ConfigKey] = &[
     key("client.id", "producer, consumer, admin", "string").or("milena")
         .doc("A name that brokers put into logs, metrics and quotas. Kafka makes one up."),
     key("client.rack", "producer, consumer", "string").or("").low()
-        .doc("The rack of this consumer: it may read from a replica in the same one."),
+        .doc("The rack of this client: a consumer may read from a replica in the same one, and see `partitioner.rack.aware`."),
     key("compression.gzip.level", "producer", "int").or("-1").valid("[1,...,9] or -1")
         .doc("Level of gzip; -1 is zlib's own default."),
     key("compression.lz4.level", "producer", "int").or("9").valid("[1,...,17]")
@@ -211,8 +211,8 @@ pub const CONFIG_KEYS: &[ConfigKey] = &[
         .doc("Java class that chooses the partition."),
     key("partitioner.ignore.keys", "producer", "boolean").or("false")
         .doc("Whether records with a key are spread like those without."),
-    key("partitioner.rack.aware", "producer", "boolean").or("false").low().not_yet(NOT_YET)
-        .doc("Whether records without key go rather to partitions whose leader is in the producer's rack."),
+    key("partitioner.rack.aware", "producer", "boolean").or("false").low()
+        .doc("Whether records without key go to partitions whose leader is in `client.rack`, as long as one of those takes something."),
     key("receive.buffer.bytes", "producer, consumer, admin", "int").or("-1").valid("[-1,...]")
         .doc("The socket's buffer for what comes; -1 leaves it to the system, which suits it to the connection. Kafka's default is 65536 for consumers, 32768 for producers."),
     key("reconnect.backoff.max.ms", "producer, consumer, admin", "long").or("1000").valid("[0,...]").low()

@@ -68,6 +68,11 @@ pub struct ProducerConfig {
     /// `partitioner.availability.timeout.ms`: a partition whose leader has taken nothing for so long gets no records without key;
     /// zero is never.
     pub partitioner_availability_timeout: Duration,
+    /// `partitioner.rack.aware`: records without key go to partitions whose leader is in this producer's rack, as long as there is one
+    /// that takes something (KIP-1123).
+    pub partitioner_rack_aware: bool,
+    /// `client.rack`.
+    pub client_rack: String,
     /// What sees every record (`interceptor.classes`).
     pub interceptors: Interceptors,
     /// `retries`: how often a batch is sent again after a broker said that it may be. Connections that are lost do not
@@ -94,6 +99,8 @@ impl ProducerConfig {
             partitioner_ignore_keys: false,
             partitioner_adaptive: true,
             partitioner_availability_timeout: Duration::ZERO,
+            partitioner_rack_aware: false,
+            client_rack: String::new(),
             interceptors: Interceptors::default(),
             retries: i32::MAX as u32,
         }
@@ -132,6 +139,8 @@ impl ProducerConfig {
             "partitioner.availability.timeout.ms" => {
                 self.partitioner_availability_timeout = millis(key, value)?;
             }
+            "partitioner.rack.aware" => self.partitioner_rack_aware = boolean(key, value)?,
+            "client.rack" => self.client_rack = value.to_owned(),
             "retries" => self.retries = number(key, value)?,
             _ => return self.client.set(key, value),
         }

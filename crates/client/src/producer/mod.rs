@@ -38,6 +38,7 @@ use batch::NewRecord;
 use linger::Lingering;
 use outbox::Outbox;
 use partition::ProducerIdentity;
+use partitioner::Near;
 use queue::PartitionQueue;
 use topic::Topic;
 
@@ -243,14 +244,27 @@ impl Producer {
 
     async fn look_up(&self, name: &str, now_ms: i64) -> Result<Arc<Topic>, ClientError> {
         let info = self.partitions_for(name).await?;
+        let near = self.near(&info);
         let mut topics = lock(&self.shared.topics);
         if let Some(topic) = topics.get(name) {
-            topic.refresh(info, now_ms);
+            topic.refresh(info, near, now_ms);
             return Ok(Arc::clone(topic));
         }
-        let topic = Arc::new(Topic::new(info, now_ms));
+        let topic = Arc::new(Topic::new(info, near, now_ms));
         topics.insert(name.to_owned(), Arc::clone(&topic));
         Ok(topic)
+    }
+
+    /// The partitions whose leader is in the producer's rack, if it wants to know.
+    fn near(&self, info: &TopicInfo) -> Option<Near> {
+        let config = &self.shared.config;
+        if !config.partitioner_rack_aware || config.client_rack.is_empty() {
+            return None;
+        }
+        let racks = self.shared.cluster.racks();
+        let is_near = |leader: i32| racks.get(&leader) == Some(&config.client_rack);
+        let partitions = info.partitions.iter().filter(|partition| is_near(partition.leader));
+        Some(partitions.map(|partition| partition.partition).collect())
     }
 
     async fn wait_for_memory(&self, permits: u32) -> Result<OwnedSemaphorePermit, ClientError> {

@@ -1,5 +1,7 @@
 //! Which partition a record goes to (`BuiltInPartitioner`, KIP-794).
 
+use std::collections::BTreeSet;
+
 use crate::TopicInfo;
 
 /// The partition that records without key go to for now.
@@ -30,18 +32,26 @@ pub(crate) fn of_key(key: &[u8], count: i32) -> i32 {
     (murmur2(key) & i32::MAX) % count.max(1)
 }
 
+/// The partitions whose leader is in the producer's rack.
+pub(crate) type Near = BTreeSet<i32>;
+
 /// The next partition for records without key, by chance: of those with a leader that takes something, the less waits for one
-/// the likelier it is.
-pub(crate) fn next(info: &TopicInfo, load: impl Fn(i32) -> Load) -> i32 {
+/// the likelier it is. As long as there are any among those that are near, one of them.
+pub(crate) fn next(info: &TopicInfo, near: Option<&Near>, load: impl Fn(i32) -> Load) -> i32 {
     let led = info.partitions.iter().filter(|partition| partition.leader >= 0);
     let led: Vec<i32> = led.map(|partition| partition.partition).collect();
-    let loads: Vec<(i32, usize)> = led
+    let mut loads: Vec<(i32, usize)> = led
         .iter()
         .filter_map(|&partition| match load(partition) {
             Load::Queued(queued) => Some((partition, queued)),
             Load::Stuck => None,
         })
         .collect();
+    if let Some(near) = near
+        && loads.iter().any(|(partition, _)| near.contains(partition))
+    {
+        loads.retain(|(partition, _)| near.contains(partition));
+    }
     let Some(most) = loads.iter().map(|(_, queued)| *queued).max() else {
         // Nobody takes anything, or nobody leads: one is as good as another.
         let any = if led.is_empty() { (0..info.partitions.len() as i32).collect() } else { led };
@@ -109,7 +119,7 @@ mod tests {
     fn counts(info: &TopicInfo, load: impl Fn(i32) -> Load) -> Vec<usize> {
         let mut counts = vec![0; info.partitions.len()];
         for _ in 0..6000 {
-            counts[next(info, &load) as usize] += 1;
+            counts[next(info, None, &load) as usize] += 1;
         }
         counts
     }
@@ -138,5 +148,20 @@ mod tests {
         let all_stuck = counts(&info, |_| Load::Stuck);
         assert!(all_stuck[2] == 0 && all_stuck[0] > 0 && all_stuck[3] > 0);
         assert!(counts(&topic(&[-1, -1]), |_| Load::Queued(0)).iter().all(|count| *count > 0));
+    }
+
+    #[test]
+    fn what_is_near_is_chosen_while_it_takes_something() {
+        let info = topic(&[1, 2, 1, 2]);
+        let chosen = |near: &[i32], load: &dyn Fn(i32) -> Load| -> BTreeSet<i32> {
+            let near = near.iter().copied().collect();
+            (0..1000).map(|_| next(&info, Some(&near), load)).collect()
+        };
+        let idle = |_| Load::Queued(0);
+        assert_eq!(chosen(&[1, 3], &idle), BTreeSet::from([1, 3]));
+        assert_eq!(chosen(&[], &idle).len(), 4, "no leader is near");
+        let stuck = |partition| if partition == 1 { Load::Stuck } else { Load::Queued(0) };
+        assert_eq!(chosen(&[1, 3], &stuck), BTreeSet::from([3]));
+        assert_eq!(chosen(&[1], &stuck), BTreeSet::from([0, 2, 3]), "what is near takes nothing");
     }
 }

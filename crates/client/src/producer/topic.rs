@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use common::TopicPartition;
 
-use super::partitioner::{self, Load, Sticky};
+use super::partitioner::{self, Load, Near, Sticky};
 use super::queue::PartitionQueue;
 use super::{ProducerConfig, ProducerRecord, lock};
 use crate::{ClientError, TopicInfo};
@@ -20,6 +20,8 @@ pub(crate) struct Topic {
 
 struct State {
     info: Arc<TopicInfo>,
+    /// Those of its partitions that are preferred for being near; nothing where that does not matter.
+    near: Option<Near>,
     checked_ms: i64,
     /// By partition, from its first record on.
     queues: Vec<Option<Arc<PartitionQueue>>>,
@@ -27,8 +29,9 @@ struct State {
 }
 
 impl Topic {
-    pub(crate) fn new(info: Arc<TopicInfo>, now_ms: i64) -> Topic {
-        Topic { state: Mutex::new(State { info, checked_ms: now_ms, queues: Vec::new(), sticky: None }) }
+    pub(crate) fn new(info: Arc<TopicInfo>, near: Option<Near>, now_ms: i64) -> Topic {
+        let state = State { info, near, checked_ms: now_ms, queues: Vec::new(), sticky: None };
+        Topic { state: Mutex::new(state) }
     }
 
     /// Whether its partitions are to be looked at again.
@@ -37,9 +40,9 @@ impl Topic {
     }
 
     /// Its partitions were looked at.
-    pub(crate) fn refresh(&self, info: Arc<TopicInfo>, now_ms: i64) {
+    pub(crate) fn refresh(&self, info: Arc<TopicInfo>, near: Option<Near>, now_ms: i64) {
         let mut state = lock(&self.state);
-        (state.info, state.checked_ms) = (info, now_ms);
+        (state.info, state.near, state.checked_ms) = (info, near, now_ms);
     }
 
     /// The queue of the partition that a record of `size` bytes goes to; `open` makes one.
@@ -86,7 +89,8 @@ impl State {
                 && sticky.stays(config.batch_size, queue.is_none_or(|queue| queue.has_only_full_batches()))
         });
         if !stays {
-            let partition = partitioner::next(&self.info, |partition| self.load(partition, config));
+            let partition =
+                partitioner::next(&self.info, self.near.as_ref(), |partition| self.load(partition, config));
             self.sticky = Some(Sticky { partition, bytes: 0 });
         }
         let Some(sticky) = &mut self.sticky else { return 0 };
