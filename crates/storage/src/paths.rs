@@ -117,21 +117,13 @@ impl LazyFile {
     }
 }
 
-/// From this size on bytes are written in pieces, between which others have the processor: it is not taken from a call of the system.
-const LARGE: usize = 2 << 20;
-/// Such a piece; some ten microseconds.
-const PIECE: usize = 128 << 10;
-
 /// Writes all of `parts`, one behind the other, at `position`.
 pub(crate) fn write_all_vectored_at(file: &File, parts: [&[u8]; 2], position: u64) -> io::Result<()> {
     let total = parts[0].len() + parts[1].len();
-    let most = if total < LARGE { total } else { PIECE };
     let mut written = 0;
     while written < total {
         let first = parts[0].get(written..).unwrap_or_default();
-        let first = first.get(..most).unwrap_or(first);
         let second = parts[1].get(written.saturating_sub(parts[0].len())..).unwrap_or_default();
-        let second = second.get(..most - first.len()).unwrap_or(second);
         let slices = [io::IoSlice::new(first), io::IoSlice::new(second)];
         let slices = if first.is_empty() { &slices[1..] } else { &slices[..] };
         match file.write_vectored_at(slices, position + written as u64) {
@@ -139,9 +131,6 @@ pub(crate) fn write_all_vectored_at(file: &File, parts: [&[u8]; 2], position: u6
             Ok(count) => written += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
-        }
-        if written < total {
-            std::thread::yield_now();
         }
     }
     Ok(())
@@ -177,20 +166,5 @@ mod tests {
         let mut buffer = [0xff; 20];
         assert_eq!(read_up_to_at(&file, &mut buffer, 0).unwrap(), 12);
         assert_eq!(&buffer[..12], b"\0\0\0headbody!");
-    }
-
-    #[test]
-    fn large_ones_are_whole() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = File::open_for_update(dir.path().join("file"), true).unwrap();
-        let bytes: Vec<u8> = (0..LARGE + PIECE + 1).map(|number| (number % 251) as u8).collect();
-        for cut in [0, 16, PIECE - 1, PIECE, PIECE + 1, LARGE, bytes.len()] {
-            file.set_len(0).unwrap();
-            let (head, tail) = bytes.split_at(cut);
-            write_all_vectored_at(&file, [head, tail], 0).unwrap();
-            let mut buffer = vec![0; bytes.len() + 1];
-            assert_eq!(read_up_to_at(&file, &mut buffer, 0).unwrap(), bytes.len());
-            assert!(buffer[..bytes.len()] == bytes[..], "cut at {cut}");
-        }
     }
 }
