@@ -93,10 +93,11 @@ impl ClientConfig {
             "reconnect.backoff.ms" => self.reconnect_backoff = millis(key, value)?,
             "reconnect.backoff.max.ms" => self.reconnect_backoff_max = millis(key, value)?,
             "connections.max.idle.ms" => {
-                // Less than nothing is never, as in Java.
-                let is_never = value.trim().starts_with('-') && value.trim().parse::<i64>().is_ok();
-                self.connections_max_idle =
-                    millis(key, if is_never { "9223372036854775807" } else { value })?;
+                self.connections_max_idle = match value.trim().parse::<i64>() {
+                    // As in Java.
+                    Ok(..0) => EVER,
+                    _ => millis(key, value)?,
+                };
             }
             "retry.backoff.ms" => self.retry_backoff = millis(key, value)?,
             "retry.backoff.max.ms" => self.retry_backoff_max = millis(key, value)?,
@@ -152,11 +153,12 @@ pub(crate) fn number<T: FromStr>(key: &str, value: &str) -> Result<T, ClientErro
     value.trim().parse().map_err(|_| invalid(key, value, "a number in its range is expected"))
 }
 
+/// What Long.MAX_VALUE stands for: it must not overflow a clock.
+const EVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 100);
+
 /// A time in milliseconds.
 pub(crate) fn millis(key: &str, value: &str) -> Result<Duration, ClientError> {
-    // Long.MAX_VALUE stands for ever, and must not overflow a clock.
-    const EVER: u64 = 1000 * 60 * 60 * 24 * 365 * 100;
-    Ok(Duration::from_millis(number::<u64>(key, value)?.min(EVER)))
+    Ok(Duration::from_millis(number(key, value)?).min(EVER))
 }
 
 /// Bytes of a socket's buffer; -1 leaves it to the system.
@@ -195,6 +197,8 @@ mod tests {
         assert!(error.starts_with("Invalid value soon for configuration retry.backoff.ms"), "{error}");
         assert!(config.set("security.protocol", "SASL_SSL").is_err());
         assert!(config.set("request.timeout.ms", "-1").is_err());
+        assert!(config.set("connections.max.idle.ms", "-1").unwrap() && config.connections_max_idle == EVER);
+        assert!(config.set("connections.max.idle.ms", "-x").is_err());
         config.set("metadata.max.age.ms", &i64::MAX.to_string()).unwrap();
         assert!(std::time::Instant::now().checked_add(config.metadata_max_age).is_some());
     }

@@ -45,11 +45,16 @@ impl Place {
                 Ok(connection)
             }
             Err(error) => {
-                self.not_before = Some(Instant::now() + config.reconnect_pause(self.failed));
-                self.failed = self.failed.saturating_add(1);
+                self.back_off(Instant::now(), config);
                 Err(error)
             }
         }
+    }
+
+    /// A try has just failed.
+    fn back_off(&mut self, now: Instant, config: &ClientConfig) {
+        self.not_before = Some(now + config.reconnect_pause(self.failed));
+        self.failed = self.failed.saturating_add(1);
     }
 }
 
@@ -65,29 +70,46 @@ mod tests {
     use super::*;
     use crate::fake_broker::{FakeBroker, unused_address};
 
-    #[tokio::test]
-    async fn a_broker_that_cannot_be_reached_is_left_alone_for_longer_and_longer() {
-        let config = ClientConfig {
+    fn config() -> ClientConfig {
+        ClientConfig {
             reconnect_backoff: Duration::from_millis(40),
             reconnect_backoff_max: Duration::from_millis(100),
             ..ClientConfig::new("")
-        };
+        }
+    }
+
+    #[test]
+    fn a_broker_that_cannot_be_reached_is_left_alone_for_longer_and_longer() {
+        let mut place = Place::default();
+        let now = Instant::now();
+        for expected in [32..=48, 64..=96, 80..=100, 80..=100] {
+            place.back_off(now, &config());
+            let pause = place.not_before.unwrap() - now;
+            assert!(expected.contains(&pause.as_millis()), "{pause:?} is not in {expected:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_connects_before_the_pause_is_over() {
+        let broker = FakeBroker::start(1).await;
+        let hour = Duration::from_secs(3600);
+        let mut place = Place { not_before: Some(Instant::now() + hour), ..Place::default() };
+        let (address, config) = (broker.address(), config());
+        let waits = tokio::time::timeout(Duration::from_millis(20), place.connect(&address, &config));
+        assert!(waits.await.is_err() && broker.state().connections == 0);
+    }
+
+    #[tokio::test]
+    async fn tries_that_failed_are_forgotten_once_there_is_a_connection() {
         let mut place = Place::default();
         let address = unused_address();
-        let begun = Instant::now();
-        let mut tried = Vec::new();
-        for _ in 0..4 {
-            assert!(place.connect(&address, &config).await.is_err());
-            tried.push(begun.elapsed());
-        }
-        // The first pause is 32 ms at the least, the next ones 64 and 80.
-        for (tried, least) in tried.iter().zip([0, 32, 96, 176]) {
-            assert!(*tried >= Duration::from_millis(least), "{tried:?}");
+        for failed in 1..=3 {
+            assert!(place.connect(&address, &config()).await.is_err());
+            assert!(place.failed == failed && place.not_before.is_some());
         }
         assert!(place.connection().is_none());
-        // Once there is one all that is forgotten.
         let broker = FakeBroker::start(1).await;
-        let connection = place.connect(&broker.address(), &config).await.unwrap();
+        let connection = place.connect(&broker.address(), &config()).await.unwrap();
         assert!(Arc::ptr_eq(&connection, &place.connection().unwrap()));
         assert!(place.not_before.is_none() && place.failed == 0);
     }
