@@ -77,6 +77,18 @@ impl Held {
         }
     }
 
+    /// Holds so much in all, if there is no need to wait for it.
+    pub fn try_grow_to(&mut self, bytes: usize) -> bool {
+        if self.memory.limit == usize::MAX || bytes <= self.bytes {
+            return true;
+        }
+        let has_grown = self.memory.try_take(bytes - self.bytes);
+        if has_grown {
+            self.bytes = bytes;
+        }
+        has_grown
+    }
+
     /// Waits until so much may be held in all.
     pub async fn grow_to(&mut self, bytes: usize) {
         if self.memory.limit == usize::MAX || bytes <= self.bytes {

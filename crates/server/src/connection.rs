@@ -86,6 +86,50 @@ impl ServiceConnection for ClientConnection {
             None => self.served(frame, out),
         }
     }
+
+    fn handle_together(&mut self, frames: &[&[u8]], out: &mut Outbox) -> (usize, Handled) {
+        let (began, answers) = (Instant::now(), out.len());
+        let Some((count, served)) = self.serve_together(frames, out) else {
+            return (1, self.handle(frames.first().copied().unwrap_or_default(), out));
+        };
+        let handled = self.or_closed(served);
+        match self.server.metrics() {
+            Some(metrics) => {
+                (count, measured_together(metrics, &frames[..count], began, answers, handled, out))
+            }
+            None => (count, handled),
+        }
+    }
+}
+
+/// Counts produce requests that were served together: each took its share of the time on the thread, and came back with the others.
+fn measured_together(
+    metrics: &Arc<Metrics>,
+    frames: &[&[u8]],
+    began: Instant,
+    answers: usize,
+    handled: Handled,
+    out: &Outbox,
+) -> Handled {
+    let (api, count, took) = (ApiKey::Produce.code(), frames.len(), began.elapsed());
+    for frame in frames {
+        metrics.requests.handled(api, frame.len(), took / count as u32);
+    }
+    let answered = move |metrics: &Metrics, bytes: usize| {
+        for _ in 0..count {
+            metrics.requests.answered(api, bytes / count, began.elapsed());
+        }
+    };
+    if let Handled::Later(answer) = handled {
+        let metrics = Arc::clone(metrics);
+        return Handled::Later(Box::pin(async move {
+            let out = answer.await;
+            answered(&metrics, out.len());
+            out
+        }));
+    }
+    answered(metrics, out.len().saturating_sub(answers));
+    handled
 }
 
 impl ClientConnection {
@@ -117,13 +161,48 @@ impl ClientConnection {
     }
 
     fn served(&self, frame: &[u8], out: &mut Outbox) -> Handled {
-        match self.serve(frame, out) {
+        self.or_closed(self.serve(frame, out))
+    }
+
+    /// A request to which there is nothing to say ends the connection.
+    fn or_closed(&self, served: Result<Handled, BadRequest>) -> Handled {
+        match served {
             Ok(handled) => handled,
             Err(error) => {
                 tracing::warn!(peer = %self.info.peer, listener = %self.info.listener, "connection closed: {error}");
                 Handled::Close
             }
         }
+    }
+
+    /// Serves the first of these requests with those behind it, if they are to produce. How many that were.
+    fn serve_together(
+        &self,
+        frames: &[&[u8]],
+        out: &mut Outbox,
+    ) -> Option<(usize, Result<Handled, BadRequest>)> {
+        let Server::Broker(broker) = &self.server else { return None };
+        let is_produce = |frame: &&&[u8]| frame.starts_with(&ApiKey::Produce.code().to_be_bytes());
+        let frames = &frames[..frames.iter().take_while(is_produce).count()];
+        if frames.len() < 2 {
+            return None;
+        }
+        let served = apis::served(ApiKey::Produce, self.server.kind())?;
+        let mut heads = Vec::with_capacity(frames.len());
+        for frame in frames {
+            let mut reader = Reader::new(frame);
+            let Ok(head) = read_fixed_head(&mut reader) else { break };
+            if !served.contains(&head.version) {
+                break;
+            }
+            let Ok(client_id) = read_rest_of_head(&mut reader, head) else { break };
+            heads.push((head, client_id, reader));
+        }
+        let requests = heads.iter().map(|(head, client_id, reader)| {
+            let client = Client { connection: &self.info, id: client_id, session: &self.session };
+            Request { head: *head, client, body: reader.clone() }
+        });
+        handlers::produce::together::handle(broker, requests, out)
     }
 
     fn serve(&self, frame: &[u8], out: &mut Outbox) -> Result<Handled, BadRequest> {

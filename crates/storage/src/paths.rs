@@ -117,18 +117,21 @@ impl LazyFile {
     }
 }
 
-/// Writes all of `parts`, one behind the other, at `position`.
-pub(crate) fn write_all_vectored_at(file: &File, parts: [&[u8]; 2], position: u64) -> io::Result<()> {
-    let total = parts[0].len() + parts[1].len();
-    let mut written = 0;
-    while written < total {
-        let first = parts[0].get(written..).unwrap_or_default();
-        let second = parts[1].get(written.saturating_sub(parts[0].len())..).unwrap_or_default();
-        let slices = [io::IoSlice::new(first), io::IoSlice::new(second)];
-        let slices = if first.is_empty() { &slices[1..] } else { &slices[..] };
-        match file.write_vectored_at(slices, position + written as u64) {
+/// Writes all of `slices`, one behind the other, at `position`.
+pub(crate) fn write_all_vectored_at(
+    file: &File,
+    mut slices: &mut [io::IoSlice<'_>],
+    mut position: u64,
+) -> io::Result<()> {
+    // Those in front that are empty.
+    io::IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        match file.write_vectored_at(slices, position) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => written += count,
+            Ok(count) => {
+                position += count as u64;
+                io::IoSlice::advance_slices(&mut slices, count);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -160,9 +163,14 @@ mod tests {
     fn parts_land_behind_each_other() {
         let dir = tempfile::tempdir().unwrap();
         let file = File::open_for_update(dir.path().join("file"), true).unwrap();
-        write_all_vectored_at(&file, [b"head", b"body"], 3).unwrap();
-        write_all_vectored_at(&file, [b"", b"!"], 11).unwrap();
-        write_all_vectored_at(&file, [b"", b""], 11).unwrap();
+        let write = |parts: &[&[u8]], position| {
+            let mut slices: Vec<_> = parts.iter().map(|part| io::IoSlice::new(part)).collect();
+            write_all_vectored_at(&file, &mut slices, position).unwrap();
+        };
+        write(&[b"head", b"body"], 3);
+        write(&[b"", b"!"], 11);
+        write(&[b"", b""], 11);
+        write(&[], 11);
         let mut buffer = [0xff; 20];
         assert_eq!(read_up_to_at(&file, &mut buffer, 0).unwrap(), 12);
         assert_eq!(&buffer[..12], b"\0\0\0headbody!");

@@ -17,7 +17,9 @@ use crate::file_names::{
     CLEANED_FILE_SUFFIX, DELETED_FILE_SUFFIX, INDEX_FILE_SUFFIX, LOG_FILE_SUFFIX, TIME_INDEX_FILE_SUFFIX,
     TXN_INDEX_FILE_SUFFIX,
 };
-use crate::index::{AbortedTxn, OffsetIndex, TimeIndex, TimestampOffset, TransactionIndex};
+use crate::index::{
+    AbortedTxn, OffsetIndex, TIME_INDEX_ENTRY_SIZE, TimeIndex, TimestampOffset, TransactionIndex,
+};
 use crate::paths::{LazyFile, PartitionDir, SegmentPaths, write_all_vectored_at};
 
 /// The files of a segment. The batches come first when they are renamed: where there are none, the rest is swept up at the next start.
@@ -185,11 +187,13 @@ impl LogSegment {
 
     // ---- writing: the log's writer only -------------------------------------------------------------------------------
 
-    /// Appends bytes. If that fails the file is as it was, or the error says that not even that could be had.
-    pub fn append(&self, parts: [&[u8]; 2]) -> io::Result<()> {
+    /// Appends `slices`, one behind the other, in one call where the system takes it all. If that fails the file is as it was, or the
+    /// error says that not even that could be had.
+    pub fn append(&self, slices: &mut [io::IoSlice<'_>]) -> io::Result<()> {
+        let length: u64 = slices.iter().map(|slice| slice.len() as u64).sum();
         let position = self.size();
         let file = self.file()?;
-        if let Err(error) = write_all_vectored_at(&file, parts, position) {
+        if let Err(error) = write_all_vectored_at(&file, slices, position) {
             if let Err(also) = file.set_len(position) {
                 return Err(io::Error::new(
                     error.kind(),
@@ -198,7 +202,6 @@ impl LogSegment {
             }
             return Err(error);
         }
-        let length = (parts[0].len() + parts[1].len()) as u64;
         self.size.store(position + length, Ordering::Release);
         Ok(())
     }
@@ -231,8 +234,10 @@ impl LogSegment {
         *self.max_timestamp.lock() = Some(TimestampOffset { timestamp: -1, offset: self.base_offset() });
     }
 
-    /// Whether an index has no room for a further entry.
-    pub fn indexes_full(&self, max_index_size: i32) -> io::Result<bool> {
+    /// Whether an index has no room for a further entry behind `ahead` others.
+    pub fn indexes_full(&self, max_index_size: i32, ahead: usize) -> io::Result<bool> {
+        // As if each of them took what the larger of the two formats takes.
+        let max_index_size = max_index_size.saturating_sub((ahead * TIME_INDEX_ENTRY_SIZE) as i32);
         Ok(self.offset_index.is_full(&self.paths, max_index_size)?
             || self.time_index.is_full(&self.paths, max_index_size)?)
     }

@@ -1,30 +1,25 @@
 //! `Produce`: batches into the logs of partitions led here.
 
-use std::sync::Arc;
-use std::time::Duration;
+pub(crate) mod together;
+mod waiting;
 
-use common::{ErrorCode, TopicPartition, Uuid};
+use std::sync::Arc;
+
+use common::ErrorCode;
 use network::{Handled, Outbox};
 use protocol::messages::ProduceRequest;
-use protocol::messages::ProduceResponse;
 use protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use protocol::messages::produce_response::{
-    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
-};
+use protocol::messages::produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse};
 use protocol::records::{BatchHeader, CURRENT_MAGIC};
-use replica::{CommitWait, HostedTopic, Partition, PartitionError};
+use replica::{HostedTopic, Partition, PartitionError};
 use storage::{AppendInfo, AppendOrigin};
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
 
-use crate::broker::{Broker, reached_at, topic_of};
+use crate::broker::Broker;
 use crate::clock::now_ms;
 use crate::metrics::TopicCounts;
 use crate::request::{BadRequest, Request};
 use crate::stalled_disks;
-
-/// A log that is to be synced before the answer leaves (`flush.messages`).
-type Unsynced = (Arc<Partition>, AppendInfo);
+use waiting::{Taken, wait_for};
 
 /// Clients with this id may write to internal topics, as in Kafka.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
@@ -39,43 +34,31 @@ pub(crate) fn handle(
     if let Some(wait) = stalled_disks::to_wait_for(broker, || partitions(broker, &body, head.version)) {
         return Ok(Handled::Again(wait));
     }
-    let mut unsynced = Vec::new();
-    let mut uncommitted = Vec::new();
-    let append = Append {
-        broker,
-        version: head.version,
-        acks: body.acks,
-        transactional: has_transactional_batch(&body),
-        internal_allowed: request.client.id == ADMIN_CLIENT_ID,
-        now_ms: now_ms(),
-    };
-    let mut first_error = ErrorCode::None;
-    let mut response =
-        ProduceResponse { responses: Vec::with_capacity(body.topic_data.len()), ..Default::default() };
+    let append = Append::of(broker, &request, &body);
+    let mut taken = Taken::of(head, &body);
     for topic in &body.topic_data {
-        response.responses.push(append.topic(topic, &mut unsynced, &mut uncommitted, &mut first_error));
+        let hosted = hosted(broker, topic, head.version);
+        taken.begin_topic(topic);
+        for data in &topic.partition_data {
+            let result = append.partition(hosted.as_deref(), topic, data);
+            append.say(hosted.as_deref(), data, result, &mut taken);
+        }
     }
     if body.acks == 0 {
         // Nobody waits for the sync, but only after it is the record seen.
-        drop(begin_sync(broker, unsynced));
+        let first_error = taken.first_error;
+        drop(taken.begin_sync(broker));
         return match first_error {
             ErrorCode::None => Ok(Handled::Done),
             error => Err(BadRequest::ProduceWithoutAcks(error)),
         };
     }
-    if head.version >= 10 && first_error == ErrorCode::NotLeaderOrFollower {
-        name_leaders(broker, &request.client.connection.listener, &mut response);
+    taken.name_leaders(broker, &request);
+    if !taken.has_to_wait() {
+        return head.answer(&taken.response, out);
     }
-    if unsynced.is_empty() && uncommitted.is_empty() {
-        return head.answer(&response, out);
-    }
-    let syncing = begin_sync(broker, unsynced);
-    let timeout = Duration::from_millis(u64::try_from(body.timeout_ms).unwrap_or(0));
-    head.later(async move {
-        finish_sync(syncing, &mut response).await;
-        wait_for_commits(uncommitted, timeout, &mut response).await;
-        response
-    })
+    let waiting = taken.begin_sync(broker);
+    head.later(waiting.response())
 }
 
 /// Those partitions of the request that have a replica here.
@@ -105,6 +88,19 @@ struct Append<'a> {
     transactional: bool,
     internal_allowed: bool,
     now_ms: i64,
+}
+
+impl<'a> Append<'a> {
+    fn of(broker: &'a Broker, request: &Request<'_>, body: &ProduceRequest<'_>) -> Append<'a> {
+        Append {
+            broker,
+            version: request.head.version,
+            acks: body.acks,
+            transactional: has_transactional_batch(body),
+            internal_allowed: request.client.id == ADMIN_CLIENT_ID,
+            now_ms: now_ms(),
+        }
+    }
 }
 
 /// Whether a batch belongs to a transaction (`RequestUtils.hasTransactionalRecords`).
@@ -168,58 +164,53 @@ impl Refusal {
 }
 
 impl Append<'_> {
-    fn topic(
+    /// Says what became of a partition's batch.
+    fn say(
         &self,
-        topic: &TopicProduceData<'_>,
-        unsynced: &mut Vec<Unsynced>,
-        uncommitted: &mut Vec<CommitWait>,
-        first_error: &mut ErrorCode,
-    ) -> TopicProduceResponse {
-        let hosted = hosted(self.broker, topic, self.version);
-        let partition_responses = topic
-            .partition_data
-            .iter()
-            .map(|data| {
-                let result = self.partition(hosted.as_deref(), topic, data);
-                match result {
-                    Ok((partition, appended)) => {
-                        self.count(&partition, &appended);
-                        let answer = PartitionProduceResponse {
-                            index: data.index,
-                            base_offset: appended.first_offset,
-                            log_append_time_ms: appended.log_append_time,
-                            log_start_offset: appended.log_start_offset,
-                            ..PartitionProduceResponse::default()
-                        };
-                        if self.acks == -1 && !appended.committed {
-                            uncommitted.extend(wait_for(&partition, &appended));
-                        }
-                        if appended.needs_flush && !appended.duplicate {
-                            unsynced.push((partition, appended));
-                        } else if appended.rolled {
-                            sync_in_background(partition);
-                        }
-                        answer
-                    }
-                    Err(refusal) => {
-                        self.count_refused(hosted.as_deref(), data.index);
-                        if first_error.is_none() {
-                            *first_error = refusal.error;
-                        }
-                        PartitionProduceResponse {
-                            index: data.index,
-                            error_code: refusal.error.code(),
-                            base_offset: -1,
-                            log_start_offset: refusal.log_start_offset,
-                            error_message: refusal.message,
-                            record_errors: refusal.records,
-                            ..PartitionProduceResponse::default()
-                        }
-                    }
+        hosted: Option<&HostedTopic>,
+        data: &PartitionProduceData<'_>,
+        result: Result<(Arc<Partition>, AppendInfo), Refusal>,
+        taken: &mut Taken,
+    ) {
+        let answer = match result {
+            Ok((partition, appended)) => {
+                self.count(&partition, &appended);
+                let answer = PartitionProduceResponse {
+                    index: data.index,
+                    base_offset: appended.first_offset,
+                    log_append_time_ms: appended.log_append_time,
+                    log_start_offset: appended.log_start_offset,
+                    ..PartitionProduceResponse::default()
+                };
+                if self.acks == -1 && !appended.committed {
+                    taken.uncommitted.extend(wait_for(&partition, &appended));
                 }
-            })
-            .collect();
-        TopicProduceResponse { name: topic.name.to_owned(), topic_id: topic.topic_id, partition_responses }
+                if appended.needs_flush && !appended.duplicate {
+                    taken.unsynced.push((partition, appended));
+                } else if appended.rolled {
+                    sync_in_background(partition);
+                }
+                answer
+            }
+            Err(refusal) => {
+                self.count_refused(hosted, data.index);
+                if taken.first_error.is_none() {
+                    taken.first_error = refusal.error;
+                }
+                PartitionProduceResponse {
+                    index: data.index,
+                    error_code: refusal.error.code(),
+                    base_offset: -1,
+                    log_start_offset: refusal.log_start_offset,
+                    error_message: refusal.message,
+                    record_errors: refusal.records,
+                    ..PartitionProduceResponse::default()
+                }
+            }
+        };
+        if let Some(topic) = taken.response.responses.last_mut() {
+            topic.partition_responses.push(answer);
+        }
     }
 
     fn count(&self, partition: &Partition, appended: &AppendInfo) {
@@ -252,6 +243,20 @@ impl Append<'_> {
         topic: &TopicProduceData<'_>,
         data: &PartitionProduceData<'_>,
     ) -> Result<(Arc<Partition>, AppendInfo), Refusal> {
+        let (partition, batch) = self.acceptable(hosted, topic, data)?;
+        let appended = partition
+            .append_as_leader(batch, AppendOrigin::Client, self.acks == -1, self.now_ms)
+            .map_err(|error| Refusal::of(error, partition))?;
+        Ok((Arc::clone(partition), appended))
+    }
+
+    /// Where a batch is to go, as far as that can be said without its log.
+    fn acceptable<'p>(
+        &self,
+        hosted: Option<&'p HostedTopic>,
+        topic: &TopicProduceData<'_>,
+        data: &PartitionProduceData<'p>,
+    ) -> Result<(&'p Arc<Partition>, &'p [u8]), Refusal> {
         if self.transactional {
             return Err(Refusal::new(
                 ErrorCode::TransactionalIdAuthorizationFailed,
@@ -268,10 +273,7 @@ impl Append<'_> {
         if !self.internal_allowed && common::topic::is_internal(&partition.topic_partition().topic) {
             return Err(Refusal::new(ErrorCode::InvalidTopicException, "Cannot append to an internal topic"));
         }
-        let appended = partition
-            .append_as_leader(batch, AppendOrigin::Client, self.acks == -1, self.now_ms)
-            .map_err(|error| Refusal::of(error, partition))?;
-        Ok((Arc::clone(partition), appended))
+        Ok((partition, batch))
     }
 
     /// A partition without replica here: another broker's, or nobody's.
@@ -337,104 +339,6 @@ fn whole_batch(records: &[u8]) -> Result<Option<usize>, Refusal> {
     }
     let size = length as usize + 12;
     Ok((size <= records.len()).then_some(size))
-}
-
-/// Tells where the leaders are (KIP-951), so that the client need not ask.
-fn name_leaders(broker: &Broker, listener: &str, response: &mut ProduceResponse) {
-    let image = broker.image();
-    for topic in &mut response.responses {
-        let Some(known) = topic_of(&image, &topic.name, topic.topic_id) else { continue };
-        for partition in &mut topic.partition_responses {
-            if partition.error_code != ErrorCode::NotLeaderOrFollower.code() {
-                continue;
-            }
-            let Some(registration) = known.partitions.get(&partition.index) else { continue };
-            partition.current_leader =
-                LeaderIdAndEpoch { leader_id: registration.leader, leader_epoch: registration.leader_epoch };
-            if let Some((leader, endpoint)) = reached_at(&image, registration.leader, listener) {
-                let node = NodeEndpoint {
-                    node_id: leader.id,
-                    host: endpoint.host.clone(),
-                    port: i32::from(endpoint.port),
-                    rack: leader.rack.clone(),
-                };
-                if !response.node_endpoints.contains(&node) {
-                    response.node_endpoints.push(node);
-                }
-            }
-        }
-    }
-}
-
-/// A batch that is written and waits for its sync.
-struct Syncing {
-    topic_id: Uuid,
-    partition: TopicPartition,
-    done: oneshot::Receiver<Result<(), ErrorCode>>,
-}
-
-/// Hands the logs over to be synced.
-fn begin_sync(broker: &Broker, unsynced: Vec<Unsynced>) -> Vec<Syncing> {
-    unsynced
-        .into_iter()
-        .map(|(partition, appended)| Syncing {
-            topic_id: partition.topic_id(),
-            partition: partition.topic_partition().clone(),
-            done: broker.committer.commit(partition, appended),
-        })
-        .collect()
-}
-
-/// Waits for the syncs; what could not be synced is not acknowledged.
-async fn finish_sync(syncing: Vec<Syncing>, response: &mut ProduceResponse) {
-    for batch in syncing {
-        let result = batch.done.await.unwrap_or(Err(ErrorCode::KafkaStorageError));
-        let Err(error) = result else { continue };
-        if let Some(partition) = answer_for(response, batch.topic_id, &batch.partition) {
-            partition.error_code = error.code();
-            partition.base_offset = -1;
-        }
-    }
-}
-
-/// What `acks=all` waits for, if the replicas in sync do not have the batch yet.
-fn wait_for(partition: &Arc<Partition>, appended: &AppendInfo) -> Option<CommitWait> {
-    let wait = CommitWait::new(Arc::clone(partition), appended.last_leader_epoch, appended.last_offset);
-    // A lone replica commits with the sync, and the answer waits for that.
-    let by_sync = appended.needs_flush && !appended.duplicate && partition.is_sole_replica();
-    (!by_sync && !wait.is_over()).then_some(wait)
-}
-
-/// Waits until the replicas in sync have what was appended (`acks=all`), for as long as the producer wants to.
-async fn wait_for_commits(uncommitted: Vec<CommitWait>, timeout: Duration, response: &mut ProduceResponse) {
-    let deadline = Instant::now() + timeout;
-    for wait in uncommitted {
-        let partition = Arc::clone(wait.partition());
-        let error = match timeout_at(deadline, wait).await {
-            Ok(Ok(())) => continue,
-            Ok(Err(error)) => error.error_code(),
-            Err(_) => ErrorCode::RequestTimedOut,
-        };
-        if let Some(answer) = answer_for(response, partition.topic_id(), partition.topic_partition())
-            && answer.error_code == 0
-        {
-            answer.error_code = error.code();
-        }
-    }
-}
-
-/// What the response says of a partition.
-fn answer_for<'r>(
-    response: &'r mut ProduceResponse,
-    topic_id: Uuid,
-    partition: &TopicPartition,
-) -> Option<&'r mut PartitionProduceResponse> {
-    response
-        .responses
-        .iter_mut()
-        .filter(|topic| topic.topic_id == topic_id || *topic.name == *partition.topic)
-        .flat_map(|topic| &mut topic.partition_responses)
-        .find(|answer| answer.index == partition.partition)
 }
 
 /// A new segment has begun: those before it become durable without anybody waiting (`UnifiedLog.roll`).

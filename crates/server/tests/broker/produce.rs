@@ -7,7 +7,9 @@ use protocol::messages::*;
 use protocol::records::{self, Header, TimestampType};
 
 use crate::harness::{Broker, TIMESTAMP, Topic};
-use crate::harness::{batch, builder, error, fetch_request, fill, produce_request, unique, values};
+use crate::harness::{
+    batch, builder, error, fetch_request, fill, produce_request, producer_batch, unique, values,
+};
 
 /// An answer's error, base offset, append time and log start.
 fn facts(response: &PartitionProduceResponse) -> (ErrorCode, i64, i64, i64) {
@@ -42,6 +44,89 @@ async fn records_are_appended_with_every_acks() {
         .collect();
     offsets.sort_unstable();
     assert_eq!(offsets, [(0, 4), (1, 0)]);
+}
+
+/// Of one request: partitions and their batches.
+type Parts<'a> = &'a [(i32, &'a [u8])];
+
+/// What is said of each partition of each request: index, error and base offset.
+fn said(responses: &[ProduceResponse]) -> Vec<Vec<(i32, ErrorCode, i64)>> {
+    let of = |response: &ProduceResponse| {
+        let partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
+        partitions.map(|said| (said.index, error(said.error_code), said.base_offset)).collect()
+    };
+    responses.iter().map(of).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_come_together_are_answered_each() {
+    let broker = Broker::start().await;
+    let mut client = broker.connect().await;
+    let topic = client.create_topic("together", 2, &[]).await;
+    let producer_id = client.init_producer_id(4).await.producer_id;
+    let records: Vec<Vec<u8>> = ["a", "b", "c", "d", "e", "f", "g"].map(|value| batch(&[value])).to_vec();
+    let mut damaged = batch(&["x"]);
+    *damaged.last_mut().unwrap() ^= 1;
+    let numbered = |sequence| producer_batch(producer_id, 0, sequence, &["n"]);
+    let (first, second, gap) = (numbered(0), numbered(1), numbered(7));
+    let parts: [(i16, Parts); 12] = [
+        (-1, &[(0, &records[0]), (1, &records[1])]),
+        (-1, &[(1, &records[2])]),
+        (-1, &[(7, &records[3]), (0, &records[3])]),
+        (-1, &[(0, &damaged)]),
+        (-1, &[(0, &first)]),
+        (-1, &[(0, &first)]),
+        (-1, &[(0, &second), (1, &records[4])]),
+        (-1, &[(0, &gap)]),
+        // Other acks, and none.
+        (1, &[(1, &records[4])]),
+        (0, &[(1, &records[5])]),
+        (1, &[(1, &records[6])]),
+        (5, &[(1, &records[6])]),
+    ];
+    let requests = parts.map(|(acks, parts)| produce_request(11, acks, &topic, parts));
+    let none = ErrorCode::None;
+    let answers = client.produce_together(11, &requests).await;
+    assert_eq!(
+        said(&answers),
+        [
+            vec![(0, none, 0), (1, none, 0)],
+            vec![(1, none, 1)],
+            vec![(7, ErrorCode::UnknownTopicOrPartition, -1), (0, none, 1)],
+            vec![(0, ErrorCode::CorruptMessage, -1)],
+            vec![(0, none, 2)],
+            vec![(0, none, 2)],
+            vec![(0, none, 3), (1, none, 2)],
+            vec![(0, ErrorCode::OutOfOrderSequenceNumber, -1)],
+            vec![(1, none, 3)],
+            vec![(1, none, 5)],
+            vec![(1, ErrorCode::InvalidRequiredAcks, -1)],
+        ]
+    );
+    assert_eq!(client.consume(&topic, 0).await, ["a", "d", "n", "n"]);
+    let mut other = broker.connect().await;
+    let response = other.call(11, &fetch_request(11, &topic, &[(1, 0)])).await;
+    let fetched = response.responses[0].partitions[0].records.as_ref().unwrap().inline();
+    assert_eq!(values(fetched), ["b", "c", "e", "e", "f", "g"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_come_together_wait_for_their_sync() {
+    let broker = Broker::start().await;
+    let mut client = broker.connect().await;
+    let synced = client.create_topic("synced", 1, &[("flush.messages", "1")]).await;
+    let cached = client.create_topic("cached", 1, &[]).await;
+    let record = batch(&["a"]);
+    for acks in [1, -1] {
+        let requests: Vec<_> = (0..40)
+            .map(|n| produce_request(11, acks, if n % 3 == 2 { &synced } else { &cached }, &[(0, &record)]))
+            .collect();
+        client.produce_together(11, &requests).await.iter().enumerate().for_each(|(n, answer)| {
+            assert_eq!(error(answer.responses[0].partition_responses[0].error_code), ErrorCode::None, "{n}");
+        });
+    }
+    assert_eq!(client.consume(&synced, 0).await.len(), 26);
+    assert_eq!(client.consume(&cached, 0).await.len(), 54);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@
 //! there are written anew, in groups, without the records that a later one replaces, and each group is exchanged for what was
 //! written.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -315,7 +315,7 @@ impl<'a> CleanedWriter<'a> {
 
     fn write_out(&mut self) -> io::Result<()> {
         let mut position = self.segment.size();
-        self.segment.append([&self.buffer, &[]])?;
+        self.segment.append(&mut [IoSlice::new(&self.buffer)])?;
         self.buffer.clear();
         for (last_offset, max_timestamp, size) in self.batches.drain(..) {
             let due = self.bytes_since_last_index_entry > self.index_interval;

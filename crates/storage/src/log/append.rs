@@ -3,6 +3,7 @@
 //! The hot path: the checks run before the lock is taken, and a batch that needs no change is written from where it lies, with its
 //! first 16 bytes replaced, in one call.
 
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -12,9 +13,10 @@ use protocol::records::{
 
 use super::roll::RollParams;
 use super::tail::RecentBatch;
-use super::validate::{Effort, Validity, batch_error, validate};
+use super::validate::{Effort, ValidBatch, Validity, batch_error, validate};
 use super::{Log, Writer};
 use crate::checkpoint::{Sync, write_partition_metadata_with};
+use crate::config::LogConfig;
 use crate::error::{AppendError, LogError};
 use crate::index::AbortedTxn;
 use crate::producer::{
@@ -24,7 +26,7 @@ use crate::segment::LogSegment;
 use crate::types::{AppendInfo, AppendOrigin, LogOffsetMetadata};
 
 /// What the producer state says to the batches of an append.
-enum ProducerVerdict {
+pub(super) enum ProducerVerdict {
     /// They may be written; these transactions end.
     Append(Vec<CompletedTxn>),
     /// The batch was written before.
@@ -32,29 +34,23 @@ enum ProducerVerdict {
 }
 
 /// Batches that are ready to be written.
-struct Prepared<'a> {
-    /// The bytes in two parts, so that the head of a borrowed batch can be replaced.
-    parts: [&'a [u8]; 2],
-    first_offset: i64,
-    last_offset: i64,
-    max_timestamp: i64,
-    origin: AppendOrigin,
-    transaction_version: i16,
-    now_ms: i64,
-}
-
-impl Prepared<'_> {
-    fn size(&self) -> u64 {
-        (self.parts[0].len() + self.parts[1].len()) as u64
-    }
+pub(super) struct Prepared {
+    /// Bytes.
+    pub size: u64,
+    pub first_offset: i64,
+    pub last_offset: i64,
+    pub max_timestamp: i64,
+    pub origin: AppendOrigin,
+    pub transaction_version: i16,
+    pub now_ms: i64,
 }
 
 /// One of the batches, as it will be in the log.
 #[derive(Clone, Copy)]
-struct PlacedBatch<'a> {
-    batch: RecordBatch<'a>,
-    base_offset: i64,
-    leader_epoch: i32,
+pub(super) struct PlacedBatch<'a> {
+    pub batch: RecordBatch<'a>,
+    pub base_offset: i64,
+    pub leader_epoch: i32,
 }
 
 impl PlacedBatch<'_> {
@@ -96,15 +92,9 @@ impl Log {
         }
         self.flush_metadata_file()?;
         let config = self.config.load();
-        let look = |effort| validate(records, &self.topic_partition, &config, origin, now_ms, effort);
-        let valid = match look(Effort::Brief)? {
-            Validity::Valid(valid) => valid,
-            Validity::TakesLong => match self.health.beside_others(|| look(Effort::Whole))? {
-                Validity::Valid(valid) => valid,
-                Validity::TakesLong => unreachable!("Invariant: a whole look takes as long as it takes"),
-            },
+        let Some(valid) = self.valid_batch(records, &config, origin, now_ms)? else {
+            return Ok(self.nothing_appended());
         };
-        let Some(valid) = valid else { return Ok(self.nothing_appended()) };
         let batch =
             RecordBatch::parse(&valid.bytes).map_err(|error| batch_error(error, &self.topic_partition))?;
         self.health.io(|| {
@@ -117,7 +107,7 @@ impl Log {
             let head = patch::head(batch.header(), base_offset, leader_epoch);
             let tail = valid.bytes.get(UNCHECKED_HEAD..).unwrap_or_default();
             let prepared = Prepared {
-                parts: [&head, tail],
+                size: valid.bytes.len() as u64,
                 first_offset,
                 last_offset,
                 max_timestamp: valid.max_timestamp,
@@ -129,6 +119,7 @@ impl Log {
                 &mut writer,
                 &prepared,
                 &[PlacedBatch { batch, base_offset, leader_epoch }],
+                &mut [IoSlice::new(&head), IoSlice::new(tail)],
                 config.segment_size,
             )?;
             info.valid_bytes = valid.valid_bytes;
@@ -137,6 +128,24 @@ impl Log {
             }
             Ok(info)
         })
+    }
+
+    /// The batch in `records`, once it is clear that it may be appended.
+    pub(super) fn valid_batch<'a>(
+        &self,
+        records: &'a [u8],
+        config: &LogConfig,
+        origin: AppendOrigin,
+        now_ms: i64,
+    ) -> Result<Option<ValidBatch<'a>>, AppendError> {
+        let look = |effort| validate(records, &self.topic_partition, config, origin, now_ms, effort);
+        match look(Effort::Brief)? {
+            Validity::Valid(valid) => Ok(valid),
+            Validity::TakesLong => match self.health.beside_others(|| look(Effort::Whole))? {
+                Validity::Valid(valid) => Ok(valid),
+                Validity::TakesLong => unreachable!("Invariant: a whole look takes as long as it takes"),
+            },
+        }
     }
 
     /// Appends batches that another leader has written: offsets and epochs stay. Batches of an epoch above `leader_epoch`, which
@@ -168,7 +177,7 @@ impl Log {
         };
         let max_timestamp = batches.iter().map(|placed| placed.batch.max_timestamp()).max();
         let prepared = Prepared {
-            parts: [&[], valid],
+            size: valid.len() as u64,
             first_offset: first.base_offset,
             last_offset: last.last_offset(),
             max_timestamp: max_timestamp.unwrap_or(NO_TIMESTAMP),
@@ -195,7 +204,13 @@ impl Log {
                 last_offset: prepared.last_offset,
             });
         }
-        let mut info = self.append_locked(&mut writer, &prepared, &batches, config.segment_size)?;
+        let mut info = self.append_locked(
+            &mut writer,
+            &prepared,
+            &batches,
+            &mut [IoSlice::new(valid)],
+            config.segment_size,
+        )?;
         info.valid_bytes = valid.len();
         Ok(info)
         })
@@ -254,17 +269,13 @@ impl Log {
     fn append_locked(
         &self,
         writer: &mut Writer,
-        prepared: &Prepared<'_>,
+        prepared: &Prepared,
         batches: &[PlacedBatch<'_>],
+        bytes: &mut [IoSlice<'_>],
         segment_size: i32,
     ) -> Result<AppendInfo, AppendError> {
-        let size = prepared.size();
-        if prepared.origin != AppendOrigin::Replication && size as i64 > i64::from(segment_size) {
-            return Err(AppendError::BatchTooLarge(format!(
-                "Message batch size is {size} bytes in append to partition {}, which exceeds the maximum configured segment \
-                 size of {segment_size}.",
-                self.topic_partition
-            )));
+        if prepared.origin != AppendOrigin::Replication {
+            self.check_segment_size(prepared.size, segment_size)?;
         }
         let (segment, rolled) = self.segment_for(writer, prepared)?;
         let mut appends = std::mem::take(&mut writer.appends);
@@ -274,12 +285,7 @@ impl Log {
             Ok(ProducerVerdict::Append(completed)) => completed,
             Ok(ProducerVerdict::Duplicate(known)) => {
                 writer.appends = appends;
-                let mut info = self.appended(prepared, rolled);
-                info.first_offset = known.first_offset();
-                info.last_offset = known.last_offset;
-                info.log_append_time = known.timestamp;
-                info.duplicate = true;
-                return Ok(info);
+                return Ok(self.duplicate(prepared, rolled, &known));
             }
             Err(error) => {
                 writer.appends = appends;
@@ -291,41 +297,59 @@ impl Log {
         }
         let position = segment.size();
         segment
-            .append(prepared.parts)
+            .append(bytes)
             .map_err(|error| self.fail("Error while appending records to the log", error))?;
-        self.publish_append(&segment, position, batches, prepared.last_offset);
+        self.publish_append(&segment, position, batches.iter().copied(), prepared.last_offset);
         let noted = self
-            .index_batches(writer, &segment, position, batches)
+            .index_batches(writer, &segment, position, batches.iter().copied())
             .and_then(|()| self.update_producers(writer, &segment, &appends, &completed));
         appends.clear();
         writer.appends = appends;
         noted.map_err(|error| self.fail("Error while updating the indexes of the log", error))?;
         writer.producers.update_map_end_offset(prepared.last_offset + 1);
         let mut info = self.appended(prepared, rolled);
-        if writer.sole_replica && !info.needs_flush {
-            info.committed = true;
-            self.high_watermark.fetch_max(info.log_end_offset, Ordering::AcqRel);
-            writer.producers.on_high_watermark_updated(info.log_end_offset);
-        }
+        self.commit_if_sole(writer, &mut info);
         if self.has_transactions.load(Ordering::Relaxed) || writer.producers.has_transactions() {
             self.publish_first_unstable_offset(writer);
         }
         Ok(info)
     }
 
+    /// Whether batches fit into a segment at all.
+    pub(super) fn check_segment_size(&self, size: u64, segment_size: i32) -> Result<(), AppendError> {
+        if size as i64 <= i64::from(segment_size) {
+            return Ok(());
+        }
+        Err(AppendError::BatchTooLarge(format!(
+            "Message batch size is {size} bytes in append to partition {}, which exceeds the maximum configured segment \
+             size of {segment_size}.",
+            self.topic_partition
+        )))
+    }
+
+    /// What a lone replica has written is committed, unless that waits for a sync.
+    pub(super) fn commit_if_sole(&self, writer: &mut Writer, info: &mut AppendInfo) {
+        if writer.sole_replica && !info.needs_flush {
+            info.committed = true;
+            self.high_watermark.fetch_max(info.log_end_offset, Ordering::AcqRel);
+            writer.producers.on_high_watermark_updated(info.log_end_offset);
+        }
+    }
+
     /// The active segment, or a new one if this must not go there.
     fn segment_for(
         &self,
         writer: &mut Writer,
-        prepared: &Prepared<'_>,
+        prepared: &Prepared,
     ) -> Result<(Arc<LogSegment>, bool), AppendError> {
         let config = self.config.load();
         let segment = self.active_segment();
         let params = RollParams {
-            size: prepared.size(),
+            size: prepared.size,
             max_timestamp: prepared.max_timestamp,
             last_offset: prepared.last_offset,
             now_ms: prepared.now_ms,
+            index_entries: 0,
         };
         let rolled = self.should_roll(writer, &segment, &config, &params).and_then(|roll| {
             if roll {
@@ -340,11 +364,11 @@ impl Log {
     }
 
     /// Asks the producer state whether the batches may be written. Changes nothing yet.
-    fn check_producers(
+    pub(super) fn check_producers(
         &self,
         writer: &Writer,
         batches: &[PlacedBatch<'_>],
-        prepared: &Prepared<'_>,
+        prepared: &Prepared,
         appends: &mut Vec<ProducerAppendInfo>,
     ) -> Result<ProducerVerdict, ProducerError> {
         let mut completed = Vec::new();
@@ -372,11 +396,11 @@ impl Log {
     }
 
     /// Makes what was written readable.
-    fn publish_append(
+    pub(super) fn publish_append<'a>(
         &self,
         segment: &LogSegment,
         position: u64,
-        batches: &[PlacedBatch<'_>],
+        batches: impl Iterator<Item = PlacedBatch<'a>>,
         last_offset: i64,
     ) {
         let mut tail = self.tail.write();
@@ -400,12 +424,12 @@ impl Log {
         self.set_log_end(&mut tail, end);
     }
 
-    fn index_batches(
+    pub(super) fn index_batches<'a>(
         &self,
         writer: &mut Writer,
         segment: &LogSegment,
         position: u64,
-        batches: &[PlacedBatch<'_>],
+        batches: impl Iterator<Item = PlacedBatch<'a>>,
     ) -> std::io::Result<()> {
         let interval = self.config.load().index_interval.max(0) as u64;
         let mut position = position;
@@ -447,7 +471,18 @@ impl Log {
         Ok(())
     }
 
-    fn appended(&self, prepared: &Prepared<'_>, rolled: bool) -> AppendInfo {
+    /// What is said of a batch that was written before.
+    pub(super) fn duplicate(&self, prepared: &Prepared, rolled: bool, known: &BatchMetadata) -> AppendInfo {
+        AppendInfo {
+            first_offset: known.first_offset(),
+            last_offset: known.last_offset,
+            log_append_time: known.timestamp,
+            duplicate: true,
+            ..self.appended(prepared, rolled)
+        }
+    }
+
+    pub(super) fn appended(&self, prepared: &Prepared, rolled: bool) -> AppendInfo {
         let log_end_offset = self.log_end_offset();
         let flush_interval = self.config.load().flush_interval;
         AppendInfo {
@@ -466,7 +501,7 @@ impl Log {
         }
     }
 
-    fn nothing_appended(&self) -> AppendInfo {
+    pub(super) fn nothing_appended(&self) -> AppendInfo {
         AppendInfo {
             first_offset: -1,
             last_offset: -1,
@@ -485,7 +520,7 @@ impl Log {
 
     /// Writes `partition.metadata` if the topic's id came after the log was made: before the first record, for what is appended is
     /// that topic's. Its name lasts as soon as records do.
-    fn flush_metadata_file(&self) -> Result<(), LogError> {
+    pub(super) fn flush_metadata_file(&self) -> Result<(), LogError> {
         self.flush_metadata_file_with(Sync::Content)
     }
 

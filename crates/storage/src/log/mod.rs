@@ -8,6 +8,7 @@
 //! - A flush holds its own lock: appends and reads go on while the disk syncs.
 
 mod append;
+mod append_each;
 mod cleaning;
 mod epoch;
 mod files;

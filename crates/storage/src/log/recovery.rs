@@ -57,7 +57,7 @@ pub(super) fn recover_segment(
             break Some(invalid_data(error, valid_bytes));
         }
         let in_index =
-            valid_bytes - last_index_entry > interval && !segment.indexes_full(config.max_index_size)?;
+            valid_bytes - last_index_entry > interval && !segment.indexes_full(config.max_index_size, 0)?;
         if in_index {
             last_index_entry = valid_bytes;
         }

@@ -52,6 +52,8 @@ pub(super) struct RollParams {
     pub max_timestamp: i64,
     pub last_offset: i64,
     pub now_ms: i64,
+    /// So many entries go into the indexes before it.
+    pub index_entries: usize,
 }
 
 impl Log {
@@ -79,7 +81,7 @@ impl Log {
         let segment_size = i64::from(config.segment_size);
         if size as i64 > segment_size - append.size as i64
             || !segment.can_hold(append.last_offset)
-            || segment.indexes_full(config.max_index_size)?
+            || segment.indexes_full(config.max_index_size, append.index_entries)?
         {
             return Ok(true);
         }

@@ -12,7 +12,7 @@ use protocol::messages::metadata_response::MetadataResponseTopic;
 use protocol::messages::produce_response::PartitionProduceResponse;
 use protocol::messages::{
     ApiVersionsRequest, CreateTopicsRequest, InitProducerIdRequest, InitProducerIdResponse,
-    ListOffsetsRequest, MetadataRequest,
+    ListOffsetsRequest, MetadataRequest, ProduceRequest, ProduceResponse,
 };
 use protocol::records::Batches;
 use protocol::{Message, Reader, Request, Writer};
@@ -112,6 +112,32 @@ impl Client {
     pub async fn call<'q, Q: Request<'q>>(&mut self, version: i16, request: &Q) -> Q::Response {
         self.send(version, request).await;
         self.receive::<Q>(version).await
+    }
+
+    /// Sends requests in one piece, of which those with `acks=0` get no answer, and reads the answers.
+    pub async fn produce_together(
+        &mut self,
+        version: i16,
+        requests: &[ProduceRequest<'_>],
+    ) -> Vec<ProduceResponse> {
+        let first = self.correlation_id;
+        let mut bytes = Vec::new();
+        for request in requests {
+            let frame = self.frame(version, request);
+            bytes.extend_from_slice(&(frame.len() as u32).to_be_bytes());
+            bytes.extend_from_slice(&frame);
+        }
+        let last = self.correlation_id;
+        self.send_raw(&bytes).await;
+        let mut answers = Vec::new();
+        for (correlation_id, request) in (first + 1..).zip(requests) {
+            if request.acks != 0 {
+                self.correlation_id = correlation_id;
+                answers.push(self.receive::<ProduceRequest<'_>>(version).await);
+            }
+        }
+        self.correlation_id = last;
+        answers
     }
 
     /// Asserts that the broker has closed the connection without another answer.
