@@ -20,7 +20,7 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::TopicPartition;
 use tokio::sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore};
@@ -41,6 +41,11 @@ use partition::ProducerIdentity;
 use partitioner::Near;
 use queue::PartitionQueue;
 use topic::Topic;
+
+/// Who waits for memory waits for this share of `buffer.memory`.
+const MEMORY_SHARE: usize = 16;
+/// So long it waits for what is under way before it has everything sent that lingers.
+const FLUSH_AFTER: Duration = Duration::from_millis(5);
 
 /// A record to produce. What is borrowed is copied once: into the batch that it becomes part of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -267,11 +272,31 @@ impl Producer {
         Some(partitions.map(|partition| partition.partition).collect())
     }
 
+    /// Memory for a record of so many bytes, where there is none at the moment.
     async fn wait_for_memory(&self, permits: u32) -> Result<OwnedSemaphorePermit, ClientError> {
         let config = &self.shared.config;
-        let memory = Arc::clone(&self.shared.memory).acquire_many_owned(permits);
-        match tokio::time::timeout(config.max_block, memory).await {
-            Ok(memory) => memory.map_err(|_| ClientError::Closed),
+        // Whoever waits goes on with room for many records: woken for each batch that is answered, it would wait again at once.
+        let enough = u32::try_from(config.buffer_memory / MEMORY_SHARE).unwrap_or(u32::MAX).max(permits);
+        let memory = Arc::clone(&self.shared.memory).acquire_many_owned(enough);
+        tokio::pin!(memory);
+        let wait = async {
+            tokio::select! {
+                biased;
+                memory = &mut memory => return memory,
+                () = tokio::time::sleep(FLUSH_AFTER) => {}
+            }
+            // What lingers holds the memory that is waited for (`RecordAccumulator.batchReady`: exhausted).
+            for queue in lock(&self.shared.queues).iter() {
+                queue.flush();
+            }
+            memory.await
+        };
+        match tokio::time::timeout(config.max_block, wait).await {
+            Ok(Ok(mut memory)) => {
+                drop(memory.split((enough - permits) as usize));
+                Ok(memory)
+            }
+            Ok(Err(_)) => Err(ClientError::Closed),
             Err(_) => Err(ClientError::Record(format!(
                 "Failed to allocate {permits} bytes within the configured max blocking time {} ms. Total memory: {} bytes.",
                 config.max_block.as_millis(),

@@ -259,6 +259,27 @@ async fn what_does_not_fit_is_refused_at_once() {
 }
 
 #[tokio::test]
+async fn who_waits_for_memory_does_not_wait_for_what_lingers() {
+    let broker = FakeBroker::start(2).await;
+    let lingering = Duration::from_secs(3600);
+    let config =
+        ProducerConfig { linger: lingering, buffer_memory: 1000, batch_size: 16_384, ..config(&broker) };
+    let producer = Producer::new(config);
+    let mut deliveries = Vec::new();
+    for value in 0..40 {
+        let to = ProducerRecord::new(TOPIC, value.to_string()).with_partition(value % 2);
+        let sent = tokio::time::timeout(Duration::from_secs(60), producer.send(to)).await;
+        deliveries.push(sent.expect("it waits for what lingers").unwrap());
+    }
+    producer.flush().await;
+    for delivery in deliveries {
+        delivery.await.unwrap();
+    }
+    let of = |first: i32| (0..20).map(|n| (first + 2 * n).to_string()).collect::<Vec<_>>();
+    assert_eq!((broker.values(0), broker.values(1)), (of(0), of(1)));
+}
+
+#[tokio::test]
 async fn a_producer_that_is_dropped_tells_its_records() {
     let broker = FakeBroker::start(1).await;
     broker.state().produce_faults.push_back(Fault::Hang);
