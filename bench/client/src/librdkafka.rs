@@ -42,11 +42,11 @@ pub fn produce(job: &Job) -> Result<(f64, f64)> {
     }
     let producer: BaseProducer<Results> = config.create_with_context(Results::default())?;
     let mut values = Values::new(job.size);
-    producer.send(BaseRecord::<(), _>::to(&job.topic).payload(values.next())).map_err(|(error, _)| error)?;
+    producer.send(BaseRecord::<(), _>::to(&job.topic).payload(values.value())).map_err(|(error, _)| error)?;
     producer.flush(PATIENCE)?;
     let clock = Clock::start();
     for _ in 1..job.records {
-        let mut record = BaseRecord::<(), _>::to(&job.topic).payload(values.next());
+        let mut record = BaseRecord::<(), _>::to(&job.topic).payload(values.value());
         while let Err((error, back)) = producer.send(record) {
             if error != KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) {
                 return Err(error.into());

@@ -52,7 +52,7 @@ impl Values {
         Values { pool, size, at: 0 }
     }
 
-    pub fn next(&mut self) -> &[u8] {
+    pub fn value(&mut self) -> &[u8] {
         self.at = (self.at + 61) % (self.pool.len() - self.size);
         &self.pool[self.at..self.at + self.size]
     }
@@ -76,11 +76,26 @@ impl Clock {
 }
 
 fn cpu_time() -> Duration {
+    read_clock(libc::CLOCK_PROCESS_CPUTIME_ID).unwrap_or_default()
+}
+
+/// CPU time of another process, of all its threads.
+pub fn cpu_time_of(pid: u32) -> Result<Duration> {
+    let mut clock = 0;
+    // SAFETY: the call writes only to the local variable that it is given.
+    match unsafe { libc::clock_getcpuclockid(libc::pid_t::try_from(pid)?, &raw mut clock) } {
+        0 => read_clock(clock),
+        code => Err(std::io::Error::from_raw_os_error(code).into()),
+    }
+}
+
+fn read_clock(clock: libc::clockid_t) -> Result<Duration> {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the call writes only to the local variable that it is given.
-    let read = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
-    assert_eq!(read, 0, "the process has a CPU clock");
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
+        return Err(std::io::Error::last_os_error().into());
+    }
+    Ok(Duration::new(u64::try_from(time.tv_sec)?, u32::try_from(time.tv_nsec)?))
 }
 
 fn options(arguments: &[String]) -> Result<HashMap<String, String>> {

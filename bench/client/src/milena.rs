@@ -27,12 +27,12 @@ pub fn produce(job: &Job) -> Result<(f64, f64)> {
         }
         let producer = Producer::new(config);
         let mut values = Values::new(job.size);
-        producer.send(ProducerRecord::new(job.topic.as_str(), values.next())).await?.await?;
+        producer.send(ProducerRecord::new(job.topic.as_str(), values.value())).await?.await?;
         let clock = Clock::start();
         let mut deliveries = VecDeque::with_capacity(BEHIND + 1);
         for _ in 1..job.records {
             deliveries
-                .push_back(producer.send(ProducerRecord::new(job.topic.as_str(), values.next())).await?);
+                .push_back(producer.send(ProducerRecord::new(job.topic.as_str(), values.value())).await?);
             if deliveries.len() > BEHIND
                 && let Some(delivery) = deliveries.pop_front()
             {

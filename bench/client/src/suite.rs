@@ -14,7 +14,9 @@ use crate::{PARTITIONS, Result};
 const LIBRARIES: [&str; 2] = ["milena", "librdkafka"];
 const SIZES: [usize; 2] = [100, 1024];
 /// `batch.size` of both; none is each one's default.
-const BATCHES: [Option<&str>; 2] = [None, Some("16384")];
+const BATCHES: [Option<&str>; 3] = [None, Some("16384"), Some("1000000")];
+/// What is consumed was produced in batches of this size.
+const CONSUMED: usize = 1;
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// A broker of this run's own, gone with it.
@@ -37,7 +39,11 @@ fn start(milena: &str) -> Result<(Broker, String)> {
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let properties = dir.join("server.properties");
     let data = dir.join("data");
-    let text = format!("node.id=1\nlisteners=PLAINTEXT://127.0.0.1:{port}\nlog.dirs={}\n", data.display());
+    // What a measurement has written is gone before the next one, with the memory that it filled and the disk's work for it.
+    let text = format!(
+        "node.id=1\nlisteners=PLAINTEXT://127.0.0.1:{port}\nlog.dirs={}\nlog.segment.delete.delay.ms=0\n",
+        data.display()
+    );
     std::fs::write(&properties, text)?;
     let log = std::fs::File::create(dir.join("output.log"))?;
     let child = Command::new(milena)
@@ -67,6 +73,15 @@ fn is_registered(address: &str) -> bool {
 struct Figures {
     seconds: f64,
     cpu: f64,
+    /// CPU seconds of the broker, where it is ours.
+    broker: f64,
+}
+
+impl Broker {
+    /// CPU seconds so far.
+    fn cpu(&self) -> Result<f64> {
+        Ok(crate::cpu_time_of(self.child.id())?.as_secs_f64())
+    }
 }
 
 /// Touches so many bytes of memory and lets go of them. A virtual machine may give memory back to its host as soon as it has been
@@ -76,13 +91,17 @@ fn warm(bytes: usize) {
 }
 
 /// What one library takes, with as much memory at hand as the broker and the client are going to fill.
-fn measure(arguments: &[&str], megabytes: usize) -> Result<Figures> {
+fn measure(broker: Option<&Broker>, arguments: &[&str], megabytes: usize) -> Result<Figures> {
     warm(3 * megabytes * 1_000_000);
+    let before = broker.map_or(Ok(f64::NAN), Broker::cpu)?;
     let output = Command::new(std::env::current_exe()?).arg("run").args(arguments).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let mut numbers = text.split_whitespace().map(str::parse);
     match (output.status.success(), numbers.next(), numbers.next()) {
-        (true, Some(Ok(seconds)), Some(Ok(cpu))) => Ok(Figures { seconds, cpu }),
+        (true, Some(Ok(seconds)), Some(Ok(cpu))) => {
+            let broker = broker.map_or(Ok(f64::NAN), Broker::cpu)? - before;
+            Ok(Figures { seconds, cpu, broker })
+        }
         _ => Err(format!("{arguments:?}: {}", String::from_utf8_lossy(&output.stderr)).into()),
     }
 }
@@ -110,9 +129,10 @@ impl Row {
         };
         let rate = |figures: &Figures| self.records / figures.seconds / 1000.0;
         let cost = |figures: &Figures| figures.cpu / self.bytes * 1e9;
+        let broker = |figures: &Figures| figures.broker / self.bytes * 1e9;
         writeln!(
             table,
-            "| {} | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} | {:.2} |",
+            "| {} | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} |",
             self.name,
             of(0, &rate),
             of(1, &rate),
@@ -120,6 +140,8 @@ impl Row {
             of(0, &cost),
             of(1, &cost),
             ratio(&cost),
+            of(0, &broker),
+            of(1, &broker),
         )?;
         Ok(())
     }
@@ -127,8 +149,8 @@ impl Row {
 
 pub fn run(options: &HashMap<String, String>) -> Result<()> {
     let number = |name: &str, default: usize| options.get(name).map_or(Ok(default), |text| text.parse());
-    let (megabytes, rounds) = (number("megabytes", 200)?, number("rounds", 5)?);
-    let (_broker, bootstrap) = match (options.get("milena"), options.get("bootstrap")) {
+    let (megabytes, rounds) = (number("megabytes", 500)?, number("rounds", 5)?);
+    let (broker, bootstrap) = match (options.get("milena"), options.get("bootstrap")) {
         (Some(milena), _) => start(milena).map(|(broker, address)| (Some(broker), address))?,
         (None, Some(address)) => (None, address.clone()),
         (None, None) => return Err("--milena or --bootstrap says where the broker is".into()),
@@ -143,8 +165,10 @@ pub fn run(options: &HashMap<String, String>) -> Result<()> {
             let name =
                 batch.map_or("batch.size by default".to_owned(), |batch| format!("batch.size={batch}"));
             rows.push(Row::of(&format!("produce, {size} B, {name}"), megabytes, size));
+            if batch == BATCHES[CONSUMED] {
+                rows.push(Row::of(&format!("consume, {size} B"), megabytes, size));
+            }
         }
-        rows.push(Row::of(&format!("consume, {size} B"), megabytes, size));
     }
     // The first round is not counted.
     for round in 0..=rounds {
@@ -161,17 +185,17 @@ pub fn run(options: &HashMap<String, String>) -> Result<()> {
                     arguments.extend(["--bootstrap", &bootstrap, "--topic", &topics[library]]);
                     arguments.extend(["--records", &records, "--size", &size_text]);
                     arguments.extend(batch.iter().flat_map(|batch| ["--batch-size", *batch]));
-                    measure(&arguments, megabytes)
+                    measure(broker.as_ref(), &arguments, megabytes)
                 })?;
                 rows[row].add(round, figures);
                 row += 1;
-                if batch.is_some() {
+                if batch == BATCHES[CONSUMED] {
                     // Both read what milena's client wrote.
                     let figures = turns(round, |library| {
                         let mut arguments = vec!["--library", LIBRARIES[library], "--job", "consume"];
                         arguments.extend(["--bootstrap", &bootstrap, "--topic", &topics[0]]);
                         arguments.extend(["--records", &records, "--size", &size_text]);
-                        measure(&arguments, megabytes)
+                        measure(broker.as_ref(), &arguments, megabytes)
                     })?;
                     rows[row].add(round, figures);
                     row += 1;
@@ -189,14 +213,14 @@ pub fn run(options: &HashMap<String, String>) -> Result<()> {
         "# milena's client beside librdkafka {version}\n\n\
          {command} on {cores} cores: {rounds} rounds of {megabytes} MB after one that is not counted, on one broker (milena). Load average \
          when it began: {load}.\n\n\
-         | | milena, 1000 records/s | librdkafka | ratio | milena, CPU s/GB | librdkafka | ratio |\n\
-         | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+         | | milena, 1000 records/s | librdkafka | ratio | milena, CPU s/GB | librdkafka | ratio | the broker, CPU s/GB: with milena | with librdkafka |\n\
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
     for row in &rows {
         row.write(&mut page)?;
     }
     page.push_str(
-        "\nRecords per second, and CPU seconds of the client's process for a GB of values: medians, and the medians of the ratios \
+        "\nRecords per second, and CPU seconds of the client's process, and of the broker's, for a GB of values: medians, and the medians of the ratios \
          within each round. Above 1 milena's is faster, below 1 it is cheaper. The default of `batch.size` is 16,384 in milena's client, \
          as in Java's, and 1,000,000 in librdkafka. milena's client runs on a `tokio` runtime with one worker. On a machine that is busy with other things, believe the CPU time.\n",
     );
@@ -222,7 +246,7 @@ impl Row {
 
 /// Each library once; who is first changes with the round.
 fn turns(round: usize, run: impl Fn(usize) -> Result<Figures>) -> Result<[Figures; 2]> {
-    if round % 2 == 0 {
+    if round.is_multiple_of(2) {
         let ours = run(0)?;
         return Ok([ours, run(1)?]);
     }
