@@ -12,7 +12,7 @@ const SMALL: usize = 16 * 1024;
 /// Of requests larger than this few fit into such a buffer.
 pub(crate) const HALF_OF_SMALL: usize = SMALL / 2;
 /// A buffer grown beyond this is not kept by a thread.
-pub(crate) const LARGEST_OF_THREAD: usize = 64 * 1024;
+const LARGEST_OF_THREAD: usize = 64 * 1024;
 /// A buffer grown beyond this is given back. Requests beyond it have memory of their own ([`crate::large`]).
 pub(crate) const LARGEST_KEPT: usize = 2 * 1024 * 1024;
 /// So many buffers wait on each thread for the next request.

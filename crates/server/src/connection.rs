@@ -81,10 +81,12 @@ impl Drop for ClientConnection {
 
 impl ServiceConnection for ClientConnection {
     fn handle(&mut self, frame: &[u8], out: &mut Outbox) -> Handled {
-        match self.server.metrics() {
-            Some(metrics) => self.measured(metrics, frame, out),
-            None => self.served(frame, out),
-        }
+        let Some(metrics) = self.server.metrics() else { return self.served(frame, out) };
+        let (began, answers) = (Instant::now(), out.len());
+        let handled = self.served(frame, out);
+        // A frame without a key was no request.
+        let Some(api) = frame.first_chunk().map(|key| i16::from_be_bytes(*key)) else { return handled };
+        counted(metrics, api, &[frame], began, handled, out.len().saturating_sub(answers))
     }
 
     fn handle_together(&mut self, frames: &[&[u8]], out: &mut Outbox) -> (usize, Handled) {
@@ -93,73 +95,47 @@ impl ServiceConnection for ClientConnection {
             return (1, self.handle(frames.first().copied().unwrap_or_default(), out));
         };
         let handled = self.or_closed(served);
-        match self.server.metrics() {
-            Some(metrics) => {
-                (count, measured_together(metrics, &frames[..count], began, answers, handled, out))
-            }
-            None => (count, handled),
-        }
+        let Some(metrics) = self.server.metrics() else { return (count, handled) };
+        let answered = out.len().saturating_sub(answers);
+        (count, counted(metrics, ApiKey::Produce.code(), &frames[..count], began, handled, answered))
     }
 }
 
-/// Counts produce requests that were served together: each took its share of the time on the thread, and came back with the others.
-fn measured_together(
+/// Counts requests of one API that were served together, or one: each took its share of the time on the thread and of the answers'
+/// bytes, and came back with the others. `answered` are the bytes of those that came at once.
+fn counted(
     metrics: &Arc<Metrics>,
+    api: i16,
     frames: &[&[u8]],
     began: Instant,
-    answers: usize,
     handled: Handled,
-    out: &Outbox,
+    answered: usize,
 ) -> Handled {
-    let (api, count, took) = (ApiKey::Produce.code(), frames.len(), began.elapsed());
+    if let Handled::Again(_) = handled {
+        return handled;
+    }
+    let (count, took) = (frames.len(), began.elapsed());
     for frame in frames {
         metrics.requests.handled(api, frame.len(), took / count as u32);
     }
-    let answered = move |metrics: &Metrics, bytes: usize| {
+    let count_answers = move |metrics: &Metrics, bytes: usize, took| {
         for _ in 0..count {
-            metrics.requests.answered(api, bytes / count, began.elapsed());
+            metrics.requests.answered(api, bytes / count, took);
         }
     };
     if let Handled::Later(answer) = handled {
         let metrics = Arc::clone(metrics);
         return Handled::Later(Box::pin(async move {
             let out = answer.await;
-            answered(&metrics, out.len());
+            count_answers(&metrics, out.len(), began.elapsed());
             out
         }));
     }
-    answered(metrics, out.len().saturating_sub(answers));
+    count_answers(metrics, answered, took);
     handled
 }
 
 impl ClientConnection {
-    /// Serves a request, and counts it.
-    fn measured(&self, metrics: &Arc<Metrics>, frame: &[u8], out: &mut Outbox) -> Handled {
-        let (began, answers) = (Instant::now(), out.len());
-        let handled = self.served(frame, out);
-        // A frame without a key was no request.
-        let Some(api) = frame.first_chunk().map(|key| i16::from_be_bytes(*key)) else { return handled };
-        match handled {
-            // It is handed in again.
-            Handled::Again(wait) => Handled::Again(wait),
-            Handled::Later(answer) => {
-                metrics.requests.handled(api, frame.len(), began.elapsed());
-                let metrics = Arc::clone(metrics);
-                Handled::Later(Box::pin(async move {
-                    let out = answer.await;
-                    metrics.requests.answered(api, out.len(), began.elapsed());
-                    out
-                }))
-            }
-            Handled::Done | Handled::Close => {
-                let took = began.elapsed();
-                metrics.requests.handled(api, frame.len(), took);
-                metrics.requests.answered(api, out.len().saturating_sub(answers), took);
-                handled
-            }
-        }
-    }
-
     fn served(&self, frame: &[u8], out: &mut Outbox) -> Handled {
         self.or_closed(self.serve(frame, out))
     }
@@ -191,11 +167,10 @@ impl ClientConnection {
         let mut heads = Vec::with_capacity(frames.len());
         for frame in frames {
             let mut reader = Reader::new(frame);
-            let Ok(head) = read_fixed_head(&mut reader) else { break };
+            let Ok((head, client_id)) = read_head(&mut reader) else { break };
             if !served.contains(&head.version) {
                 break;
             }
-            let Ok(client_id) = read_rest_of_head(&mut reader, head) else { break };
             heads.push((head, client_id, reader));
         }
         let requests = heads.iter().map(|(head, client_id, reader)| {

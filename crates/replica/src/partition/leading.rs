@@ -70,24 +70,9 @@ impl Partition {
         acks_all: bool,
         now_ms: i64,
     ) -> Result<AppendInfo, PartitionError> {
-        let registration = self.leader(-1)?;
-        if acks_all {
-            let required = self.required_in_sync(&registration);
-            let in_sync = registration.isr.len();
-            if in_sync < required {
-                return Err(PartitionError::NotEnoughReplicas { in_sync, required });
-            }
-        }
-        let appended = self.append_to_log(records, registration.leader_epoch, origin, now_ms)?;
-        if appended.committed {
-            self.committed_watchers.bytes_added(appended.valid_bytes as i64);
-        } else if !appended.duplicate {
-            self.log_end_watchers.bytes_added(appended.valid_bytes as i64);
-            if !appended.needs_flush {
-                // Nobody else may be in sync, by now.
-                self.advance_if_leader(now_ms);
-            }
-        }
+        let leader_epoch = self.epoch_to_append_in(acks_all)?;
+        let appended = self.append_to_log(records, leader_epoch, origin, now_ms)?;
+        self.announce([&appended], now_ms);
         Ok(appended)
     }
 
@@ -107,39 +92,57 @@ impl Partition {
         batches.iter().map(alone).collect()
     }
 
-    /// Nothing where none of them may be appended.
+    /// Nothing where none of them may be appended, or there is nothing to be had by it.
     fn append_together(
         &self,
         batches: &[&[u8]],
         acks_all: bool,
         now_ms: i64,
     ) -> Option<Vec<Result<AppendInfo, AppendError>>> {
-        let registration = self.leader(-1).ok()?;
-        if acks_all && registration.isr.len() < self.required_in_sync(&registration) {
+        if batches.len() < 2 {
             return None;
         }
-        let log = self.log.load();
-        let appended = log.append_each_as_leader(batches, registration.leader_epoch, now_ms).ok()?;
-        let (mut committed, mut written, mut advances) = (0, 0, false);
-        for info in appended.iter().flatten() {
+        let leader_epoch = self.epoch_to_append_in(acks_all).ok()?;
+        let appended = self.log.load().append_each_as_leader(batches, leader_epoch, now_ms).ok()?;
+        self.announce(appended.iter().flatten(), now_ms);
+        Some(appended)
+    }
+
+    /// The epoch in which this broker leads, if enough replicas are in sync for `acks=all` where that is asked for.
+    fn epoch_to_append_in(&self, acks_all: bool) -> Result<i32, PartitionError> {
+        let registration = self.leader(-1)?;
+        if acks_all {
+            let required = self.required_in_sync(&registration);
+            let in_sync = registration.isr.len();
+            if in_sync < required {
+                return Err(PartitionError::NotEnoughReplicas { in_sync, required });
+            }
+        }
+        Ok(registration.leader_epoch)
+    }
+
+    /// Wakes those who wait for what was appended.
+    fn announce<'i>(&self, appended: impl IntoIterator<Item = &'i AppendInfo>, now_ms: i64) {
+        let (mut committed, mut written, mut advances) = (None, None, false);
+        for info in appended {
+            let bytes = info.valid_bytes as i64;
             if info.committed {
-                committed += info.valid_bytes as i64;
+                *committed.get_or_insert(0) += bytes;
             } else if !info.duplicate {
-                written += info.valid_bytes as i64;
+                *written.get_or_insert(0) += bytes;
                 advances |= !info.needs_flush;
             }
         }
-        if committed > 0 {
-            self.committed_watchers.bytes_added(committed);
+        if let Some(bytes) = committed {
+            self.committed_watchers.bytes_added(bytes);
         }
-        if written > 0 {
-            self.log_end_watchers.bytes_added(written);
+        if let Some(bytes) = written {
+            self.log_end_watchers.bytes_added(bytes);
         }
         if advances {
             // Nobody else may be in sync, by now.
             self.advance_if_leader(now_ms);
         }
-        Some(appended)
     }
 
     fn append_to_log(

@@ -17,13 +17,16 @@ use super::validate::{Effort, ValidBatch, Validity, batch_error, validate};
 use super::{Log, Writer};
 use crate::checkpoint::{Sync, write_partition_metadata_with};
 use crate::config::LogConfig;
-use crate::error::{AppendError, LogError};
+use crate::error::{AppendError, LogError, StorageError};
 use crate::index::AbortedTxn;
 use crate::producer::{
     BatchMetadata, CompletedTxn, ProducerAppendInfo, ProducerError, TRANSACTION_VERSION_UNKNOWN,
 };
 use crate::segment::LogSegment;
 use crate::types::{AppendInfo, AppendOrigin, LogOffsetMetadata};
+
+/// What was being done when an index of the active segment could not be written.
+const UPDATING_INDEXES: &str = "Error while updating the indexes of the log";
 
 /// What the producer state says to the batches of an append.
 pub(super) enum ProducerVerdict {
@@ -53,8 +56,24 @@ pub(super) struct PlacedBatch<'a> {
     pub leader_epoch: i32,
 }
 
-impl PlacedBatch<'_> {
-    fn last_offset(&self) -> i64 {
+impl<'a> PlacedBatch<'a> {
+    /// A batch whose records get the offsets from `first_offset` on.
+    pub fn at(
+        first_offset: i64,
+        batch: RecordBatch<'a>,
+        valid: &ValidBatch<'_>,
+        leader_epoch: i32,
+    ) -> PlacedBatch<'a> {
+        let last_offset = first_offset + i64::from(valid.records_count) - 1;
+        PlacedBatch { batch, base_offset: last_offset - i64::from(batch.last_offset_delta()), leader_epoch }
+    }
+
+    /// What is written in the place of its first bytes.
+    pub fn head(&self) -> [u8; UNCHECKED_HEAD] {
+        patch::head(self.batch.header(), self.base_offset, self.leader_epoch)
+    }
+
+    pub fn last_offset(&self) -> i64 {
         self.base_offset + i64::from(self.batch.last_offset_delta())
     }
 }
@@ -102,14 +121,13 @@ impl Log {
             self.check_usable(&writer)?;
             self.check_epoch(&writer, leader_epoch)?;
             let first_offset = self.log_end_offset();
-            let last_offset = first_offset + i64::from(valid.records_count) - 1;
-            let base_offset = last_offset - i64::from(batch.last_offset_delta());
-            let head = patch::head(batch.header(), base_offset, leader_epoch);
+            let placed = PlacedBatch::at(first_offset, batch, &valid, leader_epoch);
+            let head = placed.head();
             let tail = valid.bytes.get(UNCHECKED_HEAD..).unwrap_or_default();
             let prepared = Prepared {
                 size: valid.bytes.len() as u64,
                 first_offset,
-                last_offset,
+                last_offset: placed.last_offset(),
                 max_timestamp: valid.max_timestamp,
                 origin,
                 transaction_version,
@@ -118,7 +136,7 @@ impl Log {
             let mut info = self.append_locked(
                 &mut writer,
                 &prepared,
-                &[PlacedBatch { batch, base_offset, leader_epoch }],
+                &[placed],
                 &mut [IoSlice::new(&head), IoSlice::new(tail)],
                 config.segment_size,
             )?;
@@ -292,20 +310,13 @@ impl Log {
                 return Err(error.into());
             }
         };
-        for placed in batches {
-            self.epochs.write().assign(placed.leader_epoch, placed.base_offset);
-        }
-        let position = segment.size();
-        segment
-            .append(bytes)
-            .map_err(|error| self.fail("Error while appending records to the log", error))?;
-        self.publish_append(&segment, position, batches.iter().copied(), prepared.last_offset);
-        let noted = self
-            .index_batches(writer, &segment, position, batches.iter().copied())
-            .and_then(|()| self.update_producers(writer, &segment, &appends, &completed));
+        let written = self.write_batches(writer, &segment, bytes, batches.iter().copied()).and_then(|()| {
+            let updated = self.update_producers(writer, &segment, &appends, &completed);
+            updated.map_err(|error| self.fail(UPDATING_INDEXES, error))
+        });
         appends.clear();
         writer.appends = appends;
-        noted.map_err(|error| self.fail("Error while updating the indexes of the log", error))?;
+        written?;
         writer.producers.update_map_end_offset(prepared.last_offset + 1);
         let mut info = self.appended(prepared, rolled);
         self.commit_if_sole(writer, &mut info);
@@ -313,6 +324,26 @@ impl Log {
             self.publish_first_unstable_offset(writer);
         }
         Ok(info)
+    }
+
+    /// Writes `bytes`, which are `batches`, makes them readable and puts them into the indexes.
+    pub(super) fn write_batches<'a>(
+        &self,
+        writer: &mut Writer,
+        segment: &LogSegment,
+        bytes: &mut [IoSlice<'_>],
+        batches: impl Iterator<Item = PlacedBatch<'a>> + Clone,
+    ) -> Result<(), StorageError> {
+        for placed in batches.clone() {
+            self.epochs.write().assign(placed.leader_epoch, placed.base_offset);
+        }
+        let position = segment.size();
+        segment
+            .append(bytes)
+            .map_err(|error| self.fail("Error while appending records to the log", error))?;
+        self.publish_append(segment, position, batches.clone());
+        self.index_batches(writer, segment, position, batches)
+            .map_err(|error| self.fail(UPDATING_INDEXES, error))
     }
 
     /// Whether batches fit into a segment at all.
@@ -337,27 +368,21 @@ impl Log {
     }
 
     /// The active segment, or a new one if this must not go there.
-    fn segment_for(
+    pub(super) fn segment_for(
         &self,
         writer: &mut Writer,
         prepared: &Prepared,
     ) -> Result<(Arc<LogSegment>, bool), AppendError> {
         let config = self.config.load();
         let segment = self.active_segment();
-        let params = RollParams {
-            size: prepared.size,
-            max_timestamp: prepared.max_timestamp,
-            last_offset: prepared.last_offset,
-            now_ms: prepared.now_ms,
-            index_entries: 0,
-        };
+        let params = RollParams::of(prepared);
         let rolled = self.should_roll(writer, &segment, &config, &params).and_then(|roll| {
             if roll {
                 self.roll_locked(writer, prepared.first_offset, prepared.now_ms)?;
             }
             Ok(roll)
         });
-        match rolled.map_err(|error| self.fail("Error while rolling log segment", error))? {
+        match rolled.map_err(|error| self.rolling_failed(error))? {
             true => Ok((self.active_segment(), true)),
             false => Ok((segment, false)),
         }
@@ -396,16 +421,17 @@ impl Log {
     }
 
     /// Makes what was written readable.
-    pub(super) fn publish_append<'a>(
+    fn publish_append<'a>(
         &self,
         segment: &LogSegment,
         position: u64,
         batches: impl Iterator<Item = PlacedBatch<'a>>,
-        last_offset: i64,
     ) {
         let mut tail = self.tail.write();
         let mut position = position;
+        let mut next_offset = tail.end().message_offset;
         for placed in batches {
+            next_offset = placed.last_offset() + 1;
             let size = placed.batch.size_in_bytes() as u64;
             tail.push(RecentBatch {
                 base_offset: placed.base_offset,
@@ -417,14 +443,14 @@ impl Log {
             position += size;
         }
         let end = LogOffsetMetadata {
-            message_offset: last_offset + 1,
+            message_offset: next_offset,
             segment_base_offset: segment.base_offset(),
             relative_position: position as i64,
         };
         self.set_log_end(&mut tail, end);
     }
 
-    pub(super) fn index_batches<'a>(
+    fn index_batches<'a>(
         &self,
         writer: &mut Writer,
         segment: &LogSegment,

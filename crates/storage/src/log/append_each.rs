@@ -7,7 +7,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use protocol::records::{RecordBatch, UNCHECKED_HEAD, patch};
+use protocol::records::{RecordBatch, UNCHECKED_HEAD};
 
 use super::append::{PlacedBatch, Prepared, ProducerVerdict};
 use super::roll::RollParams;
@@ -121,10 +121,11 @@ impl<'a> Gathering<'a> {
         let log = self.log;
         let batch =
             RecordBatch::parse(&valid.bytes).map_err(|error| batch_error(error, &log.topic_partition))?;
+        let placed = PlacedBatch::at(self.next_offset, batch, valid, self.leader_epoch);
         let prepared = Prepared {
             size: valid.bytes.len() as u64,
             first_offset: self.next_offset,
-            last_offset: self.next_offset + i64::from(valid.records_count) - 1,
+            last_offset: placed.last_offset(),
             max_timestamp: valid.max_timestamp,
             origin: AppendOrigin::Client,
             transaction_version: TRANSACTION_VERSION_UNKNOWN,
@@ -132,8 +133,6 @@ impl<'a> Gathering<'a> {
         };
         log.check_segment_size(prepared.size, self.config.segment_size)?;
         let rolled = self.make_room(writer, &prepared)?;
-        let base_offset = prepared.last_offset - i64::from(batch.last_offset_delta());
-        let placed = PlacedBatch { batch, base_offset, leader_epoch: self.leader_epoch };
         let mut appends = std::mem::take(&mut writer.appends);
         appends.clear();
         let verdict = log.check_producers(writer, &[placed], &prepared, &mut appends);
@@ -157,37 +156,31 @@ impl<'a> Gathering<'a> {
         }
         self.next_offset = prepared.last_offset + 1;
         self.bytes += prepared.size;
-        let head = patch::head(batch.header(), base_offset, self.leader_epoch);
-        self.gathered.push(Gathered { index, head, valid, placed, prepared, rolled });
+        self.gathered.push(Gathered { index, head: placed.head(), valid, placed, prepared, rolled });
         Ok(None)
     }
 
     /// Rolls if the batch must not go to the active segment. Whether it did.
     fn make_room(&mut self, writer: &mut Writer, prepared: &Prepared) -> Result<bool, AppendError> {
         let log = self.log;
-        let failed = |error| log.fail("Error while rolling log segment", error);
-        let params = |ahead_bytes, ahead| RollParams {
-            size: prepared.size + ahead_bytes,
-            max_timestamp: prepared.max_timestamp,
-            last_offset: prepared.last_offset,
-            now_ms: prepared.now_ms,
-            index_entries: ahead,
-        };
-        let segment = log.active_segment();
-        let with_all = params(self.bytes, self.gathered.len());
-        let rolls = log.should_roll(writer, &segment, self.config, &with_all).map_err(failed)?;
-        // The first batch of a segment says when it rolls.
-        let is_first = segment.size() == 0;
-        if !self.gathered.is_empty() && (rolls || is_first) {
+        if !self.gathered.is_empty() {
+            let segment = log.active_segment();
+            let behind_them = RollParams {
+                size: prepared.size + self.bytes,
+                index_entries: self.gathered.len(),
+                ..RollParams::of(prepared)
+            };
+            let rolls = log
+                .should_roll(writer, &segment, self.config, &behind_them)
+                .map_err(|error| log.rolling_failed(error))?;
+            // The first batch of a segment says when it rolls.
+            if !rolls && segment.size() > 0 {
+                return Ok(false);
+            }
             self.write(writer);
             log.check_usable(writer)?;
-            // What is behind them now is what the question was about.
-            return self.make_room(writer, prepared);
         }
-        if rolls {
-            log.roll_locked(writer, prepared.first_offset, self.now_ms).map_err(failed)?;
-        }
-        Ok(rolls)
+        log.segment_for(writer, prepared).map(|(_, rolled)| rolled)
     }
 
     /// Writes what is gathered, and says so.
@@ -212,22 +205,14 @@ impl<'a> Gathering<'a> {
 
     fn write_all(&self, writer: &mut Writer, gathered: &[Gathered<'_>]) -> Result<(), StorageError> {
         let log = self.log;
-        let (Some(first), Some(last)) = (gathered.first(), gathered.last()) else { return Ok(()) };
-        log.epochs.write().assign(self.leader_epoch, first.placed.base_offset);
-        let segment = log.active_segment();
-        let position = segment.size();
+        let Some(last) = gathered.last() else { return Ok(()) };
         let mut bytes = Vec::with_capacity(2 * gathered.len());
         for batch in gathered {
             bytes.push(IoSlice::new(&batch.head));
             bytes.push(IoSlice::new(batch.valid.bytes.get(UNCHECKED_HEAD..).unwrap_or_default()));
         }
-        segment
-            .append(&mut bytes)
-            .map_err(|error| log.fail("Error while appending records to the log", error))?;
-        let placed = || gathered.iter().map(|batch| batch.placed);
-        log.publish_append(&segment, position, placed(), last.prepared.last_offset);
-        log.index_batches(writer, &segment, position, placed())
-            .map_err(|error| log.fail("Error while updating the indexes of the log", error))?;
+        let placed = gathered.iter().map(|batch| batch.placed);
+        log.write_batches(writer, &log.active_segment(), &mut bytes, placed)?;
         writer.producers.update_map_end_offset(last.prepared.last_offset + 1);
         Ok(())
     }

@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 
 use common::TopicPartition;
 
+use super::append::Prepared;
 use super::{ActiveSegmentState, Log, Writer};
 use crate::config::LogConfig;
-use crate::error::LogError;
+use crate::error::{LogError, StorageError};
 use crate::segment::LogSegment;
 use crate::types::LogOffsetMetadata;
 
@@ -56,6 +57,18 @@ pub(super) struct RollParams {
     pub index_entries: usize,
 }
 
+impl RollParams {
+    pub fn of(prepared: &Prepared) -> RollParams {
+        RollParams {
+            size: prepared.size,
+            max_timestamp: prepared.max_timestamp,
+            last_offset: prepared.last_offset,
+            now_ms: prepared.now_ms,
+            index_entries: 0,
+        }
+    }
+}
+
 impl Log {
     /// Begins a new segment.
     ///
@@ -64,9 +77,13 @@ impl Log {
     pub fn roll(&self, now_ms: i64) -> Result<i64, LogError> {
         let mut writer = self.writer.lock();
         self.check_usable(&writer)?;
-        self.roll_locked(&mut writer, 0, now_ms)
-            .map_err(|error| self.fail("Error while rolling log segment", error))?;
+        self.roll_locked(&mut writer, 0, now_ms).map_err(|error| self.rolling_failed(error))?;
         Ok(self.active_segment().base_offset())
+    }
+
+    /// Takes the log directory offline.
+    pub(super) fn rolling_failed(&self, error: io::Error) -> StorageError {
+        self.fail("Error while rolling log segment", error)
     }
 
     /// Whether what comes must go to a new segment.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use network::{Handled, Later, Outbox};
 use protocol::messages::ProduceRequest;
 use replica::{HostedTopic, Partition};
-use storage::{AppendInfo, AppendOrigin};
+use storage::AppendInfo;
 
 use super::waiting::{Taken, Waiting};
 use super::{Append, Refusal, hosted, partitions};
@@ -104,30 +104,15 @@ fn append(requests: &[One<'_>], appends: &[Append<'_>]) -> Vec<Appended> {
     // Invariant: they have the same acks; where there are batches there is a request.
     let Some(append) = appends.first() else { return Vec::new() };
     for batches in acceptable.chunk_by(|one, next| Arc::ptr_eq(one.partition, next.partition)) {
-        for (batch, appended) in batches.iter().zip(append_to_one(batches, append)) {
+        let Some(first) = batches.first() else { continue };
+        let bytes: Vec<&[u8]> = batches.iter().map(|batch| batch.batch).collect();
+        let appended = first.partition.append_each_as_leader(&bytes, append.acks == -1, append.now_ms);
+        for (batch, appended) in batches.iter().zip(appended) {
             let result = appended.map(|info| (Arc::clone(batch.partition), info));
             results[batch.index] = Some(result.map_err(|error| Refusal::of(error, batch.partition)));
         }
     }
     results.into_iter().map(|result| result.expect("Invariant: each batch is refused or appended")).collect()
-}
-
-/// Appends the batches of one partition.
-fn append_to_one(
-    batches: &[Acceptable<'_>],
-    append: &Append<'_>,
-) -> Vec<Result<AppendInfo, replica::PartitionError>> {
-    let acks_all = append.acks == -1;
-    match batches {
-        [] => Vec::new(),
-        [one] => {
-            vec![one.partition.append_as_leader(one.batch, AppendOrigin::Client, acks_all, append.now_ms)]
-        }
-        [first, ..] => {
-            let bytes: Vec<&[u8]> = batches.iter().map(|batch| batch.batch).collect();
-            first.partition.append_each_as_leader(&bytes, acks_all, append.now_ms)
-        }
-    }
 }
 
 /// Puts the answers into the outbox, or says when they come: in the order of the requests.

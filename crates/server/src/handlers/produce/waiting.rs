@@ -79,7 +79,7 @@ impl Taken {
 /// A request that waits for disks or followers.
 pub(super) struct Waiting {
     pub(super) head: Head,
-    /// How long the client waits for the followers.
+    /// Until when the client waits for the followers.
     deadline: Instant,
     response: ProduceResponse,
     syncing: Vec<Syncing>,
