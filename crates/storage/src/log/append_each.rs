@@ -119,6 +119,8 @@ impl<'a> Gathering<'a> {
         valid: &'a ValidBatch<'a>,
     ) -> Result<Option<AppendInfo>, AppendError> {
         let log = self.log;
+        // What went wrong with one before may have taken the directory offline.
+        log.check_usable(writer)?;
         let batch =
             RecordBatch::parse(&valid.bytes).map_err(|error| batch_error(error, &log.topic_partition))?;
         let placed = PlacedBatch::at(self.next_offset, batch, valid, self.leader_epoch);
