@@ -49,11 +49,6 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Latency and memory, alone and beside the attack.
 pub fn run(target: Target, topic: &str, attack: Attack, duration: Duration) -> Result<Vec<Metric>> {
-    let load = end_to_end::Options::ordinary(topic, duration);
-    let alone = first(|| end_to_end::run(target, &load))?;
-    let memory = |target: Target| target.servers.resident_bytes().map(Option::unwrap_or_default);
-    let memory_alone = memory(target)?;
-
     let attacked = format!("{topic}-attacked");
     let partitions = match attack {
         Attack::UnreadFetches { partitions, .. } => partitions,
@@ -62,6 +57,14 @@ pub fn run(target: Target, topic: &str, attack: Attack, duration: Duration) -> R
     let mut connection = Connection::open(target.address)?;
     connection.create_topic(&attacked, partitions, &[])?;
     let frames = Frames::new(attack, &attacked, &mut connection)?;
+    // What the attackers need is made before the first look: to make it, and to bring it to the disk, is no part of the attack.
+    rustix::fs::sync();
+
+    let load = end_to_end::Options::ordinary(topic, duration);
+    let alone = first(|| end_to_end::run(target, &load))?;
+    let memory = |target: Target| target.servers.resident_bytes().map(Option::unwrap_or_default);
+    let memory_alone = memory(target)?;
+
     let stop = AtomicBool::new(false);
     let in_place = AtomicUsize::new(0);
     let most_memory = AtomicU64::new(memory_alone);
