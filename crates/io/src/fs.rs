@@ -128,6 +128,12 @@ impl File {
         on!(self, file => file.sync_data(), file => file.sync())
     }
 
+    /// Makes everything on the file's file system survive a crash of the machine (`syncfs`): one wait for many files. Where
+    /// [`syncfs_tells_errors`], an error with anything that was written back since this file was opened is told too.
+    pub fn sync_file_system(&self) -> io::Result<()> {
+        on!(self, file => rustix::fs::syncfs(file).map_err(Into::into), file => file.sync_file_system())
+    }
+
     /// Reads at `position` what one call gives.
     #[inline]
     pub fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
@@ -348,6 +354,15 @@ pub fn create_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
 pub fn sync_file_system(dir: &Path) -> io::Result<()> {
     if_simulated!(dir, disk => disk.sync_all());
     rustix::fs::syncfs(std::fs::File::open(dir)?).map_err(Into::into)
+}
+
+/// Whether the kernel tells with `syncfs` what failed in writing back, as with a sync of the file itself: since Linux 5.8.
+pub fn syncfs_tells_errors() -> bool {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
+    let mut numbers =
+        release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(5), Some(8))
 }
 
 /// Makes the names in a directory survive a crash of the machine.

@@ -27,9 +27,14 @@ pub struct LeaderEpochCache {
     epochs: Vec<EpochEntry>,
     /// Rises with every change.
     version: u64,
-    /// The version that the checkpoint file has.
-    written: u64,
+    /// Since the checkpoint file was written nothing has changed before this offset; `None`: nothing has changed at all.
+    changed_from: Option<i64>,
+    /// There is a checkpoint file.
+    has_file: bool,
 }
+
+/// What has changed is written whatever the log holds.
+const WHATEVER: i64 = -1;
 
 impl LeaderEpochCache {
     /// The cache with the entries of a checkpoint file, each assigned in turn, so that entries that conflict are repaired.
@@ -38,8 +43,15 @@ impl LeaderEpochCache {
         for entry in entries {
             cache.assign(entry.epoch, entry.start_offset);
         }
-        cache.written = cache.version;
+        // One without an entry is as good as none.
+        cache.has_file = !cache.epochs.is_empty();
+        cache.changed_from = None;
         cache
+    }
+
+    fn change(&mut self, from: i64) {
+        self.version += 1;
+        self.changed_from = Some(self.changed_from.map_or(from, |other| other.min(from)));
     }
 
     /// Notes that `epoch` begins at `start_offset`. Later or equal entries that contradict it are dropped. Returns whether
@@ -54,9 +66,12 @@ impl LeaderEpochCache {
         {
             return false;
         }
+        // A log gets its file at once.
+        let mut from = if self.has_file { start_offset } else { WHATEVER };
         while let Some(latest) = self.latest_entry()
             && (latest.epoch >= epoch || latest.start_offset >= start_offset)
         {
+            from = from.min(latest.start_offset);
             self.epochs.pop();
         }
         if self.epochs.is_empty() {
@@ -64,7 +79,7 @@ impl LeaderEpochCache {
             self.epochs.reserve_exact(1);
         }
         self.epochs.push(EpochEntry { epoch, start_offset });
-        self.version += 1;
+        self.change(from);
         true
     }
 
@@ -78,7 +93,7 @@ impl LeaderEpochCache {
         let contradicts = |entry: &EpochEntry| entry.epoch > epoch && entry.start_offset <= last_offset;
         if let Some(first) = self.epochs.iter().position(contradicts) {
             self.epochs.truncate(first);
-            self.version += 1;
+            self.change(WHATEVER);
         }
         let covering = self.epochs.partition_point(|entry| entry.start_offset <= base_offset);
         if covering.checked_sub(1).is_some_and(|index| self.epochs[index].epoch == epoch) {
@@ -88,11 +103,11 @@ impl LeaderEpochCache {
         let to = self.epochs.partition_point(|entry| entry.epoch <= epoch).max(from);
         if to < self.epochs.len() {
             self.epochs.splice(from..to, [EpochEntry { epoch, start_offset: base_offset }]);
-            self.version += 1;
         } else {
             self.epochs.truncate(from);
             self.assign(epoch, base_offset);
         }
+        self.change(WHATEVER);
     }
 
     /// The newest entry.
@@ -140,7 +155,7 @@ impl LeaderEpochCache {
             && latest.start_offset >= end_offset
         {
             self.epochs.pop();
-            self.version += 1;
+            self.change(latest.start_offset);
         }
     }
 
@@ -150,8 +165,11 @@ impl LeaderEpochCache {
         if let Some(last) = covered.checked_sub(1) {
             self.epochs.drain(..last);
             if let Some(entry) = self.epochs.first_mut() {
-                self.version += u64::from(last > 0 || entry.start_offset != start_offset);
+                let changes = last > 0 || entry.start_offset != start_offset;
                 entry.start_offset = start_offset;
+                if changes {
+                    self.change(WHATEVER);
+                }
             }
         }
     }
@@ -159,7 +177,7 @@ impl LeaderEpochCache {
     /// Drops everything.
     pub fn clear(&mut self) {
         self.epochs.clear();
-        self.version += 1;
+        self.change(WHATEVER);
     }
 
     /// All entries, oldest first.
@@ -167,28 +185,33 @@ impl LeaderEpochCache {
         self.epochs.clone()
     }
 
-    /// Whether the cache changed since this was last called: then the checkpoint file is to be written.
-    pub fn take_dirty(&mut self) -> bool {
-        let is_dirty = self.unwritten().is_some();
-        self.written = self.version;
-        is_dirty
+    /// Whether the checkpoint file of a log that ends at `log_end_offset` is to be written, as [`Self::unwritten`] says, which the caller
+    /// then does.
+    pub fn take_dirty(&mut self, log_end_offset: i64) -> bool {
+        let unwritten = self.unwritten(log_end_offset);
+        unwritten.inspect(|version| self.mark_written(*version)).is_some()
     }
 
-    /// The version that the checkpoint file does not have yet, if there is one.
-    pub fn unwritten(&self) -> Option<u64> {
-        (self.version != self.written).then_some(self.version)
+    /// The version that the checkpoint file of a log that ends at `log_end_offset` does not have yet, if there is one.
+    ///
+    /// Divergence: Kafka writes the file for each new leader. An epoch without a record says nothing of the log, and a broker that starts,
+    /// or leads in another's place, has one in each of its partitions: the file has it with the first record. Nor does it matter before
+    /// what the file says of records beyond the log's end: who opens the log drops that.
+    pub fn unwritten(&self, log_end_offset: i64) -> Option<u64> {
+        self.changed_from.is_some_and(|from| from < log_end_offset.max(0)).then_some(self.version)
     }
 
     /// Says that the checkpoint file has a version, which counts if nothing has changed since.
     pub fn mark_written(&mut self, version: u64) {
+        self.has_file = true;
         if self.version == version {
-            self.written = version;
+            self.changed_from = None;
         }
     }
 
     /// Says that the checkpoint file was not written after all.
     pub fn mark_dirty(&mut self) {
-        self.version += 1;
+        self.change(WHATEVER);
     }
 }
 
@@ -251,8 +274,46 @@ mod tests {
         assert_eq!(entries(&epochs), [(4, 25)]);
         epochs.truncate_from_start(100);
         assert_eq!(entries(&epochs), [(4, 100)]);
-        assert!(epochs.take_dirty());
-        assert!(!epochs.take_dirty());
+        assert!(epochs.take_dirty(100));
+        assert!(!epochs.take_dirty(100));
+    }
+
+    #[test]
+    fn an_epoch_without_a_record_is_not_written() {
+        let mut epochs = LeaderEpochCache::default();
+        assert_eq!(epochs.unwritten(0), None);
+        epochs.assign(0, 0);
+        assert!(epochs.take_dirty(0), "a new log gets its file");
+
+        epochs.assign(1, 0);
+        assert!(!epochs.take_dirty(0));
+        epochs.assign(2, 0);
+        assert!(!epochs.take_dirty(0));
+        assert!(epochs.take_dirty(1), "there is a record");
+        assert!(!epochs.take_dirty(1));
+
+        epochs.assign(4, 10);
+        let version = epochs.version;
+        assert_eq!(epochs.unwritten(10), None);
+        assert_eq!(epochs.unwritten(11), Some(version));
+        epochs.mark_written(version - 1);
+        assert_eq!(epochs.unwritten(11), Some(version), "it was an older one");
+        assert!(epochs.take_dirty(12));
+        epochs.truncate_from_end(10);
+        epochs.assign(5, 11);
+        assert!(!epochs.take_dirty(10));
+        assert!(epochs.take_dirty(11), "the file names another epoch for the record at 10");
+        epochs.assign(6, 20);
+        epochs.assign(3, 5);
+        assert!(epochs.take_dirty(10), "what was there before is gone");
+
+        let mut opened = cache(&[(2, 0)]);
+        opened.truncate_from_end(0);
+        opened.assign(3, 0);
+        assert!(!opened.take_dirty(0));
+        assert!(opened.take_dirty(1));
+        opened.truncate_from_start(1);
+        assert!(opened.take_dirty(1));
     }
 
     #[test]

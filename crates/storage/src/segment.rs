@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use protocol::records::BatchHeader;
 
 use crate::batch_reader::{BatchPosition, HeaderScanner};
+use crate::checkpoint::Sync;
 use crate::crash_point;
 use crate::file_names::{
     CLEANED_FILE_SUFFIX, DELETED_FILE_SUFFIX, INDEX_FILE_SUFFIX, LOG_FILE_SUFFIX, TIME_INDEX_FILE_SUFFIX,
@@ -263,15 +264,18 @@ impl LogSegment {
         Ok(())
     }
 
-    /// As at the end of a segment, but nothing is written if nobody asked for the timestamps. The indexes are synced.
-    pub fn close(&self, preallocated: bool) -> io::Result<()> {
+    /// As at the end of a segment, but nothing is written if nobody asked for the timestamps. The indexes are synced, now or by the
+    /// caller.
+    pub fn close(&self, preallocated: bool, sync: Sync) -> io::Result<()> {
         let largest = *self.max_timestamp.lock();
         if let Some(largest) = largest {
             self.time_index.maybe_append(&self.paths, largest)?;
         }
-        // Behind a clean stop nobody rebuilds them.
-        self.offset_index.sync(&self.paths)?;
-        self.time_index.sync(&self.paths)?;
+        if sync != Sync::ByCaller {
+            // Behind a clean stop nobody rebuilds them.
+            self.offset_index.sync(&self.paths)?;
+            self.time_index.sync(&self.paths)?;
+        }
         self.offset_index.release(&self.paths)?;
         self.time_index.release(&self.paths)?;
         if preallocated {

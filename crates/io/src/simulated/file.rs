@@ -57,6 +57,10 @@ impl SimulatedFile {
         self.with(|state| state.sync_file(self.node, &self.path))
     }
 
+    pub fn sync_file_system(&self) -> io::Result<()> {
+        self.disk.sync_all()
+    }
+
     pub fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
         self.with(|state| state.read_at(self.node, buffer, position))
     }

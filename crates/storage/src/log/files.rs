@@ -1,6 +1,7 @@
 //! The log's directory as a whole: closing, renaming, letting go of descriptors.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ::io::fs;
 
@@ -19,7 +20,7 @@ impl Log {
         self.close_with(Sync::Now)
     }
 
-    /// The same, its small files synced now or by the caller.
+    /// The same, everything synced now, or by the caller, who then calls [`Self::settle_closed`].
     pub(crate) fn close_with(&self, sync: Sync) -> Result<(), LogError> {
         if self.writer.lock().closed {
             return Ok(());
@@ -27,7 +28,9 @@ impl Log {
         self.abort_cleaning();
         self.await_cleaner();
         self.flush_metadata_file_with(sync)?;
-        self.flush()?;
+        if sync == Sync::Now {
+            self.flush()?;
+        }
         let _nobody_places_files_meanwhile = self.flush.lock();
         let mut writer = self.writer.lock();
         writer.closed = true;
@@ -42,18 +45,26 @@ impl Log {
             let segments = self.segments.load_full();
             let preallocated = self.config.load().preallocate;
             if let Some(active) = segments.last()
+                && sync == Sync::Now
                 && self.recovery_point() < self.log_end_offset()
             {
                 active.sync(false)?;
-                self.recovery_point.store(self.log_end_offset(), std::sync::atomic::Ordering::Release);
+                self.recovery_point.store(self.log_end_offset(), Ordering::Release);
             }
             for (index, segment) in segments.iter().enumerate() {
-                segment.close(preallocated && index + 1 == segments.len())?;
+                segment.close(preallocated && index + 1 == segments.len(), sync)?;
             }
             Ok(())
         };
         result().map_err(|error| self.fail("Error while closing the log", error))?;
         Ok(())
+    }
+
+    /// The whole file system was synced since the log was closed: nothing of it is to be recovered.
+    pub(crate) fn settle_closed(&self) {
+        // Invariant: a closed log takes nothing more, so that its end is the one that was synced.
+        debug_assert!(self.writer.lock().closed, "the log is closed");
+        self.recovery_point.store(self.log_end_offset(), Ordering::Release);
     }
 
     /// Closes the descriptors of segments that nobody has used since this was last called, and gives back memory. They come back

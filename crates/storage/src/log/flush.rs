@@ -127,7 +127,7 @@ impl Log {
     pub(super) fn write_epochs(&self, sync: Sync) -> io::Result<bool> {
         let entries = {
             let mut epochs = self.epochs.write();
-            if !epochs.take_dirty() {
+            if !epochs.take_dirty(self.log_end_offset()) {
                 return Ok(false);
             }
             epochs.entries()

@@ -25,7 +25,7 @@ pub(crate) struct GatheredFiles {
 impl Log {
     /// Whether small files of the log are behind: those that [`Log::write_checkpoints`] writes.
     pub(crate) fn has_small_files_behind(&self) -> bool {
-        self.topic_id_dirty.load(Ordering::Acquire) || self.epochs.read().unwritten().is_some()
+        self.topic_id_dirty.load(Ordering::Acquire) || self.unwritten_epochs().is_some()
     }
 
     /// Writes the small files that are behind beside their places; nothing is synced. Nothing comes of it where the log was deleted
@@ -42,7 +42,7 @@ impl Log {
             }
             let (version, entries) = {
                 let epochs = self.epochs.read();
-                (epochs.unwritten(), epochs.entries())
+                (epochs.unwritten(self.log_end_offset()), epochs.entries())
             };
             if version.is_some() {
                 let text = leader_epochs_text(&entries);
@@ -65,7 +65,7 @@ impl Log {
                 let path = self.small_file(LEADER_EPOCH_CHECKPOINT_FILE);
                 // **Invariant:** whoever writes the epochs holds this lock, so that older ones never take the place of newer ones.
                 let _one_at_a_time = self.flush.lock();
-                if self.epochs.read().unwritten() == Some(version) {
+                if self.unwritten_epochs() == Some(version) {
                     place_gathered(&path)?;
                 } else {
                     drop_gathered(&path)?;
@@ -84,6 +84,10 @@ impl Log {
         if let Some(version) = files.epochs {
             self.epochs.write().mark_written(version);
         }
+    }
+
+    fn unwritten_epochs(&self) -> Option<u64> {
+        self.epochs.read().unwritten(self.log_end_offset())
     }
 
     fn small_file(&self, name: &str) -> PathBuf {

@@ -208,6 +208,15 @@ impl LogDir {
         write_offsets(&self.path.join(file), offsets)
     }
 
+    /// Makes everything in the directory survive a crash of the machine.
+    pub fn sync_file_system(&self) -> io::Result<()> {
+        // The lock's file is open since the directory is in use: through it the kernel tells of all that went wrong meanwhile.
+        match &*self.lock.lock() {
+            Some(lock) => lock.sync_file_system(),
+            None => fs::sync_file_system(&self.path),
+        }
+    }
+
     pub fn unlock(&self) {
         self.lock.lock().take();
     }

@@ -254,15 +254,9 @@ impl LogManager {
     /// The first error. What could be closed is closed; a directory that failed is not marked.
     pub fn shutdown(&self, broker_epoch: i64) -> Result<(), LogError> {
         let logs = self.all_logs();
-        let mut first_error = None;
-        if logs.iter().filter(|log| log.unflushed_messages() > 0).count() > MANY_LOGS {
-            for dir in self.live() {
-                // Only makes what follows cheaper: each log is synced by itself all the same.
-                let _ = fs::sync_file_system(&dir.path);
-            }
-        }
-        // Each log has small files to write: its leader's new epoch at least.
-        let sync = if logs.len() > MANY_LOGS { Sync::ByCaller } else { Sync::Now };
+        // A log of its own takes three syncs and more, each of them a wait for the disk.
+        let at_once = logs.len() > MANY_LOGS && fs::syncfs_tells_errors();
+        let sync = if at_once { Sync::ByCaller } else { Sync::Now };
         let next = AtomicUsize::new(0);
         let errors = parking_lot::Mutex::new(Vec::new());
         let work = || {
@@ -279,13 +273,16 @@ impl LogManager {
             }
             work();
         });
-        first_error = first_error.or(errors.into_inner().into_iter().next());
+        let mut first_error = errors.into_inner().into_iter().next();
         if sync == Sync::ByCaller {
             for dir in self.live() {
-                if let Err(error) = fs::sync_file_system(&dir.path) {
-                    let action = "Error while syncing the logs' small files".to_owned();
+                if let Err(error) = dir.sync_file_system() {
+                    let action = "Error while syncing the logs".to_owned();
                     first_error.get_or_insert(dir.health.fail(action, error).into());
+                    continue;
                 }
+                let here = logs.iter().filter(|log| Arc::ptr_eq(log.dir_health(), &dir.health));
+                here.for_each(|log| log.settle_closed());
             }
         }
         let written = self
