@@ -5,9 +5,9 @@
 //! something that it once allocated, and then keep it until it allocates such a thing again, while others free the rest: connections are
 //! made by one thread and end on another, so that each thousand of them left megabytes behind.
 //!
-//! Code that only the start needed: it stays in the page cache, which is everybody's, and what is used again is mapped again. The kernel
-//! maps sixteen pages for each that is touched, so that a broker which has just started has nearly all of the program in its resident
-//! memory.
+//! What of the program only the start needed, code and tables: it stays in the page cache, which is everybody's, and what is used again
+//! is mapped again. The kernel maps sixteen pages for each that is touched, so that a broker which has just started has nearly all of the
+//! program in its resident memory.
 
 use std::ffi::{c_int, c_long, c_void};
 use std::time::Duration;
@@ -46,12 +46,13 @@ pub(crate) fn give_back_all() {
     unsafe { mi_collect(true) };
 }
 
-/// After the start: gives back freed memory, and unmaps the pages of code until they are used: where the operating system says what is mapped.
+/// After the start: gives back freed memory, and unmaps the program's pages until they are used: where the operating system says what
+/// is mapped.
 pub(crate) fn release_start() {
     give_back_all();
-    for (start, end) in std::fs::read_to_string("/proc/self/maps").iter().flat_map(|maps| code(maps)) {
-        // SAFETY: what lies there is the unchanged content of a file, for the mapping can be executed and not written: the next
-        // access finds the same bytes. Nothing of Rust's lies there but code.
+    for (start, end) in std::fs::read_to_string("/proc/self/maps").iter().flat_map(|maps| unchanged(maps)) {
+        // SAFETY: what lies there is the unchanged content of a file: the next access finds the same bytes. Nothing of Rust's lies
+        // there but code and constants.
         let advised = unsafe { madvise(start as *mut c_void, end - start, Advice::LinuxDontNeed) };
         if let Err(error) = advised {
             tracing::debug!("the pages of start-up code stay: {error}");
@@ -59,18 +60,44 @@ pub(crate) fn release_start() {
     }
 }
 
-/// The mappings of files that can be executed and were never writable.
-fn code(maps: &str) -> impl Iterator<Item = (usize, usize)> {
-    maps.lines().filter_map(|line| {
-        let mut words = line.split_whitespace();
-        let (range, permissions, _, _, inode) =
-            (words.next()?, words.next()?, words.next()?, words.next()?, words.next()?);
-        if permissions != "r-xp" || inode == "0" {
-            return None;
+/// The mappings of programs and libraries that were never writable: code, and what lies straight before it, which is a file's first part with
+/// its constants. What lies behind it may have been written by the dynamic linker before it was made read-only (RELRO).
+fn unchanged(maps: &str) -> Vec<(usize, usize)> {
+    let mut found: Vec<(usize, usize)> = Vec::new();
+    let mut before = None;
+    for line in maps.lines() {
+        let Some(mapping) = Mapping::of(line) else { continue };
+        if mapping.permissions == "r-xp" {
+            let constants = before
+                .take()
+                .filter(|before: &Mapping<'_>| before.end == mapping.start && before.inode == mapping.inode);
+            found.extend(constants.map(|constants| (constants.start, constants.end)));
+            found.push((mapping.start, mapping.end));
         }
+        before = (mapping.permissions == "r--p" && mapping.offset == 0).then_some(mapping);
+    }
+    found
+}
+
+/// A line of `/proc/self/maps`, of what is a file's.
+struct Mapping<'m> {
+    start: usize,
+    end: usize,
+    permissions: &'m str,
+    offset: u64,
+    inode: &'m str,
+}
+
+impl Mapping<'_> {
+    fn of(line: &str) -> Option<Mapping<'_>> {
+        let mut words = line.split_whitespace();
+        let (range, permissions, offset, _, inode) =
+            (words.next()?, words.next()?, words.next()?, words.next()?, words.next()?);
         let (start, end) = range.split_once('-')?;
-        Some((usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?))
-    })
+        let (start, end) = (usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?);
+        let offset = u64::from_str_radix(offset, 16).ok()?;
+        (inode != "0").then_some(Mapping { start, end, permissions, offset, inode })
+    }
 }
 
 #[cfg(test)]
@@ -98,15 +125,21 @@ mod tests {
     }
 
     #[test]
-    fn only_the_code_of_files_is_given_back() {
+    fn only_what_nobody_can_have_written_is_given_back() {
         let maps = "\
 557b44a4b000-557b44e39000 r--p 00000000 fe:00 10390492                   /usr/bin/milena
 557b44e39000-557b45687000 r-xp 003ed000 fe:00 10390492                   /usr/bin/milena
 557b45687000-557b456fb000 r--p 00c3a000 fe:00 10390492                   /usr/bin/milena
 557b456fb000-557b45710000 rwxp 00c3a000 fe:00 10390492                   /usr/bin/milena
+7fdca59d9000-7fdca59ff000 r--p 00000000 fe:00 326269                     /usr/share/locale
+7fdca59ff000-7fdca5b55000 r-xp 00000000 fe:00 326591                     /usr/lib/libm.so.6
 7ffd3b5f1000-7ffd3b5f3000 r-xp 00000000 00:00 0                          [vdso]
 ";
-        assert_eq!(code(maps).collect::<Vec<_>>(), [(0x557b_44e3_9000, 0x557b_4568_7000)]);
+        let of_the_program = [(0x557b_44a4_b000, 0x557b_44e3_9000), (0x557b_44e3_9000, 0x557b_4568_7000)];
+        assert_eq!(
+            unchanged(maps),
+            [of_the_program.as_slice(), &[(0x7fdc_a59f_f000, 0x7fdc_a5b5_5000)]].concat()
+        );
     }
 
     #[test]
