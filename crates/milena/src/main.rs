@@ -3,6 +3,7 @@
 //! Under the name `kafka-topics.sh` or `kafka-topics` (a symbolic link) the program is that tool.
 
 mod commands;
+mod deferred;
 mod flags;
 mod memory;
 mod report;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
+use crate::deferred;
 use crate::tool_names::TOOLS;
 
 #[derive(clap::Args)]
@@ -27,6 +28,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
 impl Arguments {
     fn script(&self) -> Vec<u8> {
         let mut script = Vec::new();
+        deferred::describe_all();
         let program = crate::Program::command();
         clap_complete::generate(self.shell, &mut program.clone(), "milena", &mut script);
         if self.tools {
