@@ -101,13 +101,26 @@ const CONTROLLER: &[ApiKey] = &[
     ApiKey::UpdateRaftVoter,
 ];
 
+/// A bit for each.
+const fn set_of(mut apis: &[ApiKey]) -> u128 {
+    let mut set = 0;
+    while let [api, rest @ ..] = apis {
+        set |= 1 << *api as i16;
+        apis = rest;
+    }
+    set
+}
+
 /// The versions served, if any.
 pub(crate) fn served(api: ApiKey, kind: ListenerKind) -> Option<RangeInclusive<i16>> {
-    let list = match kind {
-        ListenerKind::Broker => BROKER,
-        ListenerKind::Controller => CONTROLLER,
+    // Asked for each request.
+    const SERVED: [u128; 2] = [set_of(BROKER), set_of(CONTROLLER)];
+    let [broker, controller] = SERVED;
+    let set = match kind {
+        ListenerKind::Broker => broker,
+        ListenerKind::Controller => controller,
     };
-    if !list.contains(&api) {
+    if set & set_of(&[api]) == 0 {
         return None;
     }
     Some(*api.versions().start()..=last_stable(api))
