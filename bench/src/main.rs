@@ -59,7 +59,7 @@ bench COMMAND [--flag value]...
   connections  [--count 1000]: connect, ApiVersions, stay idle
   startup      --command 'CMD {dir} {port} {properties}' [--runs 5] [--formats]: exec to first answer, metadata, first ack
   memory       --command 'CMD {dir} {port} {properties}': resident memory idle, and after load
-  suite        --milena BINARY [--apache 'CMD {dir} {port}' [--apache-node 'CMD {dir} {properties} {cluster}'] [--apache-tool 'CMD {tool}']] [--system NAME='CMD']... [--speed] [--groups] [--growth]
+  suite        --milena BINARY [--apache 'CMD {dir} {port}' [--apache-node 'CMD {dir} {properties} {cluster}'] [--apache-tool 'CMD {tool}']] [--system NAME='CMD']... [--speed] [--user --librdkafka PROGRAM] [--groups] [--growth]
                [--recovery] [--cluster] [--codecs] [--hostile [--freeze DIR]] [--tools] [--all] [--minutes N] [--rounds 5] [--quick] [--only WORDS] [--json FILE] [--out DIR] [--dir DIR] [--realtime] [--check]: all of it, the systems in turns
 
 Loads take --server HOST:PORT (127.0.0.1:9092), --topic NAME (made, and deleted afterwards, where none is named) and

@@ -46,11 +46,10 @@ pub fn simulate(arguments: &[String]) -> Result<(), String> {
 /// Builds milena, and our client and librdkafka in one program, and lets them take turns; the options are its own.
 fn bench_client(arguments: &[String]) -> Result<(), String> {
     let milena = project::build("milena")?.display().to_string();
-    let manifest = project::root().join("bench/client/Cargo.toml").display().to_string();
+    let program = build_client_bench()?;
     let page = project::root().join("docs/performance/clients.md").display().to_string();
     let own = format!("cargo xtask bench {}", arguments.join(" "));
-    let mut command = vec!["run", "--release", "--quiet", "--manifest-path", &manifest, "--", "suite"];
-    command.extend(["--milena", &milena, "--command", &own]);
+    let mut command = vec!["suite", "--milena", &milena, "--command", &own];
     for argument in arguments {
         match argument.as_str() {
             "--client" => {}
@@ -58,7 +57,16 @@ fn bench_client(arguments: &[String]) -> Result<(), String> {
             argument => command.push(argument),
         }
     }
-    project::run("cargo", &command)
+    project::run(&program, &command)
+}
+
+/// Builds what measures clients, which has a workspace of its own.
+fn build_client_bench() -> Result<String, String> {
+    let manifest = project::root().join("bench/client/Cargo.toml").display().to_string();
+    let target = project::target();
+    let dir = target.display().to_string();
+    project::run("cargo", &["build", "--release", "--manifest-path", &manifest, "--target-dir", &dir])?;
+    Ok(target.join("release/bench-client").display().to_string())
 }
 
 /// Builds milena and the load generator in release mode and runs the suite. `--apache` adds Apache Kafka to the systems,
@@ -78,7 +86,12 @@ pub fn bench(arguments: &[String]) -> Result<(), String> {
     let wants_hostile = arguments.iter().any(|argument| argument == "--hostile" || argument == "--all");
     let own = if wants_hostile { OwnFileSystem::mount() } else { None };
     let own_path = own.as_ref().map(|own| own.path.display().to_string());
+    let wants_librdkafka = arguments.iter().any(|argument| argument == "--user" || argument == "--all");
+    let librdkafka = if wants_librdkafka { Some(build_client_bench()?) } else { None };
     let mut suite = vec!["suite", "--milena", &milena];
+    if let Some(program) = &librdkafka {
+        suite.extend(["--librdkafka", program]);
+    }
     if let Some(path) = &own_path {
         suite.extend(["--freeze", path]);
     }

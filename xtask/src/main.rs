@@ -17,7 +17,7 @@ cargo xtask interop [OPTION] [CASE...]
                                   other people's software against ours; `cargo xtask interop help` lists the cases
 cargo xtask simulate [--scenario NAME] [--seeds N] [--seed SEED]
                                   thousands of simulated runs, or one of them with all its events
-cargo xtask bench [--speed] [--groups] [--growth] [--recovery] [--cluster] [--codecs] [--hostile] [--tools] [--lasting [--minutes N]] [--all] [--quick] [--apache] [--record]
+cargo xtask bench [--speed] [--user] [--groups] [--growth] [--recovery] [--cluster] [--codecs] [--hostile] [--tools] [--lasting [--minutes N]] [--all] [--quick] [--apache] [--record]
                                   builds milena and the load generator and runs the suite, beside Apache Kafka; its tables and
                                   plots go into docs/performance
 cargo xtask bench --client [--megabytes N] [--rounds N] [--record]

@@ -2,7 +2,10 @@
 //!
 //! `bench-client suite` starts itself as `bench-client run` for every measurement, so that each has a process of its own whose
 //! CPU time is read: of all its threads, from the first record to the last. What it takes to connect is not in it.
+//!
+//! `librdkafka-batches` is what the suite of the brokers sees them with (`bench suite --user`).
 
+mod batches;
 mod librdkafka;
 mod milena;
 mod suite;
@@ -15,8 +18,8 @@ pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const HELP: &str = "\
 bench-client suite (--milena PATH | --bootstrap HOST:PORT) [--megabytes N] [--rounds N] [--out FILE] [--command TEXT]
-bench-client run --library milena|librdkafka --job produce|consume --bootstrap HOST:PORT --topic NAME --records N --size BYTES
-                 [--batch-size BYTES]
+bench-client run --library milena|librdkafka|librdkafka-batches --job produce|consume --bootstrap HOST:PORT --topic NAME
+                 --records N --size BYTES [--batch-size BYTES]: prints the seconds that it took, and its CPU seconds
 ";
 
 /// What one process is to do.
@@ -122,6 +125,8 @@ fn run(options: &HashMap<String, String>) -> Result<()> {
         ("milena", "consume") => milena::consume(&job)?,
         ("librdkafka", "produce") => librdkafka::produce(&job)?,
         ("librdkafka", "consume") => librdkafka::consume(&job)?,
+        ("librdkafka-batches", "produce") => batches::produce(&job)?,
+        ("librdkafka-batches", "consume") => batches::consume(&job)?,
         _ => return Err(format!("there is no {what} with {library}\n{HELP}").into()),
     };
     println!("{seconds} {cpu}");

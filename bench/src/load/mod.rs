@@ -8,6 +8,7 @@ pub mod groups;
 pub mod growth;
 pub mod hostile;
 pub mod lasting;
+pub mod librdkafka;
 pub mod produce;
 pub mod reserve;
 pub mod window;

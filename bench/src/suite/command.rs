@@ -124,6 +124,8 @@ fn idle(running: &[Running]) -> Result<Vec<Vec<Metric>>> {
 enum Part {
     /// Produce, fetch, end to end, starts, idle memory.
     Speed,
+    /// The same through librdkafka, as its users see it.
+    User,
     /// Consumer groups and offsets.
     Groups,
     /// More and more of something, as lines.
@@ -143,8 +145,9 @@ enum Part {
 }
 
 impl Part {
-    const ALL: [Part; 9] = [
+    const ALL: [Part; 10] = [
         Part::Speed,
+        Part::User,
         Part::Groups,
         Part::Growth,
         Part::Recovery,
@@ -158,6 +161,7 @@ impl Part {
     fn name(self) -> &'static str {
         match self {
             Part::Speed => "speed",
+            Part::User => "user",
             Part::Groups => "groups",
             Part::Growth => "growth",
             Part::Recovery => "recovery",
@@ -178,9 +182,13 @@ impl Part {
         if parts.is_empty() { vec![Part::Speed] } else { parts }
     }
 
-    fn workloads(self, quick: bool) -> Vec<Workload> {
+    fn workloads(self, options: &Options) -> Vec<Workload> {
+        let quick = options.quick;
         match self {
             Part::Speed => workload::all(quick),
+            Part::User => {
+                options.librdkafka.map(|program| workload::user(program, quick)).unwrap_or_default()
+            }
             Part::Groups => workload::groups(quick),
             Part::Growth => workload::growth(quick),
             Part::Recovery | Part::Cluster | Part::Tools | Part::Lasting => Vec::new(),
@@ -192,6 +200,7 @@ impl Part {
     fn goals(self) -> &'static [Goal] {
         match self {
             Part::Speed => goals::SPEED,
+            Part::User => goals::USER,
             Part::Groups => goals::GROUPS,
             Part::Growth => goals::GROWTH,
             Part::Recovery => goals::RECOVERY,
@@ -219,6 +228,8 @@ struct Options {
     minutes: Option<usize>,
     /// A directory of a file system that may be frozen.
     freeze: Option<PathBuf>,
+    /// The program that produces and consumes through librdkafka (`bench/client`).
+    librdkafka: Option<&'static str>,
 }
 
 impl Options {
@@ -268,6 +279,8 @@ pub fn suite(args: &mut Args) -> Result<()> {
         check: args.switch("--check"),
         minutes: args.optional("--minutes")?,
         freeze: args.text("--freeze")?.map(PathBuf::from),
+        // As long as the program, as the names of what is measured.
+        librdkafka: args.text("--librdkafka")?.map(|program| &*program.leak()),
     };
     let realtime = args.switch("--realtime");
     let dir = args.text("--dir")?;
@@ -283,6 +296,11 @@ pub fn suite(args: &mut Args) -> Result<()> {
         let mut run = Run::new(part, &options, Scratch::new(dir.clone())?);
         match part {
             Part::Codecs => run.loads(false)?,
+            Part::User if options.librdkafka.is_none() => {
+                failed.push("user: --librdkafka names no program".to_owned());
+                continue;
+            }
+            Part::User => run.loads(false)?,
             Part::Hostile => {
                 run.loads(false)?;
                 if let Some(own) = options.freeze.as_ref().filter(|_| options.wants(STALLED)) {
@@ -385,10 +403,10 @@ struct Run {
 
 impl Run {
     fn new(part: Part, options: &Options, scratch: Scratch) -> Self {
-        let workloads = part.workloads(options.quick);
+        let workloads = part.workloads(options);
         let rounds = match (part, options.quick) {
-            (Part::Speed, false) => 5,
-            (Part::Speed, true) => 3,
+            (Part::Speed | Part::User, false) => 5,
+            (Part::Speed | Part::User, true) => 3,
             (Part::Tools, false) => 4,
             (Part::Tools, true) => 2,
             (Part::Lasting, _) => 1,
@@ -402,7 +420,9 @@ impl Run {
             systems: options
                 .systems
                 .iter()
-                .filter(|system| matches!(part, Part::Speed | Part::Codecs) || system.name != "floor")
+                .filter(|system| {
+                    matches!(part, Part::Speed | Part::User | Part::Codecs) || system.name != "floor"
+                })
                 .filter(|system| part != Part::Cluster || system.clusters())
                 .cloned()
                 .map(|system| match part {

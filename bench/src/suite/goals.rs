@@ -11,8 +11,8 @@ use super::{
     report::Table,
     workload::{
         BATCHES_100, BATCHES_1024, END_TO_END_1K, END_TO_END_20K, END_TO_END_100K, FIVE_IN_FLIGHT,
-        HEARTBEAT_CPU, LARGE_REQUESTS, ONE_BYTE, ONE_GROUP, ONE_IN_FLIGHT, SMALL_BATCHES, SYNCED_1,
-        SYNCED_16, SYNCED_64, SYNCED_BATCHES, TEN_JOIN, TEN_LEAVE, UNREAD_ANSWERS, UNREAD_FETCHES,
+        HEARTBEAT_CPU, LARGE_REQUESTS, LIBRDKAFKA_100, ONE_BYTE, ONE_GROUP, ONE_IN_FLIGHT, SMALL_BATCHES,
+        SYNCED_1, SYNCED_16, SYNCED_64, SYNCED_BATCHES, TEN_JOIN, TEN_LEAVE, UNREAD_ANSWERS, UNREAD_FETCHES,
     },
 };
 
@@ -79,6 +79,11 @@ pub const SPEED: &[Goal] = &[
 ];
 
 /// Of the part `groups`: a heartbeat interval and 100 ms.
+pub const USER: &[Goal] = &[
+    Goal { workload: LIBRDKAFKA_100, figure: "produced", bound: Bound::RatioAtLeast(0.95) },
+    Goal { workload: LIBRDKAFKA_100, figure: "consumed", bound: Bound::RatioAtLeast(0.8) },
+];
+
 pub const GROUPS: &[Goal] = &[
     Goal { workload: ONE_GROUP, figure: TEN_JOIN, bound: Bound::Below(5.1) },
     Goal { workload: ONE_GROUP, figure: TEN_LEAVE, bound: Bound::Below(5.1) },

@@ -13,6 +13,7 @@ use crate::{
     load::{
         Target, connections, end_to_end, fetch, groups, growth,
         hostile::{self, Attack},
+        librdkafka,
         produce::{self, Until},
         reserve::Reserve,
     },
@@ -80,6 +81,12 @@ pub enum Kind {
     Hostile {
         attack: Attack,
         duration: Duration,
+    },
+    /// Records through librdkafka, by this program, and back.
+    Librdkafka {
+        program: &'static str,
+        record_size: usize,
+        records: usize,
     },
     /// Offset commits of one offset each.
     Commits {
@@ -264,6 +271,20 @@ pub fn growth(quick: bool) -> Vec<Workload> {
     ]
 }
 
+/// librdkafka with records of 100 B.
+pub const LIBRDKAFKA_100: &str = "librdkafka, 100 B";
+
+/// What a user of librdkafka sees.
+pub fn user(program: &'static str, quick: bool) -> Vec<Workload> {
+    let share = if quick { 4 } else { 1 };
+    let one = |name, record_size, records: usize| Workload {
+        name,
+        kind: Kind::Librdkafka { program, record_size, records: records / share },
+        figures: &["produced", "CPU per GB", "consumed", "fetch CPU per GB"],
+    };
+    vec![one(LIBRDKAFKA_100, 100, 5_000_000), one("librdkafka, 1 KiB", 1024, 500_000)]
+}
+
 const COMPRESSED_BATCH: usize = 1_000_000;
 const COMPRESSED_RECORD: usize = 200;
 
@@ -409,6 +430,13 @@ fn on_topic(workload: &Workload, target: Target, topic: &str, dir: &Path) -> Res
                 reserve: Some(reserve),
             };
             let mut metrics = produce::run(target, &options)?.metrics();
+            metrics.push(append);
+            Ok(metrics)
+        }
+        Kind::Librdkafka { program, record_size, records } => {
+            // It is the other program that needs the memory.
+            let (append, _) = warm_memory(dir, record_size * records)?;
+            let mut metrics = librdkafka::run(target, &topic, program, record_size, records)?;
             metrics.push(append);
             Ok(metrics)
         }
