@@ -402,3 +402,19 @@ fn the_small_files_of_many_logs_are_old_or_new_and_last() {
     }
     assert!(finished > 0 && finished < SEEDS as i32 * 4, "{finished}");
 }
+
+#[test]
+fn who_still_holds_a_deleted_log_takes_no_directory_offline() {
+    let disk = SimulatedDisk::new(1);
+    let manager = open(&disk);
+    let log = create(&manager, 1);
+    append(&log, 0);
+    manager.begin_deletion(&partition(), NOW_MS).unwrap();
+    manager.finish_deletions().unwrap();
+    assert_eq!(manager.purge_deleted_logs(i64::MAX), 0);
+    // As who looks after all logs does, and had this one before it was deleted.
+    assert!(log.write_checkpoints().is_err());
+    assert!(log.flush().is_err());
+    assert!(!log.dir_health().is_offline());
+    append(&create(&manager, 2), 0);
+}

@@ -1,5 +1,6 @@
 //! The log's directory as a whole: closing, renaming, letting go of descriptors.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -9,6 +10,9 @@ use super::Log;
 use crate::checkpoint::Sync;
 use crate::error::LogError;
 use crate::segment::LogSegment;
+
+/// A directory in which files appear while it is deleted is not tried more often.
+const TRIES_TO_DELETE: usize = 10;
 
 impl Log {
     /// Ends the log's use as a clean stop does: everything is synced, the producer state is written, the indexes get their last entries.
@@ -117,11 +121,18 @@ impl Log {
         self.await_cleaner();
         let mut writer = self.writer.lock();
         writer.closed = true;
-        match fs::remove_dir_all(self.dir()) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(self.fail("Error while deleting log", error).into())
+        let mut tries = 0;
+        loop {
+            match fs::remove_dir_all(self.dir()) {
+                // Whoever still held the log has put a file there meanwhile: soon nobody can.
+                Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty && tries < TRIES_TO_DELETE => {
+                    tries += 1
+                }
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(self.fail("Error while deleting log", error).into());
+                }
+                _ => return Ok(()),
             }
-            _ => Ok(()),
         }
     }
 

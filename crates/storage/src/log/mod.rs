@@ -40,6 +40,7 @@ use tail::Tail;
 use crate::config::LogConfig;
 use crate::dir_health::DirHealth;
 use crate::error::{LogError, StorageError};
+use crate::file_names::DELETE_DIR_SUFFIX;
 use crate::leader_epoch_cache::{EpochEntry, LeaderEpochCache, OffsetAndEpoch};
 use crate::paths::PartitionDir;
 use crate::producer::{ProducerAppendInfo, ProducerStateEntry, ProducerStateManager};
@@ -335,8 +336,13 @@ impl Log {
         if writer.closed { Err(StorageError::Closed { dir: self.dir() }) } else { Ok(()) }
     }
 
-    /// Takes the log directory offline.
+    /// Takes the log directory offline. Whoever still holds a log that was deleted finds that its directory is gone: nothing is wrong
+    /// with the disk then.
     fn fail(&self, action: &str, error: io::Error) -> StorageError {
+        let dir = self.dir();
+        if error.kind() == io::ErrorKind::NotFound && dir.to_string_lossy().ends_with(DELETE_DIR_SUFFIX) {
+            return StorageError::Closed { dir };
+        }
         self.health.fail(format!("{action} for {}", self.topic_partition), error)
     }
 
