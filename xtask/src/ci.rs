@@ -83,11 +83,10 @@ pub fn bench(arguments: &[String]) -> Result<(), String> {
     let apache_node = format!("{} apache-node {{dir}} {{properties}} {{cluster}}", xtask.display());
     let docs = project::root().join("docs/performance").display().to_string();
     let command = format!("cargo xtask bench {}", arguments.join(" "));
-    let wants_hostile = arguments.iter().any(|argument| argument == "--hostile" || argument == "--all");
-    let own = if wants_hostile { OwnFileSystem::mount() } else { None };
+    let wants = |part| arguments.iter().any(|argument| argument == part || argument == "--all");
+    let own = if wants("--hostile") { OwnFileSystem::mount() } else { None };
     let own_path = own.as_ref().map(|own| own.path.display().to_string());
-    let wants_librdkafka = arguments.iter().any(|argument| argument == "--user" || argument == "--all");
-    let librdkafka = if wants_librdkafka { Some(build_client_bench()?) } else { None };
+    let librdkafka = if wants("--user") { Some(build_client_bench()?) } else { None };
     let mut suite = vec!["suite", "--milena", &milena];
     if let Some(program) = &librdkafka {
         suite.extend(["--librdkafka", program]);

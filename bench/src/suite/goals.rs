@@ -78,12 +78,13 @@ pub const SPEED: &[Goal] = &[
     Goal { workload: "idle connections", figure: "memory per connection", bound: Bound::Below(10.0) },
 ];
 
-/// Of the part `groups`: a heartbeat interval and 100 ms.
+/// Of the part `user`.
 pub const USER: &[Goal] = &[
     Goal { workload: LIBRDKAFKA_100, figure: "produced", bound: Bound::RatioAtLeast(0.95) },
     Goal { workload: LIBRDKAFKA_100, figure: "consumed", bound: Bound::RatioAtLeast(0.8) },
 ];
 
+/// Of the part `groups`: a heartbeat interval and 100 ms.
 pub const GROUPS: &[Goal] = &[
     Goal { workload: ONE_GROUP, figure: TEN_JOIN, bound: Bound::Below(5.1) },
     Goal { workload: ONE_GROUP, figure: TEN_LEAVE, bound: Bound::Below(5.1) },

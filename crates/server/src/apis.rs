@@ -101,7 +101,7 @@ const CONTROLLER: &[ApiKey] = &[
     ApiKey::UpdateRaftVoter,
 ];
 
-/// A bit for each.
+/// A bit for each: whether an API is served is asked for each request.
 const fn set_of(mut apis: &[ApiKey]) -> u128 {
     let mut set = 0;
     while let [api, rest @ ..] = apis {
@@ -113,12 +113,9 @@ const fn set_of(mut apis: &[ApiKey]) -> u128 {
 
 /// The versions served, if any.
 pub(crate) fn served(api: ApiKey, kind: ListenerKind) -> Option<RangeInclusive<i16>> {
-    // Asked for each request.
-    const SERVED: [u128; 2] = [set_of(BROKER), set_of(CONTROLLER)];
-    let [broker, controller] = SERVED;
     let set = match kind {
-        ListenerKind::Broker => broker,
-        ListenerKind::Controller => controller,
+        ListenerKind::Broker => const { set_of(BROKER) },
+        ListenerKind::Controller => const { set_of(CONTROLLER) },
     };
     if set & set_of(&[api]) == 0 {
         return None;

@@ -40,7 +40,7 @@ use tail::Tail;
 use crate::config::LogConfig;
 use crate::dir_health::DirHealth;
 use crate::error::{LogError, StorageError};
-use crate::file_names::DELETE_DIR_SUFFIX;
+use crate::file_names::{DirKind, parse_dir_name};
 use crate::leader_epoch_cache::{EpochEntry, LeaderEpochCache, OffsetAndEpoch};
 use crate::paths::PartitionDir;
 use crate::producer::{ProducerAppendInfo, ProducerStateEntry, ProducerStateManager};
@@ -340,7 +340,8 @@ impl Log {
     /// with the disk then.
     fn fail(&self, action: &str, error: io::Error) -> StorageError {
         let dir = self.dir();
-        if error.kind() == io::ErrorKind::NotFound && dir.to_string_lossy().ends_with(DELETE_DIR_SUFFIX) {
+        let is_deleted = || matches!(parse_dir_name(&dir), Ok((_, DirKind::Delete)));
+        if error.kind() == io::ErrorKind::NotFound && is_deleted() {
             return StorageError::Closed { dir };
         }
         self.health.fail(format!("{action} for {}", self.topic_partition), error)

@@ -254,7 +254,7 @@ impl LogManager {
     /// The first error. What could be closed is closed; a directory that failed is not marked.
     pub fn shutdown(&self, broker_epoch: i64) -> Result<(), LogError> {
         let logs = self.all_logs();
-        // A log of its own takes three syncs and more, each of them a wait for the disk.
+        // By itself a log takes three syncs and more, each of them a wait for the disk.
         let at_once = logs.len() > MANY_LOGS && fs::syncfs_tells_errors();
         let sync = if at_once { Sync::ByCaller } else { Sync::Now };
         let next = AtomicUsize::new(0);
