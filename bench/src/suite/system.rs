@@ -263,6 +263,16 @@ impl Running {
         self.stopped = true;
         let pid =
             i32::try_from(self.pid()).ok().and_then(Pid::from_raw).ok_or_else(|| Failure::new("no pid"))?;
+        // Waited for first: until then a child that ended is still there.
+        let status = self.child.try_wait()?;
+        if rustix::process::test_kill_process(pid).is_err() {
+            let how = status.map_or_else(String::new, |status| format!(" ({status})"));
+            return Err(Failure::new(format!(
+                "{} was gone before it was stopped{how}\n{}",
+                self.name,
+                self.log_end()
+            )));
+        }
         for &(signal, limit) in signals {
             // An error says that the process is gone already.
             let _ = kill_process(pid, signal);
@@ -297,6 +307,19 @@ mod tests {
         let system = System::new("broken", "false", false).unwrap();
         assert!(system.start(dir.path(), free_port().unwrap()).is_err());
         assert!(System::new("empty", " ", false).is_err());
+    }
+
+    #[test]
+    fn what_ended_by_itself_is_told_with_its_last_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let system = System::new("short", "echo {dir}", false).unwrap();
+        let mut running = system.spawn(dir.path(), free_port().unwrap()).unwrap();
+        while running.child.try_wait().unwrap().is_none() {}
+        let failure = running.stop().unwrap_err().to_string();
+        assert!(
+            failure.contains("short was gone") && failure.contains(&*dir.path().to_string_lossy()),
+            "{failure}"
+        );
     }
 
     #[test]
