@@ -187,7 +187,7 @@ impl Part {
         match self {
             Part::Speed => workload::all(quick),
             Part::User => {
-                options.librdkafka.map(|program| workload::user(program, quick)).unwrap_or_default()
+                options.librdkafka.map(|programs| workload::user(programs, quick)).unwrap_or_default()
             }
             Part::Groups => workload::groups(quick),
             Part::Growth => workload::growth(quick),
@@ -228,8 +228,8 @@ struct Options {
     minutes: Option<usize>,
     /// A directory of a file system that may be frozen.
     freeze: Option<PathBuf>,
-    /// The program that produces and consumes through librdkafka (`bench/client`).
-    librdkafka: Option<&'static str>,
+    /// Of `bench/client`.
+    librdkafka: Option<workload::Programs>,
 }
 
 impl Options {
@@ -279,8 +279,7 @@ pub fn suite(args: &mut Args) -> Result<()> {
         check: args.switch("--check"),
         minutes: args.optional("--minutes")?,
         freeze: args.text("--freeze")?.map(PathBuf::from),
-        // As long as the program, as the names of what is measured.
-        librdkafka: args.text("--librdkafka")?.map(|program| &*program.leak()),
+        librdkafka: args.text("--librdkafka")?.map(workload::Programs::new),
     };
     let realtime = args.switch("--realtime");
     let dir = args.text("--dir")?;

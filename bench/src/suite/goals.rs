@@ -11,8 +11,9 @@ use super::{
     report::Table,
     workload::{
         BATCHES_100, BATCHES_1024, END_TO_END_1K, END_TO_END_20K, END_TO_END_100K, FIVE_IN_FLIGHT,
-        HEARTBEAT_CPU, LARGE_REQUESTS, LIBRDKAFKA_100, ONE_BYTE, ONE_GROUP, ONE_IN_FLIGHT, SMALL_BATCHES,
-        SYNCED_1, SYNCED_16, SYNCED_64, SYNCED_BATCHES, TEN_JOIN, TEN_LEAVE, UNREAD_ANSWERS, UNREAD_FETCHES,
+        HEARTBEAT_CPU, JEMALLOC_100, LARGE_REQUESTS, LIBRDKAFKA_100, ONE_BYTE, ONE_GROUP, ONE_IN_FLIGHT,
+        SMALL_BATCHES, SYNCED_1, SYNCED_16, SYNCED_64, SYNCED_BATCHES, TEN_JOIN, TEN_LEAVE, UNREAD_ANSWERS,
+        UNREAD_FETCHES,
     },
 };
 
@@ -82,6 +83,8 @@ pub const SPEED: &[Goal] = &[
 pub const USER: &[Goal] = &[
     Goal { workload: LIBRDKAFKA_100, figure: "produced", bound: Bound::RatioAtLeast(0.95) },
     Goal { workload: LIBRDKAFKA_100, figure: "consumed", bound: Bound::RatioAtLeast(0.8) },
+    Goal { workload: JEMALLOC_100, figure: "produced", bound: Bound::RatioAtLeast(0.95) },
+    Goal { workload: JEMALLOC_100, figure: "consumed", bound: Bound::RatioAtLeast(0.8) },
 ];
 
 /// Of the part `groups`: a heartbeat interval and 100 ms.

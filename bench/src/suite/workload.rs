@@ -273,16 +273,39 @@ pub fn growth(quick: bool) -> Vec<Workload> {
 
 /// librdkafka with records of 100 B.
 pub const LIBRDKAFKA_100: &str = "librdkafka, 100 B";
+/// The same with jemalloc.
+pub const JEMALLOC_100: &str = "librdkafka, jemalloc, 100 B";
 
-/// What a user of librdkafka sees.
-pub fn user(program: &'static str, quick: bool) -> Vec<Workload> {
+/// What a user of librdkafka sees, with the C library's `malloc` and with jemalloc's.
+pub fn user(programs: Programs, quick: bool) -> Vec<Workload> {
     let share = if quick { 4 } else { 1 };
-    let one = |name, record_size, records: usize| Workload {
+    let one = |name, program, record_size, records: usize| Workload {
         name,
         kind: Kind::Librdkafka { program, record_size, records: records / share },
         figures: &["produced", "CPU per GB", "consumed", "fetch CPU per GB"],
     };
-    vec![one(LIBRDKAFKA_100, 100, 5_000_000), one("librdkafka, 1 KiB", 1024, 500_000)]
+    vec![
+        one(LIBRDKAFKA_100, programs.plain, 100, 5_000_000),
+        one("librdkafka, 1 KiB", programs.plain, 1024, 500_000),
+        one(JEMALLOC_100, programs.jemalloc, 100, 5_000_000),
+        one("librdkafka, jemalloc, 1 KiB", programs.jemalloc, 1024, 500_000),
+    ]
+}
+
+/// The programs that produce and consume through librdkafka.
+#[derive(Debug, Clone, Copy)]
+pub struct Programs {
+    pub plain: &'static str,
+    /// The same with jemalloc's `malloc`.
+    pub jemalloc: &'static str,
+}
+
+impl Programs {
+    /// They lie beside each other.
+    pub fn new(plain: String) -> Self {
+        // As long as the suite, as the names of what is measured.
+        Self { jemalloc: format!("{plain}-jemalloc").leak(), plain: plain.leak() }
+    }
 }
 
 const COMPRESSED_BATCH: usize = 1_000_000;

@@ -3,7 +3,8 @@
 //! `bench-client suite` starts itself as `bench-client run` for every measurement, so that each has a process of its own whose
 //! CPU time is read: of all its threads, from the first record to the last. What it takes to connect is not in it.
 //!
-//! `librdkafka-batches` is what the suite of the brokers sees them with (`bench suite --user`).
+//! `librdkafka-batches` is what the suite of the brokers sees them with (`bench suite --user`). `bench-client-jemalloc` is the same
+//! with jemalloc's `malloc`: where the C library's is one lock for a client's two threads, they wait for each other, and for no broker.
 
 mod batches;
 mod librdkafka;
@@ -133,7 +134,8 @@ fn run(options: &HashMap<String, String>) -> Result<()> {
     Ok(())
 }
 
-fn main() -> ExitCode {
+/// What the programs do.
+pub fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.split_first() {
         Some((command, rest)) if command == "suite" => options(rest).and_then(|options| suite::run(&options)),
