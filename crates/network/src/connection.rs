@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BufMut;
 use tokio::io::AsyncReadExt;
@@ -26,9 +26,10 @@ const GROWTH: usize = 1024 * 1024;
 
 /// Of a request whose rest is still to come, so much is kept while the connection waits; its buffer serves others meanwhile.
 const SMALL_PART: usize = 1024;
-/// So much is served of one connection before others get their turn, however much of it is at hand: requests, and as much more for
-/// each [`READ_ALONE`] bytes of one.
-const TURN: usize = 16;
+/// How long a connection is served before others get their turn, however much of it is at hand.
+const TURN: Duration = Duration::from_micros(200);
+/// Between two looks at the clock, so much is served: requests, and as much more for each [`READ_ALONE`] bytes of one.
+const LOOK_EVERY: usize = 16;
 /// So many requests at hand are handed in together.
 const TOGETHER: usize = 16;
 /// A buffer for requests of which few fit into a small one. Larger, it would have the client wait for its answers with nothing to do,
@@ -122,8 +123,10 @@ pub(crate) struct Limits {
     max_request: usize,
     /// What the connection holds of the memory for all requests.
     held: Held,
-    /// What was served since others had their turn.
-    turn: usize,
+    /// What was served since the clock was looked at, or all that was at hand was served.
+    served: usize,
+    /// Since when it is this connection's turn, where that was looked at.
+    turn: Option<Instant>,
     /// The size of the largest request since the connection was idle.
     largest: usize,
     /// The same of the time before.
@@ -132,18 +135,29 @@ pub(crate) struct Limits {
 
 impl Limits {
     pub fn new(max_request: usize, memory: &Arc<RequestMemory>) -> Limits {
-        Limits { max_request, held: Held::nothing(memory), turn: 0, largest: 0, expected: 0 }
+        Limits { max_request, held: Held::nothing(memory), served: 0, turn: None, largest: 0, expected: 0 }
     }
 
     /// So many requests of so many bytes were served, the first of them of `size`. Whoever sends on and on would keep the thread for as
     /// long as a buffer lasts.
     async fn served(&mut self, count: usize, length: usize, size: usize) {
         self.largest = self.largest.max(size);
-        self.turn += count + length / READ_ALONE;
-        if self.turn >= TURN {
-            self.turn = 0;
+        self.served += count + length / READ_ALONE;
+        if self.served < LOOK_EVERY {
+            return;
+        }
+        self.served = 0;
+        let now = Instant::now();
+        if now.duration_since(*self.turn.get_or_insert(now)) >= TURN {
+            self.turn = None;
             tokio::task::yield_now().await;
         }
+    }
+
+    /// All that was at hand is served, and others have their turn.
+    fn waits(&mut self) {
+        self.served = 0;
+        self.turn = None;
     }
 }
 
@@ -415,7 +429,7 @@ async fn read_some(
         }
         match stream.try_read_buf(buffer) {
             // It has to wait: others have their turn.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => limits.turn = 0,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => limits.waits(),
             other => return Ok(other?),
         }
         // Also where there is nothing yet: as long as the runtime thinks that there may be more, a connection comes here between two requests.
