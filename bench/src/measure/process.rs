@@ -101,6 +101,27 @@ impl Servers {
         Ok(self.are_known().then_some(sum))
     }
 
+    /// Waits until they have nothing left to do of what came before, such as files to delete: less than 1 % of a CPU for a while, or
+    /// for half a minute at most.
+    pub fn wait_until_quiet(self) -> Result<()> {
+        const WINDOW: Duration = Duration::from_millis(500);
+        // Longer than the second that files of deleted topics are kept.
+        const WINDOWS: usize = 3;
+        const WINDOWS_AT_MOST: usize = 60;
+        let Some(mut before) = self.cpu_time()? else { return Ok(()) };
+        let mut quiet = 0;
+        for _ in 0..WINDOWS_AT_MOST {
+            std::thread::sleep(WINDOW);
+            let now = self.cpu_time()?.unwrap_or_default();
+            quiet = if now - before < WINDOW / 100 { quiet + 1 } else { 0 };
+            if quiet == WINDOWS {
+                break;
+            }
+            before = now;
+        }
+        Ok(())
+    }
+
     /// Resident memory in bytes.
     pub fn resident_bytes(self) -> Result<Option<u64>> {
         let sum = self.pids().map(resident_bytes).sum::<Result<u64>>()?;

@@ -70,6 +70,8 @@ pub fn run(target: Target, topic: &str, options: Options) -> Result<Vec<Metric>>
     }
     let count = options.groups * options.members;
     let mut metrics = Vec::new();
+    // The topic's files, and those of the topic before, are none of a group's.
+    target.servers.wait_until_quiet()?;
     let meter = Meter::start(target.servers)?;
     let joined_s = fleet.settle(PHASE_LIMIT, |fleet| fleet.join(0..count))?;
     let usage = meter.stop()?;
