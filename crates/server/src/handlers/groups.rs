@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use common::topic::GROUP_METADATA_TOPIC;
 use common::{ErrorCode, Uuid};
 use group::{Reply, RequestContext, TopicResolver, TopicsImage};
 use metadata::MetadataImage;
 use network::{Handled, Outbox};
 use protocol::messages::consumer_group_describe_response::DescribedGroup;
 use protocol::messages::{
-    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse,
-    DescribeGroupsRequest, DescribeGroupsResponse,
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatRequest,
+    ConsumerGroupHeartbeatResponse, DeleteGroupsRequest, DescribeGroupsRequest, DescribeGroupsResponse,
+    JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest, OffsetDeleteRequest, SyncGroupRequest,
 };
 use protocol::{ApiKey, Message};
 use tokio::sync::oneshot;
@@ -18,6 +20,7 @@ use super::authorized_operations as operations;
 use crate::broker::Broker;
 use crate::clock::now_ms;
 use crate::request::{BadRequest, Request};
+use crate::stalled_disks;
 
 /// The coordinator's view of the topics there are.
 pub(crate) struct Topics(pub(crate) Arc<MetadataImage>);
@@ -81,27 +84,47 @@ pub(crate) fn handle(
     let topics = Topics(broker.image());
     let now = now_ms();
     match request.head.api {
-        ApiKey::OffsetCommit => call(request, out, |context, body, reply| {
-            groups.commit_offsets(context, body, &topics, now, reply)
-        }),
+        ApiKey::OffsetCommit => write(
+            broker,
+            request,
+            out,
+            |body: &OffsetCommitRequest| vec![&*body.group_id],
+            |context, body, reply| groups.commit_offsets(context, body, &topics, now, reply),
+        ),
         ApiKey::OffsetFetch => call(request, out, |context, body, reply| {
             groups.fetch_offsets(context, body, &topics, now, reply)
         }),
-        ApiKey::OffsetDelete => call(request, out, |context, body, reply| {
-            groups.delete_offsets(context, body, &topics, now, reply)
-        }),
-        ApiKey::JoinGroup => {
-            call(request, out, |context, body, reply| groups.join_group(context, body, now, reply))
-        }
-        ApiKey::SyncGroup => {
-            call(request, out, |context, body, reply| groups.sync_group(context, body, now, reply))
-        }
+        ApiKey::OffsetDelete => write(
+            broker,
+            request,
+            out,
+            |body: &OffsetDeleteRequest| vec![&*body.group_id],
+            |context, body, reply| groups.delete_offsets(context, body, &topics, now, reply),
+        ),
+        ApiKey::JoinGroup => write(
+            broker,
+            request,
+            out,
+            |body: &JoinGroupRequest| vec![&*body.group_id],
+            |context, body, reply| groups.join_group(context, body, now, reply),
+        ),
+        ApiKey::SyncGroup => write(
+            broker,
+            request,
+            out,
+            |body: &SyncGroupRequest| vec![&*body.group_id],
+            |context, body, reply| groups.sync_group(context, body, now, reply),
+        ),
         ApiKey::Heartbeat => {
             call(request, out, |context, body, reply| groups.heartbeat(context, body, now, reply))
         }
-        ApiKey::LeaveGroup => {
-            call(request, out, |context, body, reply| groups.leave_group(context, body, now, reply))
-        }
+        ApiKey::LeaveGroup => write(
+            broker,
+            request,
+            out,
+            |body: &LeaveGroupRequest| vec![&*body.group_id],
+            |context, body, reply| groups.leave_group(context, body, now, reply),
+        ),
         ApiKey::DescribeGroups => call(request, out, |context, body: DescribeGroupsRequest, reply| {
             let reply = if body.include_authorized_operations { with_operations(reply) } else { reply };
             groups.describe_groups(context, body, now, reply)
@@ -109,21 +132,37 @@ pub(crate) fn handle(
         ApiKey::ListGroups => {
             call(request, out, |context, body, reply| groups.list_groups(context, body, now, reply))
         }
-        ApiKey::DeleteGroups => {
-            call(request, out, |context, body, reply| groups.delete_groups(context, body, now, reply))
-        }
+        ApiKey::DeleteGroups => write(
+            broker,
+            request,
+            out,
+            |body: &DeleteGroupsRequest| body.groups_names.iter().map(|group| &**group).collect(),
+            |context, body, reply| groups.delete_groups(context, body, now, reply),
+        ),
         ApiKey::ConsumerGroupHeartbeat => {
             let offered = offers_consumer_groups(broker, &topics.0);
-            call(request, out, |context, body, reply| {
-                if offered {
-                    groups.consumer_group_heartbeat(context, body, now, reply);
-                } else {
-                    reply(ConsumerGroupHeartbeatResponse {
-                        error_code: ErrorCode::UnsupportedVersion.code(),
-                        ..ConsumerGroupHeartbeatResponse::default()
-                    });
-                }
-            })
+            let changes = |body: &ConsumerGroupHeartbeatRequest| {
+                body.member_epoch < 1
+                    || body.subscribed_topic_names.is_some()
+                    || body.subscribed_topic_regex.is_some()
+                    || body.topic_partitions.is_some()
+            };
+            write(
+                broker,
+                request,
+                out,
+                |body| if offered && changes(body) { vec![&*body.group_id] } else { Vec::new() },
+                |context, body, reply| {
+                    if offered {
+                        groups.consumer_group_heartbeat(context, body, now, reply);
+                    } else {
+                        reply(ConsumerGroupHeartbeatResponse {
+                            error_code: ErrorCode::UnsupportedVersion.code(),
+                            ..ConsumerGroupHeartbeatResponse::default()
+                        });
+                    }
+                },
+            )
         }
         ApiKey::ConsumerGroupDescribe => {
             let offered = offers_consumer_groups(broker, &topics.0);
@@ -167,7 +206,42 @@ where
     Body: Message<'a>,
     Answer: Message<'static> + Default + Send + 'static,
 {
-    let body: Body = request.read()?;
+    let body = request.read()?;
+    answer(request, out, body, coordinate)
+}
+
+/// The same for what changes these groups: it waits while a disk stalls to which they are written. In the coordinator, where others'
+/// requests wait for the same group, it would be refused, and clients tell their users that a commit was.
+pub(crate) fn write<'a, Body, Answer>(
+    broker: &Broker,
+    mut request: Request<'a>,
+    out: &mut Outbox,
+    groups: impl for<'b> FnOnce(&'b Body) -> Vec<&'b str>,
+    coordinate: impl FnOnce(&RequestContext, Body, Reply<Answer>),
+) -> Result<Handled, BadRequest>
+where
+    Body: Message<'a>,
+    Answer: Message<'static> + Default + Send + 'static,
+{
+    let body = request.read()?;
+    let partition =
+        |group: &str| broker.replicas.partition(GROUP_METADATA_TOPIC, broker.groups.partition_for(group));
+    let wait = stalled_disks::to_wait_for(broker, || groups(&body).into_iter().filter_map(partition));
+    match wait {
+        Some(wait) => Ok(Handled::Again(wait)),
+        None => answer(request, out, body, coordinate),
+    }
+}
+
+fn answer<Body, Answer>(
+    request: Request<'_>,
+    out: &mut Outbox,
+    body: Body,
+    coordinate: impl FnOnce(&RequestContext, Body, Reply<Answer>),
+) -> Result<Handled, BadRequest>
+where
+    Answer: Message<'static> + Default + Send + 'static,
+{
     let context = RequestContext {
         api_version: request.head.version,
         client_id: request.client.id.to_owned(),

@@ -19,7 +19,7 @@ use protocol::messages::{
 };
 
 use super::authorized_operations as operations;
-use super::groups::{call, offers};
+use super::groups::{call, offers, write};
 use crate::broker::Broker;
 use crate::clock::now_ms;
 use crate::request::{BadRequest, Request};
@@ -45,15 +45,24 @@ pub(crate) fn handle(
     let unsupported = ErrorCode::UnsupportedVersion.code();
     match request.head.api {
         ApiKey::StreamsGroupHeartbeat => {
-            call(request, out, |context, body: StreamsGroupHeartbeatRequest, reply| {
-                if !offered {
-                    return reply(refused(ErrorCode::UnsupportedVersion, None));
-                }
-                if let Err(message) = body.topology.as_ref().map_or(Ok(()), validate_topics) {
-                    return reply(refused(ErrorCode::StreamsInvalidTopology, Some(message)));
-                }
-                groups.streams_group_heartbeat(context, body, now, with_topics(broker, reply));
-            })
+            let changes = |body: &StreamsGroupHeartbeatRequest| {
+                body.member_epoch < 1 || body.topology.is_some() || body.active_tasks.is_some()
+            };
+            write(
+                broker,
+                request,
+                out,
+                |body| if offered && changes(body) { vec![&*body.group_id] } else { Vec::new() },
+                |context, body, reply| {
+                    if !offered {
+                        return reply(refused(ErrorCode::UnsupportedVersion, None));
+                    }
+                    if let Err(message) = body.topology.as_ref().map_or(Ok(()), validate_topics) {
+                        return reply(refused(ErrorCode::StreamsInvalidTopology, Some(message)));
+                    }
+                    groups.streams_group_heartbeat(context, body, now, with_topics(broker, reply));
+                },
+            )
         }
         ApiKey::StreamsGroupDescribe => {
             call(request, out, |context, body: StreamsGroupDescribeRequest, reply| {

@@ -7,9 +7,12 @@ use std::time::Duration;
 use common::ErrorCode;
 use io::SimulatedDisk;
 use protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-use protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, ProduceRequest};
+use protocol::messages::{
+    ConsumerGroupHeartbeatRequest, ListOffsetsRequest, ListOffsetsResponse, ProduceRequest,
+};
 
 use crate::harness::{Broker, Client, Topic, batch, error, format_also, produce_request};
+use crate::versions::groups::{commit, wait_for_coordinator};
 
 /// More than there are threads that serve connections.
 const WRITERS: usize = 12;
@@ -23,6 +26,7 @@ async fn start() -> Option<(Broker, SimulatedDisk, Topic, [i32; 2])> {
     format_also(&directory.data(), &other);
     let both = format!("{},{}", directory.data().display(), other.display());
     directory.settings.push(("log.dirs".to_owned(), both));
+    directory.settings.push(("offsets.topic.num.partitions".to_owned(), "16".to_owned()));
     let broker = directory.start().await;
     let mut client = broker.connect().await;
     let topic = client.create_topic("stalls", 2, &[]).await;
@@ -120,4 +124,62 @@ async fn others_are_served() {
     offsets.sort_unstable();
     assert_eq!(offsets, (1..=WRITERS as i64).collect::<Vec<_>>(), "each record once");
     assert_eq!(by_time(&mut client, &topic, stalling).await.topics[0].partitions[0].offset, 0);
+}
+
+/// The partition of `__consumer_offsets` that has a group, of so many.
+fn offsets_partition(group: &str, count: i32) -> i32 {
+    let hash = group.bytes().fold(0_i32, |hash, byte| hash.wrapping_mul(31).wrapping_add(i32::from(byte)));
+    hash.checked_abs().unwrap_or(0) % count
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn commits_wait_for_their_disk_and_are_not_refused() {
+    let Some((broker, disk, topic, _)) = start().await else { return };
+    let mut client = broker.connect().await;
+    wait_for_coordinator(&mut client, "any").await;
+    let offsets_topic = client.describe_topic("__consumer_offsets").await;
+    let count = offsets_topic.partitions.len() as i32;
+    let more = disk.path().join("more");
+    let groups = |stalling: bool| {
+        let lies_there = |index| io::fs::is_dir(more.join(format!("__consumer_offsets-{index}")));
+        let names = (0..1000).map(|number| format!("group-{number}"));
+        names.filter(move |name| lies_there(offsets_partition(name, count)) == stalling)
+    };
+    let healthy = groups(false).next().unwrap();
+    // The first is stuck in its write until it is over, and with it whoever comes to the same partition before that is noticed.
+    let first = groups(true).next().unwrap();
+    let elsewhere = |name: &String| offsets_partition(name, count) != offsets_partition(&first, count);
+    let others: Vec<String> = groups(true).filter(elsewhere).take(WRITERS + 1).collect();
+    for group in [&healthy, &first].into_iter().chain(&others) {
+        commit(&mut client, 8, group, &topic, 1).await;
+    }
+
+    let stall = Stall::begin(disk.clone());
+    let mut waiting = Vec::new();
+    for group in std::iter::once(&first).chain(&others[1..]) {
+        let (mut client, topic, group) = (broker.connect().await, topic.clone(), group.clone());
+        waiting.push(tokio::spawn(async move { commit(&mut client, 8, &group, &topic, 2).await }));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut member = broker.connect().await;
+    let joins = ConsumerGroupHeartbeatRequest {
+        group_id: others[0].clone(),
+        member_id: "joins".to_owned(),
+        rebalance_timeout_ms: 30_000,
+        subscribed_topic_names: Some(vec![topic.name.clone()]),
+        topic_partitions: Some(Vec::new()),
+        ..ConsumerGroupHeartbeatRequest::default()
+    };
+    member.send(1, &joins).await;
+    for offset in 0..50 {
+        commit(&mut client, 8, &healthy, &topic, offset).await;
+    }
+    assert!(waiting.iter().all(|commit| !commit.is_finished()), "a commit was answered without its disk");
+    assert!(stall.lasts(), "others wait for the disk too");
+    drop(stall);
+    for commit in waiting {
+        // It looks at the error itself.
+        commit.await.unwrap();
+    }
+    assert_eq!(error(member.receive::<ConsumerGroupHeartbeatRequest>(1).await.error_code), ErrorCode::None);
 }
