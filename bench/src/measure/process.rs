@@ -105,8 +105,8 @@ impl Servers {
     /// for half a minute at most.
     pub fn wait_until_quiet(self) -> Result<()> {
         const WINDOW: Duration = Duration::from_millis(500);
-        // Longer than the second that files of deleted topics are kept.
-        const WINDOWS: usize = 3;
+        // Longer than the five seconds between two checkpoints of high watermarks.
+        const WINDOWS: usize = 12;
         const WINDOWS_AT_MOST: usize = 60;
         let Some(mut before) = self.cpu_time()? else { return Ok(()) };
         let mut quiet = 0;
