@@ -101,7 +101,7 @@ impl Servers {
         Ok(self.are_known().then_some(sum))
     }
 
-    /// Waits until they have nothing left to do of what came before, such as files to delete: less than 1 % of a CPU for a while, or
+    /// Waits until they have nothing left to do of what came before, such as files to delete: less than a tenth of a CPU for a while, or
     /// for half a minute at most.
     pub fn wait_until_quiet(self) -> Result<()> {
         const WINDOW: Duration = Duration::from_millis(500);
@@ -113,7 +113,7 @@ impl Servers {
         for _ in 0..WINDOWS_AT_MOST {
             std::thread::sleep(WINDOW);
             let now = self.cpu_time()?.unwrap_or_default();
-            quiet = if now - before < WINDOW / 100 { quiet + 1 } else { 0 };
+            quiet = if now - before < WINDOW / 10 { quiet + 1 } else { 0 };
             if quiet == WINDOWS {
                 break;
             }
