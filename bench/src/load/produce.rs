@@ -197,7 +197,7 @@ impl Producer {
         let (number, count) = (sent.requests, self.frames.len());
         let frame = &mut self.frames[number % count];
         if let Some(reserve) = &options.reserve {
-            reserve.give(frame.len())?;
+            reserve.give(frame.len());
         }
         requests::set_correlation_id(frame, number as i32);
         sent.requests += 1;
