@@ -108,6 +108,14 @@ impl LazyFile {
         Ok(file)
     }
 
+    /// The handle for one use: what is open is taken, and what is opened does not stay so.
+    pub fn once(&self, paths: &SegmentPaths, kind: &str, create: bool) -> io::Result<Arc<File>> {
+        match self.0.load_full() {
+            Some(file) => Ok(file),
+            None => paths.open(kind, create).map(Arc::new),
+        }
+    }
+
     /// Closes the handle here.
     pub fn close(&self) {
         // A change waits for readers of all such files, a look for nobody.

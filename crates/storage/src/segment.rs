@@ -432,6 +432,14 @@ impl LogSegment {
         }
         Ok(())
     }
+
+    /// Closes the descriptors of a segment that is to be deleted. Those who still read it open them again.
+    pub fn close_files(&self) {
+        self.offset_index.close();
+        self.time_index.close();
+        self.txn_index.release();
+        self.log.close();
+    }
 }
 
 /// Scans from `position` for the first batch whose last offset is not below `offset`. Also returns the last offset of the first

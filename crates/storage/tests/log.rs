@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -608,6 +609,32 @@ fn a_flush_moves_the_recovery_point() {
     assert_eq!(log.recovery_point(), 2);
 }
 
+/// How many files of the directory this process has open.
+fn open_files(dir: &Path) -> usize {
+    let inside = |entry: std::io::Result<std::fs::DirEntry>| {
+        std::fs::read_link(entry.unwrap().path()).is_ok_and(|target| target.starts_with(dir))
+    };
+    std::fs::read_dir("/proc/self/fd").unwrap().map(inside).filter(|inside| *inside).count()
+}
+
+#[test]
+fn who_appends_has_one_file_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = LogConfig { index_interval: 1, ..LogConfig::default() };
+    let log = open(dir.path(), config.clone());
+    // More index entries than are kept in memory.
+    for n in 0..600 {
+        append(&log, &batch(1, 30, NOW_MS + n));
+    }
+    assert_eq!(open_files(dir.path()), 1);
+    assert!(std::fs::metadata(dir.path().join("00000000000000000000.index")).unwrap().len() > 4000);
+    log.close().unwrap();
+    drop(log);
+    let log = open(dir.path(), config);
+    append(&log, &batch(1, 30, NOW_MS));
+    assert_eq!(open_files(dir.path()), 1, "as after a start");
+}
+
 #[test]
 fn an_idle_log_gives_its_files_back_and_opens_them_again() {
     let dir = tempfile::tempdir().unwrap();
@@ -616,16 +643,10 @@ fn an_idle_log_gives_its_files_back_and_opens_them_again() {
         append(&log, &batch(2, 30, NOW_MS + n));
     }
     let expected = served(&log);
-    let open_files = || {
-        let inside = |entry: std::io::Result<std::fs::DirEntry>| {
-            std::fs::read_link(entry.unwrap().path()).is_ok_and(|target| target.starts_with(dir.path()))
-        };
-        std::fs::read_dir("/proc/self/fd").unwrap().map(inside).filter(|inside| *inside).count()
-    };
-    assert!(open_files() > 0);
+    assert!(open_files(dir.path()) > 0);
     log.release_idle().unwrap();
     log.release_idle().unwrap();
-    assert_eq!(open_files(), 0);
+    assert_eq!(open_files(dir.path()), 0);
     assert_eq!(served(&log), expected);
     append(&log, &batch(2, 30, NOW_MS + 50));
     assert_eq!(log.fetch_offset_by_timestamp(NOW_MS + 50).unwrap().unwrap().offset, 40);

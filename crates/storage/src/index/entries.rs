@@ -3,7 +3,8 @@
 //! Divergence: Kafka maps its index files into memory, and gives those of the active segment their largest size from the
 //! start, to trim them when the segment rolls or closes. Here entries are read with `pread` and written in groups, and the file
 //! is as long as what was written: a closed log has the same bytes, and an idle one costs no memory and no descriptor. What is
-//! lost by a crash is rebuilt by the recovery, as in Kafka.
+//! lost by a crash is rebuilt by the recovery, as in Kafka. The file stays open for those who look entries up, and not for the writer, who
+//! needs it once in some hundred entries: an active partition costs one descriptor, that of its batches.
 
 use std::io;
 use std::path::PathBuf;
@@ -67,7 +68,7 @@ impl EntryFile {
 
     /// Makes the file if there is none.
     pub fn create(&self, paths: &SegmentPaths) -> io::Result<()> {
-        self.file.get(paths, self.format.kind, true).map(|_| ())
+        self.file.once(paths, self.format.kind, true).map(|_| ())
     }
 
     pub fn path(&self, paths: &SegmentPaths) -> PathBuf {
@@ -87,7 +88,7 @@ impl EntryFile {
         if self.state.read().is_some() {
             return Ok(());
         }
-        let file = self.file.get(paths, self.format.kind, true)?;
+        let file = self.file.once(paths, self.format.kind, true)?;
         let length = file.len()?;
         let written = u32::try_from(length / self.format.entry_size as u64).unwrap_or(u32::MAX);
         let mut last = None;
@@ -205,7 +206,7 @@ impl EntryFile {
             Some(state) if !state.pending.is_empty() => (state.pending.clone(), state.written),
             _ => return Ok(()),
         };
-        let file = self.file.get(paths, self.format.kind, true)?;
+        let file = self.file.once(paths, self.format.kind, true)?;
         file.write_all_at(&bytes, u64::from(written) * self.format.entry_size as u64)?;
         if let Some(state) = &mut *self.state.write() {
             state.written += (bytes.len() / self.format.entry_size) as u32;
@@ -231,7 +232,7 @@ impl EntryFile {
         self.load(paths)?;
         let _change = self.file_change.lock();
         self.write_pending_locked(paths)?;
-        let file = self.file.get(paths, self.format.kind, true)?;
+        let file = self.file.once(paths, self.format.kind, true)?;
         let written = self.entries(paths)?.min(entries);
         file.set_len(u64::from(written) * self.format.entry_size as u64)?;
         let last = if written > 0 { Some(self.read_written(&file, written - 1)?) } else { None };
@@ -242,8 +243,13 @@ impl EntryFile {
     /// Writes what is only in memory and closes the file. It is opened again when it is used.
     pub fn release(&self, paths: &SegmentPaths) -> io::Result<()> {
         self.write_pending(paths)?;
-        self.file.close();
+        self.close();
         Ok(())
+    }
+
+    /// Closes the file, and leaves what is only in memory there.
+    pub fn close(&self) {
+        self.file.close();
     }
 }
 

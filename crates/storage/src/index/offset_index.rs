@@ -132,6 +132,10 @@ impl OffsetIndex {
         self.entries.release(paths)
     }
 
+    pub fn close(&self) {
+        self.entries.close();
+    }
+
     /// Whether the index can name `offset`.
     pub fn can_append(paths: &SegmentPaths, offset: i64) -> bool {
         relative_offset(paths.base_offset(), offset).is_some()

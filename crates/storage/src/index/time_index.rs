@@ -123,6 +123,10 @@ impl TimeIndex {
     pub fn release(&self, paths: &SegmentPaths) -> io::Result<()> {
         self.entries.release(paths)
     }
+
+    pub fn close(&self) {
+        self.entries.close();
+    }
 }
 
 fn parse(paths: &SegmentPaths, entry: &Entry) -> TimestampOffset {

@@ -84,6 +84,11 @@ impl Log {
         Ok(())
     }
 
+    /// Closes the descriptors of a log that is to be deleted, used or not.
+    pub(crate) fn close_files(&self) {
+        self.segments.load().iter().for_each(|segment| segment.close_files());
+    }
+
     /// Renames the partition's directory: to `...-delete` before it is deleted, or to `...-stray`.
     ///
     /// # Errors

@@ -342,6 +342,8 @@ impl LogManager {
         if let Some(dir) = self.dir_of(&log) {
             let due_ms = now_ms.saturating_add(log.config().file_delete_delay_ms.max(0));
             let dir = Arc::clone(dir);
+            // Thousands may wait for their time.
+            log.close_files();
             self.deleted.add(DeletedLog { due_ms, dir, what: DeletedDir::Log(log) });
         }
     }
