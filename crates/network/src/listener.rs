@@ -33,6 +33,11 @@ pub struct ListenerConfig {
     pub request_memory: Arc<RequestMemory>,
     /// `connections.max.idle.ms`; 0 or less never ends a connection.
     pub max_idle_ms: i64,
+    /// Where a connection's descriptor is not below this, it is refused. The numbers behind are left for files: a log that cannot be opened
+    /// takes its log directory offline, and perhaps the broker with it.
+    ///
+    /// Divergence: Kafka accepts connections until there is no descriptor left, for its logs either.
+    pub descriptors: RawFd,
 }
 
 /// A bound socket that does not accept yet.
@@ -103,7 +108,16 @@ impl Listener {
             let bound = listener.local_addr().ok();
             tokio::spawn(async move {
                 loop {
-                    match listener.accept().await {
+                    let accepted = listener.accept().await.and_then(|(stream, peer)| {
+                        // The system gives out the lowest number that is free.
+                        match stream.as_raw_fd() < config.descriptors {
+                            true => Ok((stream, peer)),
+                            false => Err(io::Error::other(
+                                "few descriptors are left, for files: raise the limit of open files",
+                            )),
+                        }
+                    });
+                    match accepted {
                         Ok((stream, peer)) => {
                             let accepted =
                                 Accepted { stream, peer, bound, config: &config, connections: &connections };
@@ -262,6 +276,7 @@ mod tests {
             max_request_bytes: 0,
             request_memory: RequestMemory::new(-1),
             max_idle_ms: 0,
+            descriptors: RawFd::MAX,
         };
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
         let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();

@@ -96,15 +96,26 @@ fn start_within(
     max_request_bytes: usize,
     max_idle_ms: i64,
 ) -> (RunningListener, Arc<ConnectionQuota>, std::net::SocketAddr) {
-    let config = ListenerConfig {
+    serve(service, ListenerConfig { max_request_bytes, request_memory, max_idle_ms, ..config() })
+}
+
+fn config() -> ListenerConfig {
+    ListenerConfig {
         name: Arc::from("PLAINTEXT"),
         backlog: 50,
         send_buffer_bytes: 102_400,
         receive_buffer_bytes: 102_400,
-        max_request_bytes,
-        request_memory,
-        max_idle_ms,
-    };
+        max_request_bytes: 1000,
+        request_memory: RequestMemory::new(-1),
+        max_idle_ms: 0,
+        descriptors: i32::MAX,
+    }
+}
+
+fn serve(
+    service: Echo,
+    config: ListenerConfig,
+) -> (RunningListener, Arc<ConnectionQuota>, std::net::SocketAddr) {
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
     let address = listener.local_addr().unwrap();
     let quota = ConnectionQuota::new(ConnectionLimits::default());
@@ -273,6 +284,13 @@ async fn answers_before_a_waiting_one_are_not_held_back() {
     stream.write_all(&both).await.unwrap();
     assert_eq!(read_frame(&mut stream).await, b"first");
     assert_eq!(read_frame(&mut stream).await, b"later");
+}
+
+#[tokio::test]
+async fn connections_leave_descriptors_for_files() {
+    let (_running, _, address) = serve(Echo::default(), ListenerConfig { descriptors: 0, ..config() });
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0, "refused, without an answer");
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! Where a node listens, and where others reach it.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use config::{BrokerConfig, EndPoint};
 use network::{ConnectionLimits, Listener, ListenerConfig, RequestMemory};
 use protocol::messages::broker_registration_request::Listener as RegisteredListener;
+use rustix::process::{Resource, getrlimit};
 
 use crate::error::ServerError;
 
@@ -45,6 +47,7 @@ pub(super) fn bind(config: &BrokerConfig) -> Result<Vec<(EndPoint, Listener, Soc
             max_request_bytes: usize::try_from(network.socket_request_max_bytes).unwrap_or(0),
             request_memory: Arc::clone(&request_memory),
             max_idle_ms: network.connections_max_idle_ms,
+            descriptors: descriptors_for_connections(),
         };
         let listener = match endpoint.host.as_str() {
             // All interfaces: both families where the machine has IPv6.
@@ -65,6 +68,14 @@ pub(super) fn bind(config: &BrokerConfig) -> Result<Vec<(EndPoint, Listener, Soc
         bound.push((endpoint.clone(), listener, address));
     }
     Ok(bound)
+}
+
+/// All but an eighth of what the process may have.
+fn descriptors_for_connections() -> RawFd {
+    match getrlimit(Resource::Nofile).current {
+        Some(limit) => RawFd::try_from(limit - limit / 8).unwrap_or(RawFd::MAX),
+        None => RawFd::MAX,
+    }
 }
 
 /// Where others reach a listener: as advertised, with the port that the system chose where none was said.
