@@ -24,13 +24,24 @@ unsafe extern "C" {
 /// `mi_option_page_reclaim_on_free`; -1: no thread takes over the page of what it frees.
 const PAGE_RECLAIM_ON_FREE: c_int = 35;
 
+/// `mi_option_purge_delay`, in ms: how long freed memory is kept.
+const PURGE_DELAY: c_int = 15;
+/// The allocator's default, which spares those who allocate again and again the way to the operating system.
+const KEPT_MS: c_long = 1000;
+
 /// How often somebody should call [`give_back`].
 pub(crate) const GIVE_BACK_EVERY: Duration = Duration::from_secs(2);
 
-/// Lets the allocator give back what many threads shared.
+/// Lets the allocator give back what many threads shared, and during the start what was freed at once: the start frees much that is
+/// needed once, and what lies behind it would stay where it is.
 pub(crate) fn configure() {
-    // SAFETY: the option exists, as the test sees, and may be set at any time by any thread.
-    unsafe { mi_option_set(PAGE_RECLAIM_ON_FREE, -1) };
+    set(PAGE_RECLAIM_ON_FREE, -1);
+    set(PURGE_DELAY, 0);
+}
+
+fn set(option: c_int, value: c_long) {
+    // SAFETY: the options exist, as the test sees, and may be set at any time by any thread.
+    unsafe { mi_option_set(option, value) };
 }
 
 /// Gives back what was freed a while ago.
@@ -50,6 +61,7 @@ pub(crate) fn give_back_all() {
 /// is mapped.
 pub(crate) fn release_start() {
     give_back_all();
+    set(PURGE_DELAY, KEPT_MS);
     for (start, end) in std::fs::read_to_string("/proc/self/maps").iter().flat_map(|maps| unchanged(maps)) {
         // SAFETY: what lies there is the unchanged content of a file: the next access finds the same bytes. Nothing of Rust's lies
         // there but code and constants.
