@@ -12,7 +12,7 @@ use super::{
     goals::{self, Goal},
     plot, recovery, report,
     report::Table,
-    restart, stall, startup,
+    restart, scoreboard, stall, startup,
     system::{Running, System, free_port},
     tools::{self, Tools},
     workload::{self, Workload},
@@ -718,7 +718,7 @@ impl Run {
             page.push_str(&format!("Failed: {failure}\n"));
         }
         fs::write(dir.join(format!("{name}.md")), page.trim_end().to_owned() + "\n")?;
-        Ok(())
+        scoreboard::write(dir)
     }
 }
 

@@ -26,6 +26,10 @@ enum Bound {
     RatioAtLeast(f64),
     /// The ratio to Apache Kafka is at most this.
     ApacheAtMost(f64),
+    /// The ratio to Apache Kafka is at least this.
+    ApacheAtLeast(f64),
+    /// The median is at most so many times that of another workload.
+    TimesAtMost(&'static str, f64),
     /// The value itself is below this.
     Below(f64),
     /// The value itself is at least this.
@@ -103,6 +107,37 @@ pub const GROWTH: &[Goal] = &[
     Goal { workload: "idle partitions: 1,000", figure: START, bound: Bound::Below(100.0) },
     Goal { workload: "idle partitions: 10,000", figure: START, bound: Bound::Below(400.0) },
     Goal { workload: "idle partitions: 10,000", figure: "idle CPU", bound: Bound::Below(0.5) },
+    Goal {
+        workload: "active partitions: 5,000",
+        figure: "CPU per GB",
+        bound: Bound::TimesAtMost("active partitions: 1", 1.6),
+    },
+    Goal { workload: "idle connections: 5,000", figure: "memory per connection", bound: Bound::Below(10.0) },
+    Goal {
+        workload: "active connections: 1,000",
+        figure: "CPU per request",
+        bound: Bound::TimesAtMost("active connections: 1", 2.0),
+    },
+    Goal {
+        workload: "readers of one log: 16",
+        figure: "CPU per delivered GB",
+        bound: Bound::TimesAtMost("readers of one log: 1", 1.25),
+    },
+    Goal {
+        workload: "producers of small batches: 1",
+        figure: "throughput",
+        bound: Bound::ApacheAtLeast(1.0),
+    },
+    Goal {
+        workload: "producers of small batches: 50",
+        figure: "throughput",
+        bound: Bound::ApacheAtLeast(1.0),
+    },
+    Goal {
+        workload: "producers of small batches: 400",
+        figure: "throughput",
+        bound: Bound::ApacheAtLeast(1.0),
+    },
 ];
 
 /// Of the part `lasting`.
@@ -167,6 +202,12 @@ pub fn verdicts(goals: &[Goal], table: &Table, system: &str) -> Vec<Verdict> {
                 Bound::RatioAtMost(x) => (ratio("floor"), format!("<= {x} x floor"), at_most, x),
                 Bound::RatioAtLeast(x) => (ratio("floor"), format!(">= {x} x floor"), at_least, x),
                 Bound::ApacheAtMost(x) => (ratio("apache"), format!("<= {x} x apache"), at_most, x),
+                Bound::ApacheAtLeast(x) => (ratio("apache"), format!(">= {x} x apache"), at_least, x),
+                Bound::TimesAtMost(of, x) => {
+                    let other = table.median(of, goal.figure, system);
+                    let times = value().zip(other).map(|(value, other)| value / other);
+                    (times, format!("<= {x} x \"{of}\""), at_most, x)
+                }
                 Bound::AtLeast(x) => (value(), format!(">= {x} {unit}"), at_least, x),
                 Bound::Below(x) => {
                     let below: fn(f64, f64) -> bool = |a, b| a < b;

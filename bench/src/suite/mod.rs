@@ -7,6 +7,7 @@ mod plot;
 mod recovery;
 mod report;
 mod restart;
+mod scoreboard;
 mod stall;
 mod startup;
 mod system;

@@ -220,7 +220,7 @@ fn ratio_pairs(systems: &[String]) -> Vec<(&str, &str)> {
 }
 
 /// Three digits that count.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     let digits = match value.abs() {
         size if size >= 100.0 => 0,
         size if size >= 10.0 => 1,
