@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use super::{Target, fetch, window};
+use super::{Target, fetch, reserve::Reserve, window};
 use crate::{
     Failure, Result,
     measure::{
@@ -47,8 +47,14 @@ pub fn partitions(target: Target, topic: &str, partitions: i32, bytes: usize) ->
     // A partition's first batch makes its files: that is another figure than what an active one costs.
     window::run(&mut [&mut connection], &mut frames, places, 5, in_turn, &mut check)?;
     thread::sleep(AFTERMATH);
+    let reserve = Reserve::take(bytes + bytes / 8)?;
+    let length = frames[0].len();
+    let out_of_reserve = |number: usize| {
+        reserve.give(length);
+        in_turn(number)
+    };
     let meter = Meter::start(target.servers)?;
-    let latency = window::run(&mut [&mut connection], &mut frames, count, 5, in_turn, &mut check)?;
+    let latency = window::run(&mut [&mut connection], &mut frames, count, 5, out_of_reserve, &mut check)?;
     let usage = meter.stop()?;
     let payload = (count * records * RECORD) as f64;
     Ok(vec![

@@ -42,8 +42,10 @@ pub fn write(dir: &Path) -> Result<()> {
         let Ok(text) = fs::read_to_string(&path) else { continue };
         let part: Value = serde_json::from_str(&text)
             .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
-        for goal in part["goals"].as_array().into_iter().flatten() {
-            goals.push_str(&goal_line(page, &part, goal));
+        let of_part = part["goals"].as_array().map_or(&[] as &[Value], Vec::as_slice);
+        // A page of one piece of the part leaves the goals to the page of the whole.
+        if of_part.iter().any(|goal| !goal["measured"].is_null()) {
+            of_part.iter().for_each(|goal| goals.push_str(&goal_line(page, &part, goal)));
         }
         for figure in figures(&part).filter(|figure| apache_is_ahead(figure)) {
             behind.push_str(&behind_line(page, figure));
