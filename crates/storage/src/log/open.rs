@@ -207,7 +207,7 @@ fn load(
     };
     let mut loader = Loader {
         partition_dir,
-        names: &names,
+        has_transactions: names.iter().any(|name| name.ends_with(TXN_INDEX_FILE_SUFFIX)),
         options,
         segments: Vec::with_capacity(base_offsets.len()),
         producers: ProducerStateManager::new(partition_dir, &names, options.producer_id_expiration_ms),
@@ -401,8 +401,8 @@ fn has(names: &[String], name: &str) -> bool {
 
 struct Loader<'a> {
     partition_dir: &'a Arc<PartitionDir>,
-    /// The files in it, before anything was recovered.
-    names: &'a [String],
+    /// Whether any segment has a transaction index.
+    has_transactions: bool,
     options: &'a OpenOptions,
     segments: Vec<Arc<LogSegment>>,
     /// The state of recovery, apart from the log's own.
@@ -434,9 +434,11 @@ impl Loader<'_> {
 
     fn index_fault(&self, segment: &LogSegment) -> io::Result<Option<&'static str>> {
         // Most segments of most brokers are the only ones of their partitions, and many hold nothing.
-        let has_transactions = self.names.iter().any(|name| name.ends_with(TXN_INDEX_FILE_SUFFIX));
-        if segment.size() == 0 && !has_transactions && segment.has_empty_indexes()? {
+        if segment.size() == 0 && !self.has_transactions && segment.has_empty_indexes()? {
             return Ok(None);
+        }
+        if self.has_transactions && !segment.txn_index().is_sane(segment.paths())? {
+            return Ok(Some("the transaction index is not one of the segment"));
         }
         index_fault(segment, &self.options.config)
     }
@@ -549,9 +551,6 @@ fn index_fault(segment: &LogSegment, config: &LogConfig) -> io::Result<Option<&'
         || last_time.offset < segment.base_offset()
     {
         return Ok(Some("the time index does not rise"));
-    }
-    if !segment.txn_index().is_sane(paths)? {
-        return Ok(Some("the transaction index is not one of the segment"));
     }
     let entries = segment.offset_index().len(paths)?;
     let last = segment.offset_index().last(paths)?;
