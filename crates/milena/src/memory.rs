@@ -116,10 +116,14 @@ impl Mapping<'_> {
 mod tests {
     use super::*;
     use std::ffi::{CStr, c_char};
+    use std::sync::Mutex;
 
     unsafe extern "C" {
         fn mi_options_print_out(out: extern "C" fn(*const c_char, *mut c_void), argument: *mut c_void);
     }
+
+    /// The options are the process's, and so of all tests.
+    static OPTIONS: Mutex<()> = Mutex::new(());
 
     extern "C" fn collect(text: *const c_char, into: *mut c_void) {
         // SAFETY: the caller hands in a text that ends with 0, and what it was given, which is a `String`.
@@ -128,12 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn the_allocator_has_the_option() {
+    fn the_allocator_has_the_options() {
+        let _alone = OPTIONS.lock();
         configure();
         let mut options = String::new();
         // SAFETY: `collect` takes the argument for what it is.
         unsafe { mi_options_print_out(collect, (&raw mut options).cast()) };
         assert!(options.contains("'page_reclaim_on_free': -1"), "{options}");
+        assert!(options.contains("'purge_delay': 0"), "{options}");
     }
 
     #[test]
@@ -156,6 +162,7 @@ mod tests {
 
     #[test]
     fn the_program_goes_on_without_it() {
+        let _alone = OPTIONS.lock();
         let kept: Vec<u32> = (0..1_000_000).collect();
         drop(vec![7; 1_000_000]);
         release_start();
