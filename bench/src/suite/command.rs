@@ -374,7 +374,7 @@ fn partitions_name(count: i32) -> String {
 pub const WARM: &str = "killed in mid-write, page cache warm";
 pub const COLD: &str = "killed in mid-write, page cache cold";
 /// Partitions and bytes of that; bytes of long logs, in megabytes.
-const KILLED: (i32, usize) = (100, 2_000_000_000);
+const KILLED: (i32, usize) = (100, 10_000_000_000);
 const LENGTHS_MB: [usize; 3] = [100, 1_000, 10_000];
 
 const LOADING: &str = "load a coordinator";

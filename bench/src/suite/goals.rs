@@ -146,7 +146,7 @@ pub const LASTING: &[Goal] = &[
     Goal { workload: command::LASTING, figure: MEMORY_GROWTH, bound: Bound::Below(1.1) },
 ];
 
-/// Of the part `recovery`: with 10 GB the goals are 1 s and 3 s, these are for the 2 GB of a run.
+/// Of the part `recovery`, with 10 GB.
 pub const RECOVERY: &[Goal] = &[
     Goal { workload: WARM, figure: "every partition takes a record", bound: Bound::Below(1.0) },
     Goal { workload: COLD, figure: "every partition takes a record", bound: Bound::Below(3.0) },
