@@ -23,7 +23,13 @@ const RECORD: usize = 100;
 const AFTERMATH: Duration = Duration::from_secs(7);
 
 /// Batches of 16 KB to many partitions in turn, over one connection with five in flight. Each has its first one before.
-pub fn partitions(target: Target, topic: &str, partitions: i32, bytes: usize) -> Result<Vec<Metric>> {
+pub fn partitions(
+    target: Target,
+    topic: &str,
+    partitions: i32,
+    bytes: usize,
+    reserve: &Reserve,
+) -> Result<Vec<Metric>> {
     let records = batch::records_that_fit(BATCH, RECORD);
     let mut noise = Noise::new(1);
     let batch = batch::build(records, RECORD, &mut noise);
@@ -47,7 +53,6 @@ pub fn partitions(target: Target, topic: &str, partitions: i32, bytes: usize) ->
     // A partition's first batch makes its files: that is another figure than what an active one costs.
     window::run(&mut [&mut connection], &mut frames, places, 5, in_turn, &mut check)?;
     thread::sleep(AFTERMATH);
-    let reserve = Reserve::take(bytes + bytes / 8)?;
     let length = frames[0].len();
     let out_of_reserve = |number: usize| {
         reserve.give(length);

@@ -415,8 +415,8 @@ fn on_topic(workload: &Workload, target: Target, topic: &str, dir: &Path) -> Res
         }
         Kind::Connections { count } => connections::run(target, count),
         Kind::Partitions { partitions, bytes } => {
-            let append = warm_page_cache(dir, bytes)?;
-            let mut metrics = growth::partitions(target, &topic, partitions, bytes)?;
+            let (append, reserve) = warm_memory(dir, bytes)?;
+            let mut metrics = growth::partitions(target, &topic, partitions, bytes, &reserve)?;
             metrics.push(append);
             Ok(metrics)
         }

@@ -17,6 +17,20 @@ use storage::{
     ReadError, timestamps,
 };
 
+fn open_manager(dir: &Path) -> LogManager {
+    let logs = LogManager::open(LogManagerConfig {
+        log_dirs: vec![dir.to_owned()],
+        cluster_id: Some("cluster".to_owned()),
+        node_id: 1,
+        num_recovery_threads_per_data_dir: 1,
+        default_config: Arc::default(),
+        producer_id_expiration_ms: 86_400_000,
+    })
+    .unwrap();
+    logs.load(&|_| Some(Arc::default()), &|_, _| false, NOW_MS).unwrap();
+    logs
+}
+
 fn refuse(log: &Log, records: &[u8]) -> AppendError {
     let (end, size) = (log.log_end_offset(), log.size());
     let error = log.append_as_leader(records, 0, AppendOrigin::Client, NOW_MS).unwrap_err();
@@ -153,16 +167,7 @@ fn a_small_batch_that_grows_without_end_is_refused() {
 #[test]
 fn a_batch_of_which_much_comes_out_is_looked_at_beside_others() {
     let dir = tempfile::tempdir().unwrap();
-    let logs = LogManager::open(LogManagerConfig {
-        log_dirs: vec![dir.path().to_owned()],
-        cluster_id: Some("cluster".to_owned()),
-        node_id: 1,
-        num_recovery_threads_per_data_dir: 1,
-        default_config: Arc::default(),
-        producer_id_expiration_ms: 86_400_000,
-    })
-    .unwrap();
-    logs.load(&|_| Some(Arc::default()), &|_, _| false, NOW_MS).unwrap();
+    let logs = open_manager(dir.path());
     let handed_over = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&handed_over);
     // So many threads serve connections that none of them is ever the last.
@@ -633,6 +638,18 @@ fn who_appends_has_one_file_open() {
     let log = open(dir.path(), config);
     append(&log, &batch(1, 30, NOW_MS));
     assert_eq!(open_files(dir.path()), 1, "as after a start");
+}
+
+#[test]
+fn a_deleted_log_has_no_file_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = open_manager(dir.path());
+    let topic = TopicPartition::new("topic", 0);
+    let log = logs.create_log(&topic, None, Arc::default(), NOW_MS).unwrap();
+    append(&log, &batch(3, 10, NOW_MS));
+    assert_eq!(open_files(&log.dir()), 1);
+    assert!(logs.delete_log(&topic, NOW_MS).unwrap());
+    assert_eq!(open_files(&log.dir()), 0, "it waits a minute for its end");
 }
 
 #[test]

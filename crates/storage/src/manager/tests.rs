@@ -269,19 +269,3 @@ fn checkpoints_are_written_when_something_has_changed() {
     assert!(is_written());
     assert!(!is_written());
 }
-
-#[test]
-fn a_deleted_log_has_no_file_open() {
-    let dir = tempfile::tempdir().unwrap();
-    let manager = start(&[dir.path()]);
-    let log = create(&manager, "t", 0);
-    append(&log, 3);
-    let open_files = || {
-        let targets = fs::read_dir("/proc/self/fd").unwrap();
-        let targets = targets.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
-        targets.filter(|target| target.starts_with(dir.path().join(log.dir().file_name().unwrap()))).count()
-    };
-    assert_eq!(open_files(), 1);
-    manager.delete_log(&TopicPartition::new("t", 0), NOW_MS).unwrap();
-    assert_eq!(open_files(), 0, "it waits a minute for its end");
-}
