@@ -46,7 +46,10 @@ impl World {
         !self.healed
             && self.suspect.is_none()
             && all_there
-            && partitions.all(|partition| partition.isr.len() > 1 || !partition.isr.contains(&id))
+            // Where nobody is in sync, as when the last one was fenced, it may have what nobody else has.
+            && partitions.all(|partition| {
+                !partition.replicas.contains(&id) || partition.isr.iter().any(|other| *other != id)
+            })
     }
 
     /// A disk that has lost what it should have is whole again when its node is in sync everywhere.
