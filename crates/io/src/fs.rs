@@ -365,8 +365,38 @@ pub fn syncfs_tells_errors() -> bool {
     (numbers.next(), numbers.next()) >= (Some(5), Some(8))
 }
 
+/// Names the time since the machine was started, the disk since it was attached, and the directory: as long as all of that is the same,
+/// everything is there that any process has written to the directory, synced or not. `None` where that cannot be said: on what is no
+/// disk of this machine (a network's file system, one that spans several disks, memory), and before Linux 5.15.
+pub fn boot_identity(dir: &Path) -> Option<String> {
+    if_simulated!(dir, disk => Some(disk.boot_identity()));
+    let text = |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    let boot = text("/proc/sys/kernel/random/boot_id").filter(|boot| !boot.is_empty())?;
+    let stat = rustix::fs::stat(dir).ok()?;
+    let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
+    // Rises with each disk that is attached. A partition has that of its disk.
+    let of = |place: &str| text(&format!("/sys/dev/block/{major}:{minor}/{place}diskseq"));
+    let sequence = of("").or_else(|| of("../"))?;
+    Some(format!("{boot} {major}:{minor}/{sequence}/{}", stat.st_ino))
+}
+
 /// Makes the names in a directory survive a crash of the machine.
 pub fn sync_dir(dir: &Path) -> io::Result<()> {
     if_simulated!(dir, disk => disk.sync_dir(dir));
     std::fs::File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boot_is_named_the_same_twice_and_each_directory_differently() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let of = |dir: PathBuf| boot_identity(&dir);
+        // Where this lies on no disk of the machine, as in some containers, there is nothing to be said of either.
+        assert_eq!(of(here.to_owned()), of(here.join("src/..")));
+        assert!(of(here.to_owned()).is_none() || of(here.to_owned()) != of(here.join("src")));
+        assert_eq!(of(PathBuf::from("/proc")), None, "it lies on no disk");
+    }
 }

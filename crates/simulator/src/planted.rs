@@ -15,6 +15,8 @@ pub enum Planted {
     LostNameOfSegment,
     /// After a crash the logs are taken as they lie there.
     SkippedRecovery,
+    /// A loss of power is taken for the end of a process: all that was written counts as being there.
+    LostPowerUnnoticed,
     /// The recovery point is checkpointed ahead of what was synced.
     RecoveryPointAhead,
     /// A reader does not look at checksums.
@@ -77,10 +79,11 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 32] = [
+    pub const ALL: [Planted; 33] = [
         Planted::AcknowledgedBeforeSync,
         Planted::LostNameOfSegment,
         Planted::SkippedRecovery,
+        Planted::LostPowerUnnoticed,
         Planted::RecoveryPointAhead,
         Planted::UncheckedBits,
         Planted::AnswerBeforeCommit,
@@ -118,6 +121,7 @@ impl Planted {
             Planted::AcknowledgedBeforeSync
             | Planted::LostNameOfSegment
             | Planted::SkippedRecovery
+            | Planted::LostPowerUnnoticed
             | Planted::RecoveryPointAhead => Scenario::Log,
             Planted::UncheckedBits => Scenario::Damage,
             Planted::AnswerBeforeCommit | Planted::UnreadEnd => Scenario::Groups,
@@ -156,7 +160,7 @@ impl Planted {
         match self {
             Planted::AcknowledgedBeforeSync | Planted::LostNameOfSegment => "was acknowledged (PowerLoss)",
             Planted::SkippedRecovery => "counts as one of epoch",
-            Planted::RecoveryPointAhead => "the batch at",
+            Planted::RecoveryPointAhead | Planted::LostPowerUnnoticed => "the batch at",
             Planted::UncheckedBits => "which nobody wrote",
             Planted::AnswerBeforeCommit | Planted::UnreadEnd => "behind a start",
             Planted::CommitBeforeSync | Planted::SkippedTruncation => "commits (last offset",
@@ -184,9 +188,13 @@ impl Planted {
 }
 
 impl Planted {
-    /// A seed that shows one that hardly any other does: where to begin to look. It changes with the world, and is then looked for.
+    /// Shortly before a seed that shows one that hardly any other does: where to begin to look. It changes with the world, and is then looked for.
     pub fn first_seed(self) -> u64 {
-        if self == Planted::EarlyService { 109 } else { 0 }
+        match self {
+            Planted::EarlyService => 109,
+            Planted::LostPowerUnnoticed => 950,
+            _ => 0,
+        }
     }
 }
 

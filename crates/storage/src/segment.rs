@@ -230,6 +230,28 @@ impl LogSegment {
         Ok(())
     }
 
+    /// Writes what is only in memory of the indexes.
+    pub fn write_indexes(&self) -> io::Result<()> {
+        self.offset_index.write(&self.paths)?;
+        self.time_index.write(&self.paths)
+    }
+
+    /// Whether the files of the indexes are there, and each can be one of the segment by its length, or by its entries if they are few.
+    pub(crate) fn has_whole_indexes(&self) -> io::Result<bool> {
+        Ok(self.offset_index.is_whole(&self.paths)? == Some(true)
+            && self.time_index.is_whole(&self.paths)? == Some(true)
+            && self.txn_index.is_sane(&self.paths)?)
+    }
+
+    /// Drops the entries of `offset` and later from the indexes, and the transactions that ended at `ended` or later.
+    pub(crate) fn cut_indexes(&self, offset: i64, ended: i64) -> io::Result<()> {
+        self.offset_index.truncate_to(&self.paths, offset)?;
+        self.time_index.truncate_to(&self.paths, offset)?;
+        self.txn_index.truncate_to(&self.paths, ended)?;
+        *self.max_timestamp.lock() = None;
+        Ok(())
+    }
+
     /// Forgets the largest timestamp: recovery finds it again.
     pub(crate) fn reset_max_timestamp(&self) {
         *self.max_timestamp.lock() = Some(TimestampOffset { timestamp: -1, offset: self.base_offset() });

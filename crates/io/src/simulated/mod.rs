@@ -141,6 +141,11 @@ impl SimulatedDisk {
         self.0.state.lock().forgets = Some(Box::new(which));
     }
 
+    /// Has losses of power look like the ends of processes to whoever asks for the boot: to prove that it would be found.
+    pub fn hide_boots(&self) {
+        self.0.state.lock().hides_boots = true;
+    }
+
     /// Flips one bit of a file, on the disk and in what is read of it. `false` if it has none.
     pub fn flip_bit(&self, path: impl AsRef<Path>) -> bool {
         let mut state = self.0.state.lock();
@@ -246,6 +251,10 @@ impl SimulatedDisk {
 
     pub(crate) fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         self.0.state.lock().create_dir_all(&self.relative(path))
+    }
+
+    pub(crate) fn boot_identity(&self) -> String {
+        format!("simulated {} {}", self.0.number, self.0.state.lock().boots)
     }
 
     pub(crate) fn sync_all(&self) -> io::Result<()> {

@@ -89,6 +89,9 @@ pub(crate) struct State {
     random: SeededRandom,
     /// Counts the processes that used the disk.
     pub incarnation: u64,
+    /// How often the machine was started again.
+    pub boots: u64,
+    pub hides_boots: bool,
     pub now_ms: i64,
     pub faults: DiskFaults,
     pub halt_after: Option<u64>,
@@ -149,6 +152,8 @@ impl State {
             nodes: vec![Node::Dir(DirNode::default())],
             random: SeededRandom::new(seed),
             incarnation: 0,
+            boots: 0,
+            hides_boots: false,
             now_ms: 0,
             faults: DiskFaults::default(),
             halt_after: None,
@@ -508,6 +513,7 @@ impl State {
 
     pub fn lose_power(&mut self) {
         self.kill();
+        self.boots += u64::from(!self.hides_boots);
         let (random, damage) = (&mut self.random, &mut self.damage);
         for node in &mut self.nodes {
             match node {

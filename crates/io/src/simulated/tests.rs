@@ -156,6 +156,16 @@ fn a_sync_that_failed_is_not_made_up_for() {
 }
 
 #[test]
+fn a_boot_ends_with_the_power_and_not_with_the_process() {
+    let (disk, dir) = disk(1);
+    let first = fs::boot_identity(&dir).unwrap();
+    disk.kill();
+    assert_eq!(fs::boot_identity(&dir).unwrap(), first);
+    disk.lose_power();
+    assert_ne!(fs::boot_identity(&dir).unwrap(), first);
+}
+
+#[test]
 fn a_bit_flips_where_it_lies() {
     let (disk, dir) = disk(1);
     fs::write(dir.join("file"), "\0\0\0\0").unwrap();

@@ -108,6 +108,7 @@ fn plant(planted: Option<Planted>, disk: &SimulatedDisk) {
                 path.file_name().is_some_and(|name| name.to_string_lossy().contains('-'))
             });
         }
+        Some(Planted::LostPowerUnnoticed) => disk.hide_boots(),
         _ => {}
     }
 }

@@ -1,5 +1,6 @@
 //! The small text files of a log directory and of a partition: each is written whole, synced and renamed into place.
 
+mod boot_mark;
 mod clean_shutdown;
 mod leader_epochs;
 mod meta_properties;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use ::io::fs::sync_dir;
 use ::io::fs::{self, File};
+pub(crate) use boot_mark::BootMark;
 pub use clean_shutdown::CleanShutdownFile;
 pub use leader_epochs::{LEADER_EPOCH_CHECKPOINT_FILE, read_leader_epochs, write_leader_epochs};
 pub(crate) use leader_epochs::{leader_epochs_text, write_leader_epochs_with};

@@ -78,6 +78,11 @@ impl OffsetIndex {
         let found =
             self.entries.floor(paths, position as i64 - 1, |entry| parse(paths, entry).position as i64)?;
         let slot = found.map_or(0, |(slot, _)| slot + 1);
+        self.at(paths, slot)
+    }
+
+    /// The entry in a slot; `None` behind the last.
+    pub fn at(&self, paths: &SegmentPaths, slot: u32) -> io::Result<Option<OffsetPosition>> {
         Ok(self.entries.entry(paths, slot)?.map(|entry| parse(paths, &entry)))
     }
 
@@ -122,6 +127,11 @@ impl OffsetIndex {
 
     pub fn reset(&self, paths: &SegmentPaths) -> io::Result<()> {
         self.entries.truncate(paths, 0)
+    }
+
+    /// Writes what is only in memory.
+    pub fn write(&self, paths: &SegmentPaths) -> io::Result<()> {
+        self.entries.write_pending(paths)
     }
 
     pub fn sync(&self, paths: &SegmentPaths) -> io::Result<()> {

@@ -116,6 +116,11 @@ impl TimeIndex {
         self.entries.truncate(paths, 0)
     }
 
+    /// Writes what is only in memory.
+    pub fn write(&self, paths: &SegmentPaths) -> io::Result<()> {
+        self.entries.write_pending(paths)
+    }
+
     pub fn sync(&self, paths: &SegmentPaths) -> io::Result<()> {
         self.entries.sync(paths)
     }

@@ -318,6 +318,7 @@ impl Log {
         writer.appends = appends;
         written?;
         writer.producers.update_map_end_offset(prepared.last_offset + 1);
+        self.pass_waypoint(writer);
         let mut info = self.appended(prepared, rolled);
         self.commit_if_sole(writer, &mut info);
         if self.has_transactions.load(Ordering::Relaxed) || writer.producers.has_transactions() {
@@ -468,6 +469,7 @@ impl Log {
             let size = placed.batch.size_in_bytes() as u64;
             position += size;
             writer.active.bytes_since_last_index_entry += size;
+            writer.active.bytes_since_waypoint += size;
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ mod cleaning;
 mod epoch;
 mod files;
 mod flush;
+mod loader;
 mod open;
 mod read;
 mod recovery;
@@ -23,6 +24,7 @@ mod tail;
 pub mod timestamps;
 mod truncate;
 mod validate;
+mod waypoint;
 
 use std::io;
 use std::path::PathBuf;
@@ -52,6 +54,8 @@ const NO_UNSTABLE_OFFSET: i64 = -1;
 
 /// The log of one partition.
 pub struct Log {
+    /// Waypoints are taken.
+    waypoints: bool,
     topic_partition: TopicPartition,
     topic_id: RwLock<Option<Uuid>>,
     /// The topic id is to be written to `partition.metadata`.
@@ -100,9 +104,12 @@ struct Writer {
 }
 
 /// What is remembered of the active segment until it rolls. A restart forgets it, in Kafka too.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct ActiveSegmentState {
     bytes_since_last_index_entry: u64,
+    bytes_since_waypoint: u64,
+    /// After how many bytes the next waypoint is taken.
+    waypoint_distance: u64,
     created_ms: i64,
     /// The largest timestamp of the first batch, once it was asked for.
     rolling_based_timestamp: Option<i64>,

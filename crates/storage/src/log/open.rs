@@ -11,7 +11,8 @@ use common::{TopicPartition, Uuid};
 use parking_lot::{Mutex, RwLock};
 
 use super::cleaning::CleaningState;
-use super::recovery::{Damage, rebuild_producer_state, recover_segment};
+use super::loader::{Loader, read_epochs};
+use super::recovery::rebuild_producer_state;
 use super::retention::DeletedFile;
 use super::tail::Tail;
 use super::{ActiveSegmentState, Log, NO_UNSTABLE_OFFSET, Writer};
@@ -48,6 +49,10 @@ pub struct OpenOptions {
     pub log_start_offset: i64,
     /// The log was closed: nothing need be recovered.
     pub clean_shutdown: bool,
+    /// The log was not closed, but everything that was written to it is there: only the process ended, and not the machine.
+    pub intact: bool,
+    /// Waypoints are taken: the next start may be told that the log is intact.
+    pub waypoints: bool,
     /// After an unclean stop the names in the directory are made to last. Otherwise the caller does it, before anything is appended.
     pub sync_names: bool,
     /// `producer.id.expiration.ms`.
@@ -68,6 +73,8 @@ impl OpenOptions {
             recovery_point: 0,
             log_start_offset: 0,
             clean_shutdown: false,
+            intact: false,
+            waypoints: false,
             sync_names: true,
             producer_id_expiration_ms: 86_400_000,
             dir_health: None,
@@ -88,7 +95,7 @@ struct Loaded {
 
 impl Log {
     /// Opens the log in `dir`, which is made if it is not there. After an unclean stop everything behind the recovery point is read
-    /// and checked, and cut behind the last whole batch.
+    /// and checked, and cut behind the last whole batch; of an intact log, what lies behind the last waypoint.
     ///
     /// # Errors
     /// [`LogError::InconsistentTopicId`] if the directory is another topic's, and those of the file system.
@@ -144,6 +151,7 @@ impl Log {
         );
         active_state.created_ms = options.now_ms;
         let log = Log {
+            waypoints: options.waypoints,
             topic_partition: options.topic_partition,
             topic_id: RwLock::new(stored_id.or(options.topic_id)),
             topic_id_dirty: AtomicBool::new(stored_id.is_none() && options.topic_id.is_some()),
@@ -210,12 +218,16 @@ fn load(
         has_transactions: names.iter().any(|name| name.ends_with(TXN_INDEX_FILE_SUFFIX)),
         options,
         segments: Vec::with_capacity(base_offsets.len()),
-        producers: ProducerStateManager::new(partition_dir, &names, options.producer_id_expiration_ms),
+        producers: ProducerStateManager::new(partition_dir, &names, options.producer_id_expiration_ms)
+            .with_all_batches(options.waypoints),
         has_recovered: false,
     };
     loader.open_segments(&base_offsets, &mut epochs)?;
     if !options.clean_shutdown {
-        loader.recover_unflushed(&mut epochs)?;
+        let resumed = options.intact && loader.resume(&mut epochs)?;
+        if !resumed {
+            loader.recover_unflushed(&mut epochs)?;
+        }
     }
     let mut end = loader.find_log_end()?;
     if end.is_none() && options.clean_shutdown && !loader.segments.is_empty() {
@@ -264,6 +276,7 @@ fn load(
         recovered
     } else {
         ProducerStateManager::open(partition_dir, options.producer_id_expiration_ms)?
+            .with_all_batches(options.waypoints)
     };
     producers.remove_stray_snapshots(&base_offsets)?;
     let clean = options.clean_shutdown;
@@ -397,208 +410,4 @@ fn find_segments(dir: &Path, names: &[String]) -> io::Result<Vec<i64>> {
 /// Whether there is a file of this name.
 fn has(names: &[String], name: &str) -> bool {
     names.iter().any(|known| known == name)
-}
-
-struct Loader<'a> {
-    partition_dir: &'a Arc<PartitionDir>,
-    /// Whether any segment has a transaction index.
-    has_transactions: bool,
-    options: &'a OpenOptions,
-    segments: Vec<Arc<LogSegment>>,
-    /// The state of recovery, apart from the log's own.
-    producers: ProducerStateManager,
-    has_recovered: bool,
-}
-
-impl Loader<'_> {
-    /// Opens the segments. One whose indexes are missing or damaged is recovered, unless it will be anyway.
-    fn open_segments(&mut self, base_offsets: &[i64], epochs: &mut LeaderEpochCache) -> io::Result<()> {
-        let first_unflushed = base_offsets
-            .partition_point(|base_offset| *base_offset <= self.options.recovery_point)
-            .saturating_sub(1);
-        for (index, &base_offset) in base_offsets.iter().enumerate() {
-            let segment = Arc::new(LogSegment::open(self.partition_dir, base_offset)?);
-            self.segments.push(Arc::clone(&segment));
-            let recovered_later = !self.options.clean_shutdown && index >= first_unflushed;
-            if !recovered_later && let Some(fault) = self.index_fault(&segment)? {
-                tracing::warn!(
-                    path = %segment.log_path().display(), fault,
-                    "recovering the segment and rebuilding its index files"
-                );
-                let is_last = index + 1 == base_offsets.len();
-                self.recover(index, epochs, if is_last { Damage::Cut } else { Damage::Keep })?;
-            }
-        }
-        Ok(())
-    }
-
-    fn index_fault(&self, segment: &LogSegment) -> io::Result<Option<&'static str>> {
-        // Most segments of most brokers are the only ones of their partitions, and many hold nothing.
-        if segment.size() == 0 && !self.has_transactions && segment.has_empty_indexes()? {
-            return Ok(None);
-        }
-        if self.has_transactions && !segment.txn_index().is_sane(segment.paths())? {
-            return Ok(Some("the transaction index is not one of the segment"));
-        }
-        index_fault(segment, &self.options.config)
-    }
-
-    fn recover_unflushed(&mut self, epochs: &mut LeaderEpochCache) -> io::Result<()> {
-        let recovery_point = self.options.recovery_point;
-        let first = self
-            .segments
-            .partition_point(|segment| segment.base_offset() <= recovery_point)
-            .saturating_sub(1);
-        self.recover_from(first, epochs)
-    }
-
-    /// Recovers the segments from one on. Behind one that was cut, nothing can be kept: offsets would be missing.
-    fn recover_from(&mut self, first: usize, epochs: &mut LeaderEpochCache) -> io::Result<()> {
-        for index in first..self.segments.len() {
-            if self.recover(index, epochs, Damage::Cut)? > 0 || self.ends_too_early(index)? {
-                for segment in self.segments.drain(index + 1..) {
-                    tracing::warn!(
-                        path = %segment.log_path().display(),
-                        "deleting a segment that follows a damaged one"
-                    );
-                    segment.delete_files()?;
-                }
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether offsets are missing between a segment and the next.
-    ///
-    /// Divergence: Kafka only sees a segment that ends in the middle of a batch. One that was rolled shortly before the power went
-    /// can have lost whole batches, or all, while the next one is there: a replica with such a hole would count as having what it
-    /// has not. Compaction leaves such holes rightly, so compacted logs are taken as they are.
-    fn ends_too_early(&self, index: usize) -> io::Result<bool> {
-        let (Some(segment), Some(next)) = (self.segments.get(index), self.segments.get(index + 1)) else {
-            return Ok(false);
-        };
-        Ok(!self.options.config.compact && segment.next_offset()? < next.base_offset())
-    }
-
-    fn recover(
-        &mut self,
-        index: usize,
-        epochs: &mut LeaderEpochCache,
-        if_damaged: Damage,
-    ) -> io::Result<u64> {
-        let Some(segment) = self.segments.get(index).cloned() else { return Ok(0) };
-        self.has_recovered = true;
-        let before = self.segments.get(..index).unwrap_or_default();
-        let base_offset = segment.base_offset();
-        if self.producers.map_end_offset() != base_offset || self.producers.is_empty() {
-            self.producers =
-                ProducerStateManager::open(self.partition_dir, self.options.producer_id_expiration_ms)?;
-            let start = self.options.log_start_offset;
-            rebuild_producer_state(
-                &mut self.producers,
-                before,
-                start,
-                base_offset,
-                false,
-                self.options.now_ms,
-            )?;
-        }
-        let config = &self.options.config;
-        let truncated = recover_segment(&segment, config, &mut self.producers, epochs, if_damaged)?;
-        self.producers.take_snapshot(false)?;
-        Ok(truncated)
-    }
-
-    /// The offset behind the last batch. `None` if there are no segments, or the last one does not end with a whole batch.
-    fn find_log_end(&self) -> io::Result<Option<i64>> {
-        let Some(last) = self.segments.last() else { return Ok(None) };
-        if last.size() == 0 {
-            return Ok(Some(last.base_offset()));
-        }
-        let entry = last.offset_index().last(last.paths())?;
-        let mut scanner = HeaderScanner::new(last.file()?, entry.position, last.size());
-        let (mut next_offset, mut position) = (last.base_offset(), entry.position);
-        loop {
-            match scanner.next() {
-                Ok(Some(batch)) => (next_offset, position) = (batch.header.next_offset(), batch.end()),
-                Ok(None) => break,
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok((position == last.size()).then_some(next_offset))
-    }
-}
-
-/// What is wrong with a segment's indexes, as far as that is cheap to see.
-///
-/// Divergence: Kafka looks whether the offset index exists, and trusts its content. Here its end is compared with the segment.
-fn index_fault(segment: &LogSegment, config: &LogConfig) -> io::Result<Option<&'static str>> {
-    let paths = segment.paths();
-    match segment.offset_index().is_whole(paths)? {
-        None => return Ok(Some("there is no offset index")),
-        Some(false) => return Ok(Some("the offset index is not a whole number of entries long")),
-        Some(true) => {}
-    }
-    match segment.time_index().is_whole(paths)? {
-        None => return Ok(Some("there is no time index")),
-        Some(false) => return Ok(Some("the time index is not a whole number of entries long")),
-        Some(true) => {}
-    }
-    let last_time = segment.time_index().last(paths)?;
-    if segment.time_index().first(paths)?.is_some_and(|first| first.timestamp > last_time.timestamp)
-        || last_time.offset < segment.base_offset()
-    {
-        return Ok(Some("the time index does not rise"));
-    }
-    let entries = segment.offset_index().len(paths)?;
-    let last = segment.offset_index().last(paths)?;
-    let mut scanner = HeaderScanner::new(segment.file()?, last.position, segment.size());
-    let first = match scanner.next() {
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => None,
-        other => other?,
-    };
-    if entries > 0 && first.is_none_or(|batch| batch.header.last_offset() != last.offset) {
-        return Ok(Some("the end of the offset index does not fit the segment"));
-    }
-    // An entry is made when more than the interval was appended since the last one; a restart begins to count anew, hence the room.
-    let room = 4 * config.index_interval.max(0) as u64 + 4096;
-    let mut reach = first.map_or(last.position, |batch| batch.end());
-    let mut last_offset = first.map(|batch| batch.header.last_offset());
-    while reach.saturating_sub(last.position) <= room {
-        match scanner.next() {
-            Ok(Some(batch)) => {
-                reach = batch.end();
-                last_offset = Some(batch.header.last_offset());
-            }
-            Ok(None) if last_offset.is_some_and(|last_offset| last_time.offset > last_offset) => {
-                // Nothing could be appended behind it.
-                return Ok(Some("the time index names an offset behind the segment's last"));
-            }
-            Ok(None) => return Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
-            Err(error) => return Err(error),
-        }
-    }
-    let first_end = first.map_or(last.position, |batch| batch.end());
-    match scanner.next() {
-        // A batch behind so much of the log would have an entry.
-        Ok(Some(batch)) if batch.position > first_end + room => Ok(Some("the offset index is too short")),
-        Err(error) if error.kind() != io::ErrorKind::InvalidData => Err(error),
-        _ => Ok(None),
-    }
-}
-
-/// Reads the leader epochs from the batches.
-fn read_epochs(segments: &[Arc<LogSegment>], epochs: &mut LeaderEpochCache) -> io::Result<()> {
-    for segment in segments {
-        let mut scanner = HeaderScanner::new(segment.file()?, 0, segment.size());
-        while let Some(batch) = scanner.next()? {
-            if epochs.latest_epoch().is_none_or(|latest| batch.header.partition_leader_epoch() > latest) {
-                epochs.assign(batch.header.partition_leader_epoch(), batch.header.base_offset());
-            }
-        }
-    }
-    Ok(())
 }

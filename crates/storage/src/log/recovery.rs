@@ -7,6 +7,7 @@ use std::sync::Arc;
 use protocol::records::{RecordBatch, RecordError};
 
 use super::append::end_txn_marker;
+use super::waypoint::ResumePoint;
 use crate::batch_reader::{BatchReader, invalid_data};
 use crate::config::LogConfig;
 use crate::file_names::LOG_FILE_SUFFIX;
@@ -27,25 +28,31 @@ pub(super) enum Damage {
     Keep,
 }
 
-/// Reads a segment from its beginning, keeps it up to the last whole batch, and makes its indexes, epochs and producer state anew.
-/// Returns how many bytes were cut off.
+/// Reads a segment from its beginning or from a point on, keeps it up to the last whole batch, and makes its indexes, epochs and producer
+/// state from there on anew. Returns how many bytes were cut off.
 pub(super) fn recover_segment(
     segment: &LogSegment,
+    from: Option<ResumePoint>,
     config: &LogConfig,
     producers: &mut ProducerStateManager,
     epochs: &mut LeaderEpochCache,
     if_damaged: Damage,
 ) -> io::Result<u64> {
     let paths = segment.paths();
-    segment.offset_index().reset(paths)?;
-    segment.time_index().reset(paths)?;
-    segment.txn_index().reset(paths)?;
-    segment.reset_max_timestamp();
+    match from {
+        Some(point) => point.cut_indexes(segment)?,
+        None => {
+            segment.offset_index().reset(paths)?;
+            segment.time_index().reset(paths)?;
+            segment.txn_index().reset(paths)?;
+            segment.reset_max_timestamp();
+        }
+    }
     let interval = config.index_interval.max(0) as u64;
-    let mut valid_bytes = 0;
-    let mut last_index_entry = 0;
+    let mut valid_bytes = from.map_or(0, |point| point.position());
+    let mut last_index_entry = valid_bytes;
     let mut next_offset = segment.base_offset();
-    let mut reader = BatchReader::new(segment.file()?, 0, segment.size());
+    let mut reader = BatchReader::new(segment.file()?, valid_bytes, segment.size());
     let damage = loop {
         let batch = match reader.next() {
             Ok(Some(batch)) => batch,
@@ -56,8 +63,10 @@ pub(super) fn recover_segment(
         if let Err(error) = check_batch(&batch, segment, next_offset) {
             break Some(invalid_data(error, valid_bytes));
         }
-        let in_index =
-            valid_bytes - last_index_entry > interval && !segment.indexes_full(config.max_index_size, 0)?;
+        // What is read first from a point on has an entry.
+        let due = valid_bytes - last_index_entry > interval
+            || from.is_some_and(|point| point.position() == valid_bytes);
+        let in_index = due && !segment.indexes_full(config.max_index_size, 0)?;
         if in_index {
             last_index_entry = valid_bytes;
         }
@@ -65,7 +74,9 @@ pub(super) fn recover_segment(
         valid_bytes += batch.size_in_bytes() as u64;
         next_offset = batch.next_offset();
         epochs.found_batch(batch.partition_leader_epoch(), batch.base_offset(), batch.last_offset());
-        replay_batch(producers, &batch, |aborted| segment.append_aborted(aborted))?;
+        if !from.is_some_and(|point| point.is_known(&batch)) {
+            replay_batch(producers, &batch, |aborted| segment.append_aborted(aborted))?;
+        }
     };
     let mut truncated = segment.size() - valid_bytes;
     if truncated > 0 {

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use common::TopicPartition;
 
 use super::append::Prepared;
+use super::waypoint::first_distance;
 use super::{ActiveSegmentState, Log, Writer};
 use crate::config::LogConfig;
 use crate::error::{LogError, StorageError};
@@ -22,6 +23,8 @@ impl ActiveSegmentState {
     ) -> ActiveSegmentState {
         ActiveSegmentState {
             bytes_since_last_index_entry: 0,
+            bytes_since_waypoint: 0,
+            waypoint_distance: first_distance(config),
             created_ms: now_ms,
             rolling_based_timestamp: None,
             roll_jitter_ms: roll_jitter_ms(config, partition, base_offset, now_ms),

@@ -11,9 +11,9 @@ use common::{TopicPartition, Uuid};
 use parking_lot::Mutex;
 
 use crate::checkpoint::{
-    CLEANER_OFFSET_CHECKPOINT_FILE, CheckpointError, CleanShutdownFile, LOG_START_OFFSET_CHECKPOINT_FILE,
-    META_PROPERTIES_FILE, MetaProperties, RECOVERY_POINT_CHECKPOINT_FILE, REPLICATION_OFFSET_CHECKPOINT_FILE,
-    read_offsets, sync_dir, write_offsets,
+    BootMark, CLEANER_OFFSET_CHECKPOINT_FILE, CheckpointError, CleanShutdownFile,
+    LOG_START_OFFSET_CHECKPOINT_FILE, META_PROPERTIES_FILE, MetaProperties, RECOVERY_POINT_CHECKPOINT_FILE,
+    REPLICATION_OFFSET_CHECKPOINT_FILE, read_offsets, sync_dir, write_offsets,
 };
 use crate::dir_health::{DirHealth, LogDirFailureChannel};
 use crate::disk_watch::DiskWatch;
@@ -115,6 +115,8 @@ pub(super) struct LogDir {
     pub health: Arc<DirHealth>,
     /// It gets no new logs (`cordoned.log.dirs`).
     pub cordoned: AtomicBool,
+    /// In which boot of the machine its logs were loaded.
+    pub boot: BootMark,
     /// Held while the directory is in use.
     lock: Mutex<Option<File>>,
     /// A partition's directory in it has another name, which may not last yet.
@@ -263,6 +265,7 @@ pub(super) fn open_dirs(
         .zip(identities)
         .map(|(dir, id)| LogDir {
             health: Arc::new(DirHealth::reporting_to(&dir.path, Arc::clone(failures), Arc::clone(watch))),
+            boot: BootMark::new(&dir.path),
             path: dir.path,
             id,
             cordoned: AtomicBool::new(false),

@@ -33,6 +33,8 @@ const MANY_NAMES: usize = 1_000;
 /// What stood in the checkpoints of a directory.
 struct Checkpoints {
     clean_shutdown: bool,
+    /// The stop was not clean, but the machine went on.
+    intact: bool,
     recovery_points: HashMap<TopicPartition, i64>,
     log_start_offsets: HashMap<TopicPartition, i64>,
     high_watermarks: HashMap<TopicPartition, i64>,
@@ -60,7 +62,7 @@ pub type TopicConfigs<'a> = &'a (dyn Fn(&str) -> Option<Arc<LogConfig>> + Sync);
 pub type IsStray<'a> = &'a (dyn Fn(&TopicPartition, Option<Uuid>) -> bool + Sync);
 
 impl LogManager {
-    /// Loads all logs. After an unclean stop they are recovered, with `num.recovery.threads.per.data.dir` threads for each
+    /// Loads all logs. After an unclean stop they are recovered, from their last waypoints on if the machine went on, with `num.recovery.threads.per.data.dir` threads for each
     /// directory. A replica that this broker should not have is renamed with `-stray`.
     ///
     /// # Errors
@@ -120,6 +122,12 @@ impl LogManager {
             return Err(error);
         }
         self.sync_names(&jobs);
+        for dir in self.live() {
+            // Whoever was killed before this has not looked at all that the boot before has left.
+            if let Err(error) = dir.boot.set() {
+                dir.health.fail("Error while marking the boot of the machine".to_owned(), error);
+            }
+        }
         if self.live_dirs().is_empty() {
             return Err(LogError::NoLogDir(
                 "No log directory can be used: all of log.dirs are offline".to_owned(),
@@ -128,7 +136,9 @@ impl LogManager {
         // An error took the log directory offline, and was logged there.
         let _ = self.rewrite_checkpoints();
         if !jobs.is_empty() {
-            tracing::info!(logs = jobs.len(), clean, "loaded logs");
+            let intact =
+                !clean && jobs.iter().all(|job| job.checkpoints.clean_shutdown || job.checkpoints.intact);
+            tracing::info!(logs = jobs.len(), clean, intact, "loaded logs");
         }
         Ok(())
     }
@@ -148,6 +158,7 @@ impl LogManager {
         mark.delete().map_err(|error| error.into_io())?;
         let checkpoints = Arc::new(Checkpoints {
             clean_shutdown,
+            intact: !clean_shutdown && dir.boot.is_current(),
             recovery_points: dir.read_checkpoint(RECOVERY_POINT_CHECKPOINT_FILE),
             log_start_offsets: dir.read_checkpoint(LOG_START_OFFSET_CHECKPOINT_FILE),
             high_watermarks: dir.read_checkpoint(REPLICATION_OFFSET_CHECKPOINT_FILE),
@@ -229,6 +240,8 @@ impl LogManager {
             recovery_point: of(&job.checkpoints.recovery_points),
             log_start_offset: of(&job.checkpoints.log_start_offsets),
             clean_shutdown: job.checkpoints.clean_shutdown,
+            intact: job.checkpoints.intact,
+            waypoints: job.dir.boot.tells(),
             sync_names: job.sync_names,
             producer_id_expiration_ms: self.config.producer_id_expiration_ms,
             dir_health: Some(Arc::clone(&job.dir.health)),

@@ -232,6 +232,7 @@ impl LogManager {
         let options = OpenOptions {
             topic_id,
             clean_shutdown: true,
+            waypoints: dir.boot.tells(),
             producer_id_expiration_ms: self.config.producer_id_expiration_ms,
             dir_health: Some(Arc::clone(&dir.health)),
             ..OpenOptions::new(partition.clone(), config, now_ms)
@@ -282,6 +283,9 @@ impl LogManager {
         });
         self.deleted.forget(dir);
         if let Some(dir) = self.dirs.iter().find(|known| known.path == dir) {
+            if let Err(error) = dir.boot.remove() {
+                tracing::warn!(dir = %dir.path.display(), %error, "the next start may not read all that was written there");
+            }
             dir.unlock();
         }
         lost

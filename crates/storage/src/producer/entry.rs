@@ -119,6 +119,12 @@ impl ProducerStateEntry {
         self.last_timestamp = batch.timestamp;
     }
 
+    /// Remembers batches that came before those that it knows, oldest first.
+    pub(crate) fn remember_earlier(&mut self, earlier: impl Iterator<Item = BatchMetadata>) {
+        let known = std::mem::take(&mut self.batches);
+        earlier.chain(known.as_slice().iter().copied()).for_each(|batch| self.batches.push(batch));
+    }
+
     /// Takes over what an append has added to a copy of this entry.
     pub(crate) fn update(&mut self, next: &ProducerStateEntry) {
         self.set_epoch(next.producer_epoch);

@@ -19,7 +19,7 @@ use foldhash::fast::RandomState;
 pub(crate) use append_info::ProducerAppendInfo;
 pub use append_info::{ProducerError, TRANSACTION_VERSION_UNKNOWN};
 pub use entry::{BatchMetadata, ProducerStateEntry};
-use snapshot::{SnapshotError, read_snapshot, write_snapshot};
+use snapshot::{SnapshotError, encode_snapshot, read_snapshot, rewrite_snapshot, write_snapshot};
 use snapshots::Snapshots;
 
 use crate::AppendOrigin;
@@ -57,6 +57,10 @@ pub(crate) struct ProducerStateManager {
     map_end_offset: i64,
     /// The offset of the newest snapshot.
     last_snapshot_offset: i64,
+    /// The offset of the last waypoint, if its file belongs to no segment.
+    waypoint: Option<i64>,
+    /// A snapshot says all that is known of each producer.
+    all_batches: bool,
 }
 
 impl ProducerStateManager {
@@ -82,7 +86,15 @@ impl ProducerStateManager {
             unreplicated: BTreeMap::new(),
             map_end_offset: 0,
             last_snapshot_offset: 0,
+            waypoint: None,
+            all_batches: false,
         }
+    }
+
+    /// Has snapshots say all that is known of each producer: a log with waypoints is taken up again from any of them.
+    pub fn with_all_batches(mut self, all: bool) -> ProducerStateManager {
+        self.all_batches = all;
+        self
     }
 
     /// Whether nothing is known that a truncation would have to undo.
@@ -188,13 +200,40 @@ impl ProducerStateManager {
     /// Writes a snapshot at the state's offset, unless there is one.
     pub fn take_snapshot(&mut self, sync: bool) -> io::Result<Option<PathBuf>> {
         if self.map_end_offset <= self.last_snapshot_offset {
+            // Where that is a waypoint, it is now the snapshot of a segment, or of a stop.
+            self.waypoint = self.waypoint.filter(|offset| *offset != self.map_end_offset);
             return Ok(None);
         }
         let path = producer_snapshot_file(&self.dir.get(), self.map_end_offset);
-        write_snapshot(&path, self.producers.values(), sync)?;
+        write_snapshot(&path, &self.snapshot(), sync)?;
         self.snapshots.insert(self.map_end_offset);
         self.last_snapshot_offset = self.map_end_offset;
         Ok(Some(path))
+    }
+
+    /// Writes the state at its offset, in the place of the waypoint before. Returns how many bytes that took.
+    pub fn take_waypoint(&mut self) -> io::Result<u64> {
+        if self.map_end_offset <= self.last_snapshot_offset {
+            return Ok(0);
+        }
+        let bytes = self.snapshot();
+        let dir = self.dir.get();
+        let path = producer_snapshot_file(&dir, self.map_end_offset);
+        match self.waypoint.take() {
+            Some(before) if self.all_batches => {
+                self.snapshots.forget(before);
+                rewrite_snapshot(&producer_snapshot_file(&dir, before), &path, &bytes)?;
+            }
+            _ => write_snapshot(&path, &bytes, false)?,
+        }
+        self.snapshots.insert(self.map_end_offset);
+        self.last_snapshot_offset = self.map_end_offset;
+        self.waypoint = Some(self.map_end_offset);
+        Ok(bytes.len() as u64)
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        encode_snapshot(self.producers.values(), self.all_batches.then_some(self.map_end_offset))
     }
 
     /// The snapshot of a clean stop, which must last: the one that is there already, if nothing was appended since. Returns whether
@@ -233,6 +272,7 @@ impl ProducerStateManager {
     ) -> io::Result<()> {
         self.snapshots
             .retain(&self.dir.get(), |offset| offset <= log_end_offset && offset > log_start_offset)?;
+        self.waypoint = self.waypoint.filter(|offset| self.snapshots.contains(*offset));
         if log_end_offset == self.map_end_offset {
             self.on_log_start_offset_incremented(log_start_offset);
             return Ok(());
@@ -244,7 +284,7 @@ impl ProducerStateManager {
     fn load_from_snapshot(&mut self, log_start_offset: i64, now_ms: i64) -> io::Result<()> {
         while let Some(offset) = self.snapshots.latest() {
             let path = producer_snapshot_file(&self.dir.get(), offset);
-            match read_snapshot(&path) {
+            match read_snapshot(&path, offset) {
                 Ok(entries) => {
                     for entry in entries {
                         if !is_expired(&entry, now_ms, self.producer_id_expiration_ms) {
@@ -281,6 +321,7 @@ impl ProducerStateManager {
     pub fn truncate_fully_and_start_at(&mut self, offset: i64) -> io::Result<()> {
         self.clear();
         self.snapshots.retain(&self.dir.get(), |_| false)?;
+        self.waypoint = None;
         self.last_snapshot_offset = 0;
         self.map_end_offset = offset;
         Ok(())

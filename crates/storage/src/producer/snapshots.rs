@@ -36,6 +36,11 @@ impl Snapshots {
         self.offsets.insert(offset);
     }
 
+    /// One is no more: its file has another name, or none.
+    pub fn forget(&mut self, offset: i64) {
+        self.offsets.remove(&offset);
+    }
+
     /// Deletes one.
     pub fn remove(&mut self, dir: &Path, offset: i64) -> io::Result<()> {
         self.offsets.remove(&offset);
