@@ -82,6 +82,12 @@ impl Loader<'_> {
 
     fn try_resume(&mut self, epochs: &mut LeaderEpochCache) -> io::Result<bool> {
         let log_start_offset = self.options.log_start_offset;
+        if let [only] = &self.segments[..]
+            && only.size() == 0
+            && self.index_fault(only)?.is_none()
+        {
+            return Ok(true);
+        }
         let waypoint = self.producers.latest_snapshot_offset().filter(|offset| *offset > log_start_offset);
         let Some(waypoint) = waypoint else { return Ok(false) };
         let (first, last) = (self.segment_of(self.options.recovery_point), self.segment_of(waypoint));
@@ -98,6 +104,11 @@ impl Loader<'_> {
         self.producers.truncate_and_reload(log_start_offset, waypoint, self.options.now_ms)?;
         if self.producers.map_end_offset() != waypoint {
             return Ok(false);
+        }
+        if self.is_done_at(waypoint)? && self.index_fault(&segment)?.is_none() {
+            // Nothing was appended since.
+            find_epochs(&segment, segment.size(), epochs)?;
+            return Ok(true);
         }
         self.has_recovered = true;
         let truncated = match ResumePoint::find(&segment, waypoint)? {
@@ -120,6 +131,22 @@ impl Loader<'_> {
             self.recover_from(last + 1, epochs)?;
         }
         Ok(true)
+    }
+
+    /// Whether the log ends at an offset, with all that lies before it in the indexes.
+    fn is_done_at(&self, offset: i64) -> io::Result<bool> {
+        let Some(last) = self.segments.last() else { return Ok(false) };
+        let indexed = last.time_index().last(last.paths())?.timestamp;
+        let entry = last.offset_index().last(last.paths())?;
+        let mut scanner = HeaderScanner::new(last.file()?, entry.position, last.size());
+        let mut next_offset = last.base_offset();
+        while let Some(batch) = scanner.next()? {
+            if batch.header.max_timestamp() > indexed {
+                return Ok(false);
+            }
+            next_offset = batch.header.next_offset();
+        }
+        Ok(scanner.position() == last.size() && next_offset == offset)
     }
 
     /// Recovers the segments from one on. Behind one that was cut, nothing can be kept: offsets would be missing.
