@@ -11,6 +11,7 @@ use protocol::records::BatchHeader;
 use super::{ActiveSegmentState, Log, Writer};
 use crate::batch_reader::HeaderScanner;
 use crate::config::LogConfig;
+use crate::error::StorageError;
 use crate::index::OffsetPosition;
 use crate::leader_epoch_cache::LeaderEpochCache;
 use crate::segment::LogSegment;
@@ -30,23 +31,21 @@ pub(super) fn first_distance(config: &LogConfig) -> u64 {
 impl Log {
     /// Takes a waypoint at the log's end if so much was appended since the last one. The producers must know all that was appended, and
     /// nothing else.
-    pub(super) fn pass_waypoint(&self, writer: &mut Writer) {
+    pub(super) fn pass_waypoint(&self, writer: &mut Writer) -> Result<(), StorageError> {
         let active = &writer.active;
         if self.waypoints && active.bytes_since_waypoint >= active.waypoint_distance {
-            self.take_waypoint(writer);
+            self.take_waypoint(writer).map_err(|error| self.fail("Error while taking a waypoint", error))?;
         }
+        Ok(())
     }
 
-    fn take_waypoint(&self, writer: &mut Writer) {
-        let taken = self.active_segment().write_indexes().and_then(|()| writer.producers.take_waypoint());
-        let size = taken.unwrap_or_else(|error| {
-            // Nothing depends on it. If the disk is at fault, the next write tells.
-            tracing::warn!(partition = %self.topic_partition, %error, "a waypoint could not be taken; the next start may read more");
-            0
-        });
+    fn take_waypoint(&self, writer: &mut Writer) -> io::Result<()> {
+        self.active_segment().write_indexes()?;
+        let size = writer.producers.take_waypoint()?;
         let distance = first_distance(&self.config.load()).max(SHARE * size);
         writer.active =
             ActiveSegmentState { bytes_since_waypoint: 0, waypoint_distance: distance, ..writer.active };
+        Ok(())
     }
 }
 
