@@ -318,7 +318,7 @@ impl Log {
         writer.appends = appends;
         written?;
         writer.producers.update_map_end_offset(prepared.last_offset + 1);
-        self.pass_waypoint(writer)?;
+        self.pass_waypoint(writer);
         let mut info = self.appended(prepared, rolled);
         self.commit_if_sole(writer, &mut info);
         if self.has_transactions.load(Ordering::Relaxed) || writer.producers.has_transactions() {

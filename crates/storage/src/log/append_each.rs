@@ -216,7 +216,8 @@ impl<'a> Gathering<'a> {
         let placed = gathered.iter().map(|batch| batch.placed);
         log.write_batches(writer, &log.active_segment(), &mut bytes, placed)?;
         writer.producers.update_map_end_offset(last.prepared.last_offset + 1);
-        log.pass_waypoint(writer)
+        log.pass_waypoint(writer);
+        Ok(())
     }
 
     /// What is said of a batch that was written.

@@ -11,7 +11,6 @@ use protocol::records::BatchHeader;
 use super::{ActiveSegmentState, Log, Writer};
 use crate::batch_reader::HeaderScanner;
 use crate::config::LogConfig;
-use crate::error::StorageError;
 use crate::index::OffsetPosition;
 use crate::leader_epoch_cache::LeaderEpochCache;
 use crate::segment::LogSegment;
@@ -31,12 +30,15 @@ pub(super) fn first_distance(config: &LogConfig) -> u64 {
 impl Log {
     /// Takes a waypoint at the log's end if so much was appended since the last one. The producers must know all that was appended, and
     /// nothing else.
-    pub(super) fn pass_waypoint(&self, writer: &mut Writer) -> Result<(), StorageError> {
+    pub(super) fn pass_waypoint(&self, writer: &mut Writer) {
         let active = &writer.active;
-        if self.waypoints && active.bytes_since_waypoint >= active.waypoint_distance {
-            self.take_waypoint(writer).map_err(|error| self.fail("Error while taking a waypoint", error))?;
+        if self.waypoints
+            && active.bytes_since_waypoint >= active.waypoint_distance
+            && let Err(error) = self.take_waypoint(writer)
+        {
+            // What was appended is in the log, and readers see it: it is the next one that learns that the directory is offline.
+            let _ = self.fail("Error while taking a waypoint", error);
         }
-        Ok(())
     }
 
     fn take_waypoint(&self, writer: &mut Writer) -> io::Result<()> {
