@@ -26,6 +26,17 @@ use crate::paths::{LazyFile, PartitionDir, SegmentPaths, write_all_vectored_at};
 /// The files of a segment. The batches come first when they are renamed: where there are none, the rest is swept up at the next start.
 const KINDS: [&str; 4] = [LOG_FILE_SUFFIX, INDEX_FILE_SUFFIX, TIME_INDEX_FILE_SUFFIX, TXN_INDEX_FILE_SUFFIX];
 
+/// What lies behind the last entry of a segment's offset index.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SegmentEnd {
+    /// The offset behind the last batch; the segment's own if there is none.
+    pub next_offset: i64,
+    /// The largest timestamp there; -1 if there is none.
+    pub max_timestamp: i64,
+    /// The segment ends with the last batch.
+    pub is_whole: bool,
+}
+
 /// One segment.
 #[derive(Debug)]
 pub(crate) struct LogSegment {
@@ -177,13 +188,19 @@ impl LogSegment {
 
     /// The offset behind the last batch; the segment's own if there is none.
     pub fn next_offset(&self) -> io::Result<i64> {
+        self.end().map(|end| end.next_offset)
+    }
+
+    /// The batches from the last entry of the offset index on. `InvalidData` if something lies there that is none.
+    pub fn end(&self) -> io::Result<SegmentEnd> {
         let entry = self.offset_index.last(&self.paths)?;
         let mut scanner = HeaderScanner::new(self.file()?, entry.position, self.size());
-        let mut next = self.base_offset();
+        let (mut next_offset, mut max_timestamp) = (self.base_offset(), -1);
         while let Some(batch) = scanner.next()? {
-            next = batch.header.next_offset();
+            next_offset = batch.header.next_offset();
+            max_timestamp = max_timestamp.max(batch.header.max_timestamp());
         }
-        Ok(next)
+        Ok(SegmentEnd { next_offset, max_timestamp, is_whole: scanner.position() == self.size() })
     }
 
     // ---- writing: the log's writer only -------------------------------------------------------------------------------
@@ -247,9 +264,12 @@ impl LogSegment {
     pub(crate) fn cut_indexes(&self, offset: i64, ended: i64) -> io::Result<()> {
         self.offset_index.truncate_to(&self.paths, offset)?;
         self.time_index.truncate_to(&self.paths, offset)?;
-        self.txn_index.truncate_to(&self.paths, ended)?;
+        self.txn_index.truncate_to(&self.paths, ended)
+    }
+
+    /// Forgets the largest timestamp: the time index is asked for it again.
+    pub(crate) fn forget_max_timestamp(&self) {
         *self.max_timestamp.lock() = None;
-        Ok(())
     }
 
     /// Forgets the largest timestamp: recovery finds it again.
@@ -322,9 +342,7 @@ impl LogSegment {
     pub fn truncate_to(&self, offset: i64) -> io::Result<u64> {
         let found = self.find_batch(offset)?;
         let largest_known = self.load_max_timestamp()?.timestamp >= 0;
-        self.offset_index.truncate_to(&self.paths, offset)?;
-        self.time_index.truncate_to(&self.paths, offset)?;
-        self.txn_index.truncate_to(&self.paths, offset)?;
+        self.cut_indexes(offset, offset)?;
         let mut truncated = 0;
         if let Some(found) = found {
             truncated = self.size() - found.position;

@@ -8,11 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::common::TopicPartition;
-use common::{NOW_MS, batch, copy_dir, idempotent, names, partition, served, transactional};
+use common::{
+    NOW_MS, batch, copy_dir, idempotent, manager_config, names, open_manager, partition, served,
+    transactional,
+};
 use io::SimulatedDisk;
 use proptest::prelude::*;
 use protocol::records::{Batches, EndTxnMarker};
-use storage::{AppendOrigin, Log, LogConfig, LogManager, LogManagerConfig, OpenOptions};
+use storage::{AppendOrigin, Log, LogConfig, LogManager, OpenOptions};
 
 /// Segments of some ten waypoints' batches each.
 fn config() -> LogConfig {
@@ -348,17 +351,7 @@ fn a_waypoint_that_cannot_be_used_costs_nothing() {
 }
 
 fn manager(disk: &SimulatedDisk) -> LogManager {
-    let manager = LogManager::open(LogManagerConfig {
-        log_dirs: vec![disk.path().join("data")],
-        cluster_id: Some("cluster".to_owned()),
-        node_id: 1,
-        num_recovery_threads_per_data_dir: 1,
-        default_config: Arc::new(config()),
-        producer_id_expiration_ms: 86_400_000,
-    });
-    let manager = manager.unwrap();
-    manager.load(&|_| None, &|_, _| false, NOW_MS).unwrap();
-    manager
+    open_manager(&disk.path().join("data"), config())
 }
 
 /// A broker's log with a waypoint, and damage before it that only a start finds that reads everything. Returns its end.
@@ -396,15 +389,7 @@ fn a_start_that_was_killed_does_not_count() {
         disk.lose_power();
         // The start after the loss of power is killed at some time.
         disk.halt_after(changes);
-        let config = LogManagerConfig {
-            log_dirs: vec![disk.path().join("data")],
-            cluster_id: None,
-            node_id: 1,
-            num_recovery_threads_per_data_dir: 1,
-            default_config: Arc::new(config()),
-            producer_id_expiration_ms: 86_400_000,
-        };
-        if let Ok(manager) = LogManager::open(config) {
+        if let Ok(manager) = LogManager::open(manager_config(&disk.path().join("data"), config())) {
             let _ = manager.load(&|_| None, &|_, _| false, NOW_MS);
         }
         disk.kill();

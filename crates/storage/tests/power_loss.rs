@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::common::{TopicPartition, Uuid};
-use common::{NOW_MS, batch, served, small_config};
+use common::{NOW_MS, batch, open_manager, served, small_config};
 use io::SimulatedDisk;
 use storage::checkpoint::CleanShutdownFile;
-use storage::{AppendOrigin, Log, LogManager, LogManagerConfig};
+use storage::{AppendOrigin, Log, LogManager};
 
 const SEEDS: u64 = 60;
 
@@ -23,17 +23,7 @@ fn data(disk: &SimulatedDisk) -> PathBuf {
 }
 
 fn open(disk: &SimulatedDisk) -> LogManager {
-    let manager = LogManager::open(LogManagerConfig {
-        log_dirs: vec![data(disk)],
-        cluster_id: Some("cluster".to_owned()),
-        node_id: 1,
-        num_recovery_threads_per_data_dir: 1,
-        default_config: Arc::new(small_config()),
-        producer_id_expiration_ms: 86_400_000,
-    });
-    let manager = manager.unwrap();
-    manager.load(&|_| None, &|_, _| false, NOW_MS).unwrap();
-    manager
+    open_manager(&data(disk), small_config())
 }
 
 fn create(manager: &LogManager, id: u128) -> Arc<Log> {

@@ -33,8 +33,8 @@ impl BootMark {
 
     /// Whether the logs were loaded in this boot of the machine.
     pub fn is_current(&self) -> bool {
-        let stored = fs::read(&self.path).ok();
-        self.current.is_some() && self.current.as_ref().map(String::as_bytes) == stored.as_deref()
+        let Some(current) = &self.current else { return false };
+        fs::read(&self.path).is_ok_and(|stored| stored == current.as_bytes())
     }
 
     /// Says that all logs were loaded in this boot. Nothing is synced: a mark that gets lost was one of the boot that has ended.

@@ -11,7 +11,7 @@ use crate::config::LogConfig;
 use crate::leader_epoch_cache::LeaderEpochCache;
 use crate::paths::PartitionDir;
 use crate::producer::ProducerStateManager;
-use crate::segment::LogSegment;
+use crate::segment::{LogSegment, SegmentEnd};
 
 /// A log that is being opened.
 pub(super) struct Loader<'a> {
@@ -135,18 +135,9 @@ impl Loader<'_> {
 
     /// Whether the log ends at an offset, with all that lies before it in the indexes.
     fn is_done_at(&self, offset: i64) -> io::Result<bool> {
-        let Some(last) = self.segments.last() else { return Ok(false) };
+        let (Some(last), Some(end)) = (self.segments.last(), self.find_end()?) else { return Ok(false) };
         let indexed = last.time_index().last(last.paths())?.timestamp;
-        let entry = last.offset_index().last(last.paths())?;
-        let mut scanner = HeaderScanner::new(last.file()?, entry.position, last.size());
-        let mut next_offset = last.base_offset();
-        while let Some(batch) = scanner.next()? {
-            if batch.header.max_timestamp() > indexed {
-                return Ok(false);
-            }
-            next_offset = batch.header.next_offset();
-        }
-        Ok(scanner.position() == last.size() && next_offset == offset)
+        Ok(end.next_offset == offset && end.max_timestamp <= indexed)
     }
 
     /// Recovers the segments from one on. Behind one that was cut, nothing can be kept: offsets would be missing.
@@ -190,9 +181,7 @@ impl Loader<'_> {
         let before = self.segments.get(..index).unwrap_or_default();
         let base_offset = segment.base_offset();
         if self.producers.map_end_offset() != base_offset || self.producers.is_empty() {
-            self.producers =
-                ProducerStateManager::open(self.partition_dir, self.options.producer_id_expiration_ms)?
-                    .with_all_batches(self.options.waypoints);
+            self.producers = self.options.open_producers(self.partition_dir)?;
             let start = self.options.log_start_offset;
             rebuild_producer_state(
                 &mut self.producers,
@@ -211,22 +200,19 @@ impl Loader<'_> {
 
     /// The offset behind the last batch. `None` if there are no segments, or the last one does not end with a whole batch.
     pub fn find_log_end(&self) -> io::Result<Option<i64>> {
+        Ok(self.find_end()?.map(|end| end.next_offset))
+    }
+
+    fn find_end(&self) -> io::Result<Option<SegmentEnd>> {
         let Some(last) = self.segments.last() else { return Ok(None) };
         if last.size() == 0 {
-            return Ok(Some(last.base_offset()));
+            let next_offset = last.base_offset();
+            return Ok(Some(SegmentEnd { next_offset, max_timestamp: -1, is_whole: true }));
         }
-        let entry = last.offset_index().last(last.paths())?;
-        let mut scanner = HeaderScanner::new(last.file()?, entry.position, last.size());
-        let (mut next_offset, mut position) = (last.base_offset(), entry.position);
-        loop {
-            match scanner.next() {
-                Ok(Some(batch)) => (next_offset, position) = (batch.header.next_offset(), batch.end()),
-                Ok(None) => break,
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
-                Err(error) => return Err(error),
-            }
+        match last.end() {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+            end => Ok(Some(end?).filter(|end| end.is_whole)),
         }
-        Ok((position == last.size()).then_some(next_offset))
     }
 }
 

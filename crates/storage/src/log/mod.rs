@@ -104,7 +104,7 @@ struct Writer {
 }
 
 /// What is remembered of the active segment until it rolls. A restart forgets it, in Kafka too.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct ActiveSegmentState {
     bytes_since_last_index_entry: u64,
     bytes_since_waypoint: u64,

@@ -83,6 +83,14 @@ impl OpenOptions {
     }
 }
 
+impl OpenOptions {
+    /// The empty state of the producers of the log in a directory.
+    pub(super) fn open_producers(&self, dir: &Arc<PartitionDir>) -> io::Result<ProducerStateManager> {
+        let producers = ProducerStateManager::open(dir, self.producer_id_expiration_ms)?;
+        Ok(producers.with_all_batches(self.waypoints))
+    }
+}
+
 /// What was found.
 struct Loaded {
     segments: Vec<Arc<LogSegment>>,
@@ -272,12 +280,8 @@ fn load(
     // producer alone. One that sends several batches again would be told that the first is out of order, begin a new epoch
     // and write them twice. What recovery has read knows the last five.
     let knows_all = !recovered.is_empty() && recovered.map_end_offset() == log_end_offset;
-    let mut producers = if knows_all || !has_recovered {
-        recovered
-    } else {
-        ProducerStateManager::open(partition_dir, options.producer_id_expiration_ms)?
-            .with_all_batches(options.waypoints)
-    };
+    let mut producers =
+        if knows_all || !has_recovered { recovered } else { options.open_producers(partition_dir)? };
     producers.remove_stray_snapshots(&base_offsets)?;
     let clean = options.clean_shutdown;
     rebuild_producer_state(

@@ -8,7 +8,7 @@ use std::io;
 
 use protocol::records::BatchHeader;
 
-use super::{ActiveSegmentState, Log, Writer};
+use super::{Log, Writer};
 use crate::batch_reader::HeaderScanner;
 use crate::config::LogConfig;
 use crate::index::OffsetPosition;
@@ -45,8 +45,8 @@ impl Log {
         self.active_segment().write_indexes()?;
         let size = writer.producers.take_waypoint()?;
         let distance = first_distance(&self.config.load()).max(SHARE * size);
-        writer.active =
-            ActiveSegmentState { bytes_since_waypoint: 0, waypoint_distance: distance, ..writer.active };
+        writer.active.bytes_since_waypoint = 0;
+        writer.active.waypoint_distance = distance;
         Ok(())
     }
 }
@@ -98,7 +98,9 @@ impl ResumePoint {
 
     /// Drops from the segment's indexes what the reading adds to them: that the batch has an entry with which it begins, too.
     pub fn cut_indexes(&self, segment: &LogSegment) -> io::Result<()> {
-        segment.cut_indexes(self.entry.offset, self.waypoint)
+        segment.cut_indexes(self.entry.offset, self.waypoint)?;
+        segment.forget_max_timestamp();
+        Ok(())
     }
 
     /// Whether all is there that the producers know, once the segment was read. Otherwise it is damaged.

@@ -205,7 +205,8 @@ impl ProducerStateManager {
             return Ok(None);
         }
         let path = producer_snapshot_file(&self.dir.get(), self.map_end_offset);
-        write_snapshot(&path, &self.snapshot(), sync)?;
+        let bytes = encode_snapshot(self.producers.values(), self.all_batches.then_some(self.map_end_offset));
+        write_snapshot(&path, &bytes, sync)?;
         self.snapshots.insert(self.map_end_offset);
         self.last_snapshot_offset = self.map_end_offset;
         Ok(Some(path))
@@ -216,24 +217,20 @@ impl ProducerStateManager {
         if self.map_end_offset <= self.last_snapshot_offset {
             return Ok(0);
         }
-        let bytes = self.snapshot();
+        let bytes = encode_snapshot(self.producers.values(), Some(self.map_end_offset));
         let dir = self.dir.get();
         let path = producer_snapshot_file(&dir, self.map_end_offset);
         match self.waypoint.take() {
-            Some(before) if self.all_batches => {
+            Some(before) => {
                 self.snapshots.forget(before);
                 rewrite_snapshot(&producer_snapshot_file(&dir, before), &path, &bytes)?;
             }
-            _ => write_snapshot(&path, &bytes, false)?,
+            None => write_snapshot(&path, &bytes, false)?,
         }
         self.snapshots.insert(self.map_end_offset);
         self.last_snapshot_offset = self.map_end_offset;
         self.waypoint = Some(self.map_end_offset);
         Ok(bytes.len() as u64)
-    }
-
-    fn snapshot(&self) -> Vec<u8> {
-        encode_snapshot(self.producers.values(), self.all_batches.then_some(self.map_end_offset))
     }
 
     /// The snapshot of a clean stop, which must last: the one that is there already, if nothing was appended since. Returns whether

@@ -46,10 +46,13 @@ pub(crate) fn encode_snapshot<'a>(
     for entry in &entries {
         bytes.extend_from_slice(&entry.producer_id.to_be_bytes());
         bytes.extend_from_slice(&entry.producer_epoch.to_be_bytes());
-        bytes.extend_from_slice(&entry.last_sequence().to_be_bytes());
-        bytes.extend_from_slice(&entry.last_data_offset().to_be_bytes());
-        bytes.extend_from_slice(&entry.last_offset_delta().to_be_bytes());
-        bytes.extend_from_slice(&entry.last_timestamp.to_be_bytes());
+        let last = BatchMetadata {
+            last_sequence: entry.last_sequence(),
+            last_offset: entry.last_data_offset(),
+            offset_delta: entry.last_offset_delta(),
+            timestamp: entry.last_timestamp,
+        };
+        put_batch(&mut bytes, &last);
         bytes.extend_from_slice(&entry.coordinator_epoch.to_be_bytes());
         bytes.extend_from_slice(&entry.current_txn_first_offset.unwrap_or(-1).to_be_bytes());
     }
@@ -59,16 +62,20 @@ pub(crate) fn encode_snapshot<'a>(
             let earlier = entry.batches().split_last().map_or(&[][..], |(_, earlier)| earlier);
             bytes.push(earlier.len() as u8);
             for batch in earlier {
-                bytes.extend_from_slice(&batch.last_sequence.to_be_bytes());
-                bytes.extend_from_slice(&batch.last_offset.to_be_bytes());
-                bytes.extend_from_slice(&batch.offset_delta.to_be_bytes());
-                bytes.extend_from_slice(&batch.timestamp.to_be_bytes());
+                put_batch(&mut bytes, batch);
             }
         }
     }
     let crc = crc32c(&bytes[ENTRIES_OFFSET..]);
     bytes[2..ENTRIES_OFFSET].copy_from_slice(&crc.to_be_bytes());
     bytes
+}
+
+fn put_batch(bytes: &mut Vec<u8>, batch: &BatchMetadata) {
+    bytes.extend_from_slice(&batch.last_sequence.to_be_bytes());
+    bytes.extend_from_slice(&batch.last_offset.to_be_bytes());
+    bytes.extend_from_slice(&batch.offset_delta.to_be_bytes());
+    bytes.extend_from_slice(&batch.timestamp.to_be_bytes());
 }
 
 /// Kafka writes the entries in the order of a Java `HashMap`: by bucket. The table doubles when it is three quarters full.

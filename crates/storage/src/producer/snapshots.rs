@@ -43,7 +43,7 @@ impl Snapshots {
 
     /// Deletes one.
     pub fn remove(&mut self, dir: &Path, offset: i64) -> io::Result<()> {
-        self.offsets.remove(&offset);
+        self.forget(offset);
         match fs::remove_file(producer_snapshot_file(dir, offset)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),

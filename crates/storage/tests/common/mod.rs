@@ -8,7 +8,7 @@ use std::sync::Arc;
 use common::TopicPartition;
 use protocol::compression::Compression;
 use protocol::records::{Batches, RecordBatchBuilder, TimestampType};
-use storage::{AppendOrigin, Log, LogConfig, OpenOptions};
+use storage::{AppendOrigin, Log, LogConfig, LogManager, LogManagerConfig, OpenOptions};
 
 pub const NOW_MS: i64 = 1_700_000_000_000;
 
@@ -23,6 +23,25 @@ pub fn small_config() -> LogConfig {
 
 pub fn open(dir: &Path, config: LogConfig) -> Log {
     Log::open(dir, OpenOptions::new(partition(), Arc::new(config), NOW_MS)).unwrap()
+}
+
+/// What a broker's logs in `dir` are opened with.
+pub fn manager_config(dir: &Path, default_config: LogConfig) -> LogManagerConfig {
+    LogManagerConfig {
+        log_dirs: vec![dir.to_owned()],
+        cluster_id: Some("cluster".to_owned()),
+        node_id: 1,
+        num_recovery_threads_per_data_dir: 1,
+        default_config: Arc::new(default_config),
+        producer_id_expiration_ms: 86_400_000,
+    }
+}
+
+/// A broker's logs in `dir`, loaded.
+pub fn open_manager(dir: &Path, default_config: LogConfig) -> LogManager {
+    let manager = LogManager::open(manager_config(dir, default_config)).unwrap();
+    manager.load(&|_| None, &|_, _| false, NOW_MS).unwrap();
+    manager
 }
 
 /// A batch as a producer sends it: `count` records of `size` bytes, the first with `timestamp`.
