@@ -272,7 +272,7 @@ impl LogSegment {
         *self.max_timestamp.lock() = None;
     }
 
-    /// Forgets the largest timestamp: recovery finds it again.
+    /// Has no timestamp be the largest, whatever the time index says: recovery finds it among the batches.
     pub(crate) fn reset_max_timestamp(&self) {
         *self.max_timestamp.lock() = Some(TimestampOffset { timestamp: -1, offset: self.base_offset() });
     }

@@ -81,9 +81,7 @@ impl OpenOptions {
             now_ms,
         }
     }
-}
 
-impl OpenOptions {
     /// The empty state of the producers of the log in a directory.
     pub(super) fn open_producers(&self, dir: &Arc<PartitionDir>) -> io::Result<ProducerStateManager> {
         let producers = ProducerStateManager::open(dir, self.producer_id_expiration_ms)?;
